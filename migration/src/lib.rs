@@ -1,0 +1,2 @@
+//! migration.
+#![no_std]

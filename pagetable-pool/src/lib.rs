@@ -1,0 +1,2 @@
+//! pagetable-pool.
+#![no_std]

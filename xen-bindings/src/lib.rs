@@ -1,0 +1,2 @@
+//! xen-bindings.
+#![no_std]
