@@ -1,0 +1,1 @@
+//! The page-table audit (in the making).

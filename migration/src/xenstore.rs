@@ -1,0 +1,160 @@
+//! What this crate asks of a xenstore client. The ring, its event channel and the waiting belong to the guest.
+
+use core::fmt;
+
+/// A xenstore transaction; [`Tx::NONE`] for an operation outside any.
+#[doc(alias = "XBT_NULL")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tx(pub u32);
+
+impl Tx {
+    /// No transaction (`XBT_NULL`, number 0).
+    pub const NONE: Tx = Tx(0);
+}
+
+/// Why a xenstore operation failed.
+///
+/// The daemon answers with the name of an errno value (`XS_ERROR`, `xen/include/public/io/xs_wire.h`);
+/// [`StoreError::from_wire`] sorts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// `ENOENT`: there is no such node.
+    NotFound,
+    /// `EAGAIN`: the transaction conflicted with another write and has to be done again from its start.
+    Again,
+    /// `EACCES`: the node is not ours to write (or to read).
+    Denied,
+    /// `EEXIST`: a watch with this path and token is set already.
+    Exists,
+    /// `EQUOTA`, `ENOSPC` or `E2BIG`: a quota of the domain is used up.
+    Quota,
+    /// No answer within the client's limit.
+    TimedOut,
+    /// The transaction was still in conflict after the last allowed try.
+    Conflicts {
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// Anything else; the text names it.
+    Other(&'static str),
+}
+
+impl StoreError {
+    /// Sorts the error name that the daemon sent, with or without its closing NUL.
+    pub fn from_wire(name: &[u8]) -> StoreError {
+        match name.strip_suffix(b"\0").unwrap_or(name) {
+            b"ENOENT" => StoreError::NotFound,
+            b"EAGAIN" => StoreError::Again,
+            b"EACCES" | b"EPERM" => StoreError::Denied,
+            b"EEXIST" => StoreError::Exists,
+            b"EQUOTA" | b"ENOSPC" | b"E2BIG" => StoreError::Quota,
+            b"EINVAL" => StoreError::Other("EINVAL"),
+            b"EISDIR" => StoreError::Other("EISDIR"),
+            b"ENOMEM" => StoreError::Other("ENOMEM"),
+            b"ENOSYS" => StoreError::Other("ENOSYS"),
+            b"EROFS" => StoreError::Other("EROFS"),
+            b"EBUSY" => StoreError::Other("EBUSY"),
+            b"EISCONN" => StoreError::Other("EISCONN"),
+            b"EIO" => StoreError::Other("EIO"),
+            _ => StoreError::Other("an error this guest has no name for"),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::NotFound => f.write_str("no such node"),
+            StoreError::Again => f.write_str("transaction conflict"),
+            StoreError::Denied => f.write_str("not allowed"),
+            StoreError::Exists => f.write_str("exists already"),
+            StoreError::Quota => f.write_str("quota used up"),
+            StoreError::TimedOut => f.write_str("no answer from xenstored in time"),
+            StoreError::Conflicts { tries } => {
+                write!(f, "transaction still in conflict after {tries} tries")
+            }
+            StoreError::Other(what) => write!(f, "xenstored said {what}"),
+        }
+    }
+}
+
+/// A xenstore client.
+///
+/// Paths without a leading slash are relative to the domain's own directory. An implementation may sleep; it must not
+/// wait for ever ([`StoreError::TimedOut`]), and it must keep answers apart from watch events that arrive between
+/// them.
+pub trait Xenstore {
+    /// Reads a node into `buf` and returns the value's full length, which may be greater than `buf.len()`: then the
+    /// buffer holds its beginning.
+    #[doc(alias = "XS_READ")]
+    fn read(&mut self, tx: Tx, path: &str, buf: &mut [u8]) -> Result<usize, StoreError>;
+
+    /// Writes a node, creating it if need be.
+    #[doc(alias = "XS_WRITE")]
+    fn write(&mut self, tx: Tx, path: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Opens a transaction.
+    #[doc(alias = "XS_TRANSACTION_START")]
+    fn transaction_start(&mut self) -> Result<Tx, StoreError>;
+
+    /// Commits or drops a transaction. It is over afterwards, whatever the result.
+    #[doc(alias = "XS_TRANSACTION_END")]
+    fn transaction_end(&mut self, tx: Tx, commit: bool) -> Result<(), StoreError>;
+
+    /// Sets a watch. It fires once at once, then after each change at or below the path.
+    #[doc(alias = "XS_WATCH")]
+    fn watch(&mut self, path: &str, token: &str) -> Result<(), StoreError>;
+}
+
+/// Runs `body` inside a transaction until it commits, at most `tries` times.
+///
+/// The body is run anew for each try and must have no effect outside the store. When it fails, the transaction is
+/// dropped and its error returned.
+pub fn transaction<X, R>(
+    xs: &mut X,
+    tries: u32,
+    mut body: impl FnMut(&mut X, Tx) -> Result<R, StoreError>,
+) -> Result<R, StoreError>
+where
+    X: Xenstore + ?Sized,
+{
+    for _ in 0..tries {
+        let tx = xs.transaction_start()?;
+        match body(xs, tx) {
+            Ok(result) => match xs.transaction_end(tx, true) {
+                Ok(()) => return Ok(result),
+                Err(StoreError::Again) => continue,
+                Err(error) => return Err(error),
+            },
+            Err(error) => {
+                // The error that matters is the body's; a transaction that cannot be dropped ends with the connection.
+                if let Err(end) = xs.transaction_end(tx, false) {
+                    log::debug!("a xenstore transaction could not be dropped: {end}");
+                }
+                if error == StoreError::Again {
+                    continue;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Err(StoreError::Conflicts { tries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wire_names_are_sorted_with_and_without_nul() {
+        assert_eq!(StoreError::from_wire(b"EAGAIN\0"), StoreError::Again);
+        assert_eq!(StoreError::from_wire(b"ENOENT"), StoreError::NotFound);
+        assert_eq!(StoreError::from_wire(b"EACCES\0"), StoreError::Denied);
+        assert!(matches!(
+            StoreError::from_wire(b"EWHATEVER"),
+            StoreError::Other(_)
+        ));
+        assert!(matches!(StoreError::from_wire(b""), StoreError::Other(_)));
+    }
+}
