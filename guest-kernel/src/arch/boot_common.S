@@ -1,0 +1,18 @@
+/* What both word sizes share before paging is on: the entry under PVH
+ * (docs/misc/pvh.pandoc in Xen: flat 32-bit protected mode, paging off, ebx
+ * holds the physical address of hvm_start_info) and the entry of every other
+ * vCPU, which VCPUOP_initialise starts in the same mode with its number in ebx.
+ *
+ * From here: ebp = the vCPU's number, ebx = the start_info of vCPU 0. */
+.section .text.boot, "ax"
+.code32
+.globl pvh_start
+.globl ap_start
+pvh_start:
+    cld
+    xorl %ebp, %ebp
+    jmp enter_paging
+ap_start:
+    cld
+    movl %ebx, %ebp
+    xorl %ebx, %ebx

@@ -1,0 +1,125 @@
+.set KERNEL_BASE, 0xC0000000
+
+enter_paging:
+    lgdt (boot_gdt_pointer - KERNEL_BASE)
+    movl %cr4, %eax
+    orl $0x20, %eax                     /* CR4.PAE */
+    movl %eax, %cr4
+    movl $(boot_l3 - KERNEL_BASE), %eax
+    movl %eax, %cr3
+    movl %cr0, %eax
+    orl $0x80010000, %eax               /* CR0.PG, CR0.WP */
+    movl %eax, %cr0
+    ljmp $0x08, $enter_high
+enter_high:
+    lgdt high_gdt_pointer
+    movl $0x10, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    xorl %eax, %eax
+    movl %eax, %fs
+    movl %eax, %gs
+    movl %ebp, %eax
+    incl %eax
+    shll $15, %eax                      /* STACK_SIZE, checked in cpu.rs */
+    leal stacks(%eax), %esp
+    movl %ebp, %ecx
+    xorl %ebp, %ebp
+    pushl $0                            /* keeps the ABI's alignment at the call */
+    pushl $0
+    pushl %ebx                          /* argument 2: start_info */
+    pushl %ecx                          /* argument 1: vCPU number */
+    call pvh_entry
+    ud2
+
+.section .rodata.boot_gdt, "a"
+.balign 8
+boot_gdt:
+    .quad 0
+    .quad 0x00cf9b000000ffff            /* 0x08: code */
+    .quad 0x00cf93000000ffff            /* 0x10: data */
+boot_gdt_end:
+boot_gdt_pointer:
+    .word boot_gdt_end - boot_gdt - 1
+    .long boot_gdt - KERNEL_BASE
+high_gdt_pointer:
+    .word boot_gdt_end - boot_gdt - 1
+    .long boot_gdt
+
+/* The tables a vCPU enters paging on: physical 0..1 GiB at 0 and at
+ * KERNEL_BASE. Every vCPU leaves them for its own in Rust. */
+.section .data.boot_tables, "aw"
+.balign 4096
+boot_l2:
+    .set frame, 0
+    .rept 512
+    .long (frame << 21) + 0x83
+    .long 0
+    .set frame, frame + 1
+    .endr
+.balign 32
+boot_l3:
+    .long boot_l2 - KERNEL_BASE + 1, 0
+    .long 0, 0
+    .long 0, 0
+    .long boot_l2 - KERNEL_BASE + 1, 0
+
+.section .text
+/* Trap stubs: one for each vector used; each leaves vector and error code on
+ * the stack in the shape of TrapFrame. */
+.macro STUB vector, has_error
+.balign 16
+    .if \has_error == 0
+    pushl $0
+    .endif
+    pushl $\vector
+    jmp trap_common
+.endm
+
+.altmacro
+.balign 16
+.globl trap_stubs
+trap_stubs:
+.set vector, 0
+.rept 32
+    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+    STUB %vector, 1
+    .else
+    STUB %vector, 0
+    .endif
+    .set vector, vector + 1
+.endr
+.globl upcall_stub
+.globl spurious_stub
+    STUB 0xf3, 0
+.set upcall_stub, trap_stubs + 32 * 16
+    STUB 0xff, 0
+.set spurious_stub, trap_stubs + 33 * 16
+.noaltmacro
+
+trap_common:
+    pushl %eax
+    pushl %ebx
+    pushl %ecx
+    pushl %edx
+    pushl %esi
+    pushl %edi
+    pushl %ebp
+    cld
+    movl %esp, %eax
+    movl %esp, %ebx
+    andl $-16, %esp
+    subl $12, %esp
+    pushl %eax
+    call trap_entry
+    movl %ebx, %esp
+    popl %ebp
+    popl %edi
+    popl %esi
+    popl %edx
+    popl %ecx
+    popl %ebx
+    popl %eax
+    addl $8, %esp
+    iretl

@@ -1,0 +1,131 @@
+//! Which CPU this is, and the evidence that it stays this one.
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+
+/// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
+/// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
+/// resume has no `VCPUOP_register_vcpu_info` to repeat.
+pub const MAX_CPUS: usize = 32;
+
+/// Bytes of a vCPU's stack. A power of two that the entry code knows as a shift by 15.
+pub const STACK_SIZE: usize = 1 << 15;
+
+#[repr(C, align(32768))]
+struct Stacks(UnsafeCell<[[u8; STACK_SIZE]; MAX_CPUS]>);
+
+// SAFETY: each stack is used only by the vCPU whose number it has, through its
+// stack pointer; Rust code never forms a reference into the array.
+unsafe impl Sync for Stacks {}
+
+#[export_name = "stacks"]
+static STACKS: Stacks = Stacks(UnsafeCell::new([[0; STACK_SIZE]; MAX_CPUS]));
+
+/// The number of the vCPU that runs this, 0 to 31.
+///
+/// It is derived from the stack pointer: the stacks lie side by side, so no
+/// segment register, task register or APIC has to be set up again after a
+/// resume, and the same code serves PV and PVH in both word sizes.
+///
+/// The answer is stable only while this CPU cannot change, and here it never
+/// does: there are no threads, each vCPU keeps its stack.
+pub fn id() -> usize {
+    let sp: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads a register, touches nothing else.
+    unsafe {
+        asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags))
+    };
+    #[cfg(target_arch = "x86")]
+    // SAFETY: reads a register, touches nothing else.
+    unsafe {
+        asm!("mov {}, esp", out(reg) sp, options(nomem, nostack, preserves_flags))
+    };
+    sp.wrapping_sub(STACKS.0.get() as usize) / STACK_SIZE
+}
+
+/// Evidence that interrupts are off on this CPU, so that nothing else runs on
+/// it until the guard is dropped.
+///
+/// Holding one proves: `cpu()` is the running CPU, and no interrupt handler
+/// comes between two steps. Neither `Send` nor `Sync`.
+pub struct CpuGuard {
+    was_on: bool,
+    cpu: usize,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl CpuGuard {
+    /// Turns interrupts off until the guard is dropped.
+    pub fn new() -> Self {
+        let was_on = interrupts_on();
+        disable_interrupts();
+        CpuGuard {
+            was_on,
+            cpu: id(),
+            _not_send: PhantomData,
+        }
+    }
+
+    /// The CPU that the guard keeps.
+    pub fn cpu(&self) -> usize {
+        self.cpu
+    }
+}
+
+impl Drop for CpuGuard {
+    fn drop(&mut self) {
+        if self.was_on {
+            enable_interrupts();
+        }
+    }
+}
+
+/// Are interrupts on?
+pub fn interrupts_on() -> bool {
+    const IF: usize = 1 << 9;
+    let flags: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: copies the flags register through this CPU's own stack.
+    unsafe {
+        asm!("pushfq", "pop {}", out(reg) flags, options(nomem, preserves_flags))
+    };
+    #[cfg(target_arch = "x86")]
+    // SAFETY: as above.
+    unsafe {
+        asm!("pushfd", "pop {}", out(reg) flags, options(nomem, preserves_flags))
+    };
+    flags & IF != 0
+}
+
+/// Turns interrupts off.
+pub fn disable_interrupts() {
+    // SAFETY: the kernel runs in ring 0; masking interrupts breaks no invariant.
+    // Not `nomem`: memory accesses must not move out of the masked region.
+    unsafe { asm!("cli", options(nostack)) };
+}
+
+/// Turns interrupts on.
+pub fn enable_interrupts() {
+    // SAFETY: called only once the IDT of this CPU is loaded (start-up enables
+    // interrupts last) or to restore a state in which they were on.
+    unsafe { asm!("sti", options(nostack)) };
+}
+
+/// Sleeps until the next interrupt, and returns with interrupts on.
+///
+/// Call with interrupts off, after the last look at the work there is: `sti`
+/// takes effect only after `hlt` has begun, so no wake-up falls between.
+pub fn wait_for_interrupt() {
+    // SAFETY: as `enable_interrupts`; `hlt` in ring 0 only waits.
+    unsafe { asm!("sti", "hlt", options(nostack)) };
+}
+
+/// Stops this CPU for good.
+pub fn stop() -> ! {
+    loop {
+        // SAFETY: interrupts off and halted: nothing runs here any more.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
+    }
+}

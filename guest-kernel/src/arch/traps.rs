@@ -1,0 +1,158 @@
+//! Exceptions and the one interrupt there is: Xen's event upcall.
+
+use core::cell::UnsafeCell;
+use core::mem::size_of;
+
+use super::cpu;
+
+/// Vector of the event upcall, the same on every vCPU.
+pub const UPCALL_VECTOR: u8 = 0xf3;
+/// Vector of the local APIC's spurious interrupt.
+pub const SPURIOUS_VECTOR: u8 = 0xff;
+
+/// What the stubs leave on the stack.
+#[repr(C)]
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct TrapFrame {
+    #[cfg(target_arch = "x86_64")]
+    pub high: [usize; 8], // r15 .. r8
+    pub bp: usize,
+    pub di: usize,
+    pub si: usize,
+    pub dx: usize,
+    pub cx: usize,
+    pub bx: usize,
+    pub ax: usize,
+    pub vector: usize,
+    pub error: usize,
+    pub ip: usize,
+    pub cs: usize,
+    pub flags: usize,
+    // x86_64 always pushes these; i686 only on a change of ring, and there is none.
+    #[cfg(target_arch = "x86_64")]
+    pub sp: usize,
+    #[cfg(target_arch = "x86_64")]
+    pub ss: usize,
+}
+
+/// One gate of the interrupt descriptor table.
+/// Intel SDM volume 3, 6.11 (32-bit) and 6.14.1 (64-bit).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Gate {
+    low: u32,
+    high: u32,
+    #[cfg(target_arch = "x86_64")]
+    upper: u32,
+    #[cfg(target_arch = "x86_64")]
+    reserved: u32,
+}
+
+impl Gate {
+    const EMPTY: Gate = Gate {
+        low: 0,
+        high: 0,
+        #[cfg(target_arch = "x86_64")]
+        upper: 0,
+        #[cfg(target_arch = "x86_64")]
+        reserved: 0,
+    };
+
+    /// An interrupt gate: entering it turns interrupts off.
+    fn interrupt(handler: usize) -> Gate {
+        #[cfg(target_arch = "x86_64")]
+        const CODE: u32 = 0x18;
+        #[cfg(target_arch = "x86")]
+        const CODE: u32 = 0x08;
+        const PRESENT_INTERRUPT: u32 = 0x8e00;
+        Gate {
+            low: CODE << 16 | (handler as u32 & 0xffff),
+            high: (handler as u32 & 0xffff_0000) | PRESENT_INTERRUPT,
+            #[cfg(target_arch = "x86_64")]
+            upper: (handler >> 32) as u32,
+            #[cfg(target_arch = "x86_64")]
+            reserved: 0,
+        }
+    }
+}
+
+#[repr(C, align(16))]
+struct Idt(UnsafeCell<[Gate; 256]>);
+// SAFETY: written once by vCPU 0 before any other vCPU runs, then only read by the CPUs.
+unsafe impl Sync for Idt {}
+static IDT: Idt = Idt(UnsafeCell::new([Gate::EMPTY; 256]));
+
+#[repr(C, packed)]
+struct TablePointer {
+    limit: u16,
+    base: usize,
+}
+
+extern "C" {
+    static trap_stubs: u8;
+    static upcall_stub: u8;
+    static spurious_stub: u8;
+}
+
+/// Distance of two exception stubs in the entry code.
+const STUB_BYTES: usize = 16;
+
+/// Fills the table. Once, on vCPU 0, before any other runs.
+pub fn build_table() {
+    // SAFETY: only vCPU 0 runs (see the callers' contract) and no trap is
+    // taken from this table before `load_table`.
+    let idt = unsafe { &mut *IDT.0.get() };
+    let first = &raw const trap_stubs as usize;
+    for (vector, gate) in idt.iter_mut().take(32).enumerate() {
+        *gate = Gate::interrupt(first + vector * STUB_BYTES);
+    }
+    idt[usize::from(UPCALL_VECTOR)] = Gate::interrupt(&raw const upcall_stub as usize);
+    idt[usize::from(SPURIOUS_VECTOR)] = Gate::interrupt(&raw const spurious_stub as usize);
+}
+
+/// Makes this CPU use the table.
+pub fn load_table() {
+    let pointer = TablePointer {
+        limit: (size_of::<Gate>() * 256 - 1) as u16,
+        base: IDT.0.get() as usize,
+    };
+    // SAFETY: the table is filled and lives as long as the kernel.
+    unsafe { core::arch::asm!("lidt [{}]", in(reg) &pointer, options(readonly, nostack)) };
+}
+
+#[no_mangle]
+extern "C" fn trap_entry(frame: &TrapFrame) {
+    match frame.vector as u8 {
+        UPCALL_VECTOR => {
+            super::apic::end_of_interrupt();
+            crate::events::upcall(cpu::id());
+        }
+        SPURIOUS_VECTOR => {}
+        vector => exception(vector, frame),
+    }
+}
+
+fn exception(vector: u8, frame: &TrapFrame) -> ! {
+    // SAFETY: reads a register.
+    let address = unsafe { x86::controlregs::cr2() };
+    panic!(
+        "exception {vector} ({}) on vCPU {}, error {:#x}, at {:#x}, address {address:#x}",
+        name(vector),
+        cpu::id(),
+        frame.error,
+        frame.ip,
+    );
+}
+
+fn name(vector: u8) -> &'static str {
+    match vector {
+        0 => "divide error",
+        3 => "breakpoint",
+        6 => "invalid opcode",
+        8 => "double fault",
+        13 => "general protection",
+        14 => "page fault",
+        _ => "see the SDM, 6.15",
+    }
+}

@@ -1,0 +1,71 @@
+//! The command line: `docs/guest-command-line.md`.
+
+use log::LevelFilter;
+use spin::Once;
+
+use crate::report::{self, Party};
+use crate::switches::Switches;
+
+/// What the command line asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Highest level of log lines.
+    pub log: LevelFilter,
+    /// Run the workload?
+    pub churn: bool,
+    /// Long-lived address spaces kept per vCPU.
+    pub live: usize,
+    /// Steps to leave out; none in a plain build.
+    pub switches: Switches,
+}
+
+static OPTIONS: Once<Options> = Once::new();
+
+/// The options; defaults before [`parse`] ran.
+pub fn options() -> Options {
+    OPTIONS.get().copied().unwrap_or(DEFAULTS)
+}
+
+const DEFAULTS: Options = Options { log: LevelFilter::Info, churn: true, live: 8, switches: Switches::NONE };
+
+/// Most long-lived address spaces per vCPU.
+pub const MAX_LIVE: usize = 16;
+
+/// Reads the command line. Unknown words are left for [`report_unknown`], as no console works yet.
+pub fn parse(line: &str) -> Options {
+    *OPTIONS.call_once(|| {
+        let mut options = DEFAULTS;
+        line.split_ascii_whitespace().for_each(|word| {
+            let _ = apply(&mut options, word);
+        });
+        options
+    })
+}
+
+/// Says which words of the command line mean nothing here.
+pub fn report_unknown(line: &str) {
+    let mut scratch = DEFAULTS;
+    for word in line.split_ascii_whitespace() {
+        if let Err(why) = apply(&mut scratch, word) {
+            report::error(Party::Toolstack, "command line", format_args!("`{word}`: {why}"));
+        }
+    }
+}
+
+fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
+    match word.split_once('=') {
+        Some(("log", level)) => {
+            options.log = level.parse().map_err(|_| "the levels are off, error, warn, info, debug and trace")?
+        }
+        Some(("churn", "off")) => options.churn = false,
+        Some(("churn", "on")) => options.churn = true,
+        Some(("live", count)) => {
+            options.live = match count.parse() {
+                Ok(count) if count <= MAX_LIVE => count,
+                _ => return Err("a number from 0 to 16 is needed"),
+            }
+        }
+        _ => options.switches.apply(word)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The frame allocator: a list of free frames, linked through frame metadata.
+//!
+//! It is plain on purpose: one lock, last in, first out. What makes page-table pages cheap is the
+//! pool above it. Interrupt handlers never allocate, so the lock is taken with interrupts as they are.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use spin::Mutex;
+
+use super::map::MemoryMap;
+use super::Pfn;
+use crate::arch;
+use crate::paging::layout::{DIRECT_MAP_FRAMES, ENTRIES};
+
+/// Ends the list: frame 0 is below the kernel and never managed.
+const NONE: u32 = 0;
+
+/// Next free frame for each frame, or NONE. The list goes through here and not through the free
+/// pages, so that a page's content stays what its last user left: a stray write is seen, not followed.
+/// 4 bytes for each of 196 608 frames: 768 KiB, whatever the guest has.
+static NEXT: [AtomicU32; DIRECT_MAP_FRAMES] = [const { AtomicU32::new(NONE) }; DIRECT_MAP_FRAMES];
+
+struct FreeList {
+    head: u32,
+    free: usize,
+    total: usize,
+}
+
+static FREE: Mutex<FreeList> = Mutex::new(FreeList { head: NONE, free: 0, total: 0 });
+
+/// No frame is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfFrames;
+
+/// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it. Once, on vCPU 0.
+pub fn take_over(map: &MemoryMap) {
+    let end = map.end_below(DIRECT_MAP_FRAMES as u32);
+    let mut next = arch::memory::image_end();
+    let tables = (end.0 as usize).div_ceil(ENTRIES) as u32;
+    // The tables come right behind the image: RAM, or the loader could not have put the image there.
+    let first = Pfn(next.0 + tables);
+    arch::memory::build_kernel_tables(
+        end,
+        |pfn| map.is_ram(pfn),
+        || {
+            let frame = next;
+            next = Pfn(next.0 + 1);
+            frame
+        },
+    );
+    arch::memory::set_managed(first, end);
+    let mut list = FREE.lock();
+    for pfn in (first.0..end.0).rev().filter(|&pfn| map.is_ram(Pfn(pfn))) {
+        NEXT[pfn as usize].store(list.head, Ordering::Relaxed);
+        list.head = pfn;
+        list.free += 1;
+    }
+    list.total = list.free;
+}
+
+/// Takes a frame. Its content is whatever its last user left.
+pub fn allocate() -> Result<Pfn, OutOfFrames> {
+    let mut list = FREE.lock();
+    if list.head == NONE {
+        return Err(OutOfFrames);
+    }
+    let pfn = list.head;
+    list.head = NEXT[pfn as usize].load(Ordering::Relaxed);
+    list.free -= 1;
+    Ok(Pfn(pfn))
+}
+
+/// Takes a frame and zeroes it.
+pub fn allocate_zeroed() -> Result<Pfn, OutOfFrames> {
+    let pfn = allocate()?;
+    arch::memory::fill(pfn, 0);
+    Ok(pfn)
+}
+
+/// Gives a frame back. Nothing may map or hold it any more.
+pub fn free(pfn: Pfn) {
+    assert!(arch::memory::is_managed(pfn), "freed frame {:#x} is not the allocator's", pfn.0);
+    let mut list = FREE.lock();
+    NEXT[pfn.0 as usize].store(list.head, Ordering::Relaxed);
+    list.head = pfn.0;
+    list.free += 1;
+}
+
+/// Frames that are free, and all that the allocator manages.
+pub fn counts() -> (usize, usize) {
+    let list = FREE.lock();
+    (list.free, list.total)
+}

@@ -1,0 +1,5 @@
+//! Page tables: the layout, entries, and the sets that the pool keeps.
+
+pub mod entry;
+pub mod layout;
+pub mod set;

@@ -1,0 +1,200 @@
+//! Events: one JSON object a line, for tools and tests. `docs/events.md` is the contract.
+
+use core::fmt::{self, Write};
+
+use crate::arch::cpu;
+use crate::{console, time};
+
+/// Longest event line, bytes. The longest event is `churn` with 32 vCPUs, four arrays of counts.
+const LINE: usize = 3072;
+
+/// The party at fault, as an event names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// This kernel.
+    Guest,
+    /// The hypervisor.
+    Xen,
+    /// xl, libxl, xenstored, xenconsoled: what runs in dom0.
+    Toolstack,
+}
+
+impl Party {
+    /// The word in the event.
+    pub fn word(self) -> &'static str {
+        match self {
+            Party::Guest => "guest",
+            Party::Xen => "xen",
+            Party::Toolstack => "toolstack",
+        }
+    }
+}
+
+/// A line of text with a fixed room; what does not fit is cut and remembered.
+pub struct Line {
+    bytes: [u8; LINE],
+    len: usize,
+    cut: bool,
+}
+
+impl Line {
+    /// An empty line.
+    pub const fn new() -> Self {
+        Line { bytes: [0; LINE], len: 0, cut: false }
+    }
+    /// What was written.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let room = LINE - self.len;
+        if s.len() > room {
+            self.cut = true;
+            return Err(fmt::Error);
+        }
+        self.bytes[self.len..self.len + s.len()].copy_from_slice(s.as_bytes());
+        self.len += s.len();
+        Ok(())
+    }
+}
+
+/// Writes text into a JSON string: quotes, backslashes and control characters escaped.
+struct Escaped<'a>(&'a mut Line);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            match c {
+                '"' => self.0.write_str("\\\"")?,
+                '\\' => self.0.write_str("\\\\")?,
+                c if c < ' ' || c == '\u{7f}' => write!(self.0, "\\u{:04x}", c as u32)?,
+                c => self.0.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An event being written. Nothing reaches the console before [`Event::send`].
+pub struct Event {
+    line: Line,
+    name: &'static str,
+}
+
+/// Begins an event.
+pub fn event(name: &'static str) -> Event {
+    let mut line = Line::new();
+    // The room is asked for again at the end: a cut line is never sent.
+    let _ = write!(line, "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{},\"cpu\":{}", time::now(), cpu::id());
+    Event { line, name }
+}
+
+impl Event {
+    /// Adds a number.
+    pub fn num(mut self, key: &str, value: u64) -> Self {
+        let _ = write!(self.line, ",\"{key}\":{value}");
+        self
+    }
+
+    /// Adds an array of numbers.
+    pub fn nums(mut self, key: &str, values: impl Iterator<Item = u64>) -> Self {
+        let _ = write!(self.line, ",\"{key}\":[");
+        for (i, value) in values.enumerate() {
+            let _ = write!(self.line, "{}{value}", if i == 0 { "" } else { "," });
+        }
+        let _ = self.line.write_str("]");
+        self
+    }
+
+    /// Adds text, escaped.
+    pub fn text(mut self, key: &str, value: impl fmt::Display) -> Self {
+        let _ = write!(self.line, ",\"{key}\":\"");
+        let _ = write!(Escaped(&mut self.line), "{value}");
+        let _ = self.line.write_str("\"");
+        self
+    }
+
+    /// Adds an array of words.
+    pub fn words<'a>(mut self, key: &str, values: impl Iterator<Item = &'a str>) -> Self {
+        let _ = write!(self.line, ",\"{key}\":[");
+        for (i, value) in values.enumerate() {
+            let _ = self.line.write_str(if i == 0 { "\"" } else { ",\"" });
+            let _ = Escaped(&mut self.line).write_str(value);
+            let _ = self.line.write_str("\"");
+        }
+        let _ = self.line.write_str("]");
+        self
+    }
+
+    /// Adds an object whose values are numbers.
+    pub fn object<'a>(mut self, key: &str, values: impl Iterator<Item = (&'a str, u64)>) -> Self {
+        let _ = write!(self.line, ",\"{key}\":{{");
+        for (i, (name, value)) in values.enumerate() {
+            let _ = write!(self.line, "{}\"{name}\":{value}", if i == 0 { "" } else { "," });
+        }
+        let _ = self.line.write_str("}");
+        self
+    }
+
+    /// Writes the event to the console.
+    pub fn send(mut self) {
+        if self.line.write_str("}\n").is_err() || self.line.cut {
+            let mut short = Line::new();
+            let _ = writeln!(
+                short,
+                "@{{\"v\":1,\"ev\":\"error\",\"t\":{},\"cpu\":{},\"party\":\"guest\",\"where\":\"events\",\"msg\":\"event {} longer than {LINE} bytes\"}}",
+                time::now(),
+                cpu::id(),
+                self.name
+            );
+            console::write(short.as_bytes());
+            return;
+        }
+        console::write(self.line.as_bytes());
+    }
+}
+
+/// Says that something failed.
+pub fn error(party: Party, place: &str, message: impl fmt::Display) {
+    event("error").text("party", party.word()).text("where", place).text("msg", message).send();
+}
+
+/// The `log` crate's way to the console.
+struct ConsoleLog;
+
+impl log::Log for ConsoleLog {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true // the maximum level, set from the command line, decides
+    }
+    fn log(&self, record: &log::Record) {
+        let mut line = Line::new();
+        let now = time::now();
+        let fits = write!(
+            line,
+            "[{:5}.{:06}] cpu{} {:5} {}",
+            now / 1_000_000_000,
+            now / 1000 % 1_000_000,
+            cpu::id(),
+            record.level(),
+            record.args()
+        );
+        if fits.is_err() {
+            line.len = LINE - 1; // the cut is at the end; the line break must fit
+        }
+        line.bytes[line.len.min(LINE - 1)] = b'\n';
+        line.len = (line.len + 1).min(LINE);
+        console::write(line.as_bytes());
+    }
+    fn flush(&self) {}
+}
+
+/// Connects the `log` crate to the console.
+pub fn start_log(level: log::LevelFilter) {
+    static LOG: ConsoleLog = ConsoleLog;
+    // Fails only if a logger is set already, and this is called once.
+    let _ = log::set_logger(&LOG);
+    log::set_max_level(level);
+}

@@ -1,0 +1,140 @@
+//! Steps that a test build can leave out, so that a test shows what fails without them.
+//!
+//! In a plain build every question here is answered with a constant `false`, and the words on the
+//! command line are unknown.
+
+#[cfg(feature = "switches")]
+bitflags::bitflags! {
+    /// The steps that are left out.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Off: u32 {
+        const DRAIN = 1 << 0;
+        const DETACH_DRAIN = 1 << 1;
+        const PARK = 1 << 2;
+        const LATCH = 1 << 3;
+        const SHARED_INFO = 1 << 4;
+        const VECTOR = 1 << 5;
+        const EVTCHN = 1 << 6;
+        const TIMER = 1 << 7;
+        const WATCHES = 1 << 8;
+        const REREAD = 1 << 9;
+        const VCPU_RESET = 1 << 10;
+        const CANCEL_TRICK = 1 << 11;
+    }
+}
+
+/// The words and what they leave out.
+#[cfg(feature = "switches")]
+const WORDS: &[(&str, Off)] = &[
+    ("drain=off", Off::DRAIN),
+    ("detach=nodrain", Off::DETACH_DRAIN),
+    ("park=off", Off::PARK),
+    ("resume=no-latch", Off::LATCH),
+    ("resume=no-shared-info", Off::SHARED_INFO),
+    ("resume=no-vector", Off::VECTOR),
+    ("resume=no-evtchn", Off::EVTCHN),
+    ("resume=no-timer", Off::TIMER),
+    ("resume=no-watches", Off::WATCHES),
+    ("resume=no-reread", Off::REREAD),
+    ("resume=no-vcpu-reset", Off::VCPU_RESET),
+    ("cancel=no-trick", Off::CANCEL_TRICK),
+];
+
+/// The steps to leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switches {
+    #[cfg(feature = "switches")]
+    off: Off,
+    #[cfg(feature = "switches")]
+    skip_cache: Option<usize>,
+}
+
+macro_rules! question {
+    ($(#[$doc:meta] $name:ident $flag:ident;)*) => {$(
+        #[$doc]
+        pub fn $name(&self) -> bool {
+            #[cfg(feature = "switches")]
+            return self.off.contains(Off::$flag);
+            #[cfg(not(feature = "switches"))]
+            false
+        }
+    )*};
+}
+
+impl Switches {
+    /// Nothing is left out.
+    pub const NONE: Switches = Switches {
+        #[cfg(feature = "switches")]
+        off: Off::empty(),
+        #[cfg(feature = "switches")]
+        skip_cache: None,
+    };
+
+    question! {
+        /// Leave out the drain before the suspend call?
+        no_drain DRAIN;
+        /// Leave out the drain of a leaving CPU's cache?
+        no_detach_drain DETACH_DRAIN;
+        /// Leave the other vCPUs running through a suspend?
+        no_park PARK;
+        /// Leave `HVM_PARAM_CALLBACK_IRQ` alone on resume?
+        no_latch LATCH;
+        /// Leave the shared-info page unmapped on resume?
+        no_shared_info SHARED_INFO;
+        /// Leave the upcall vectors unset on resume?
+        no_vector VECTOR;
+        /// Leave the event channels unbound on resume?
+        no_evtchn EVTCHN;
+        /// Leave the timers unarmed on resume?
+        no_timer TIMER;
+        /// Leave the xenstore watches unset on resume?
+        no_watches WATCHES;
+        /// Not read xenstore's nodes again on resume?
+        no_reread REREAD;
+        /// Believe, after a restore, that offline vCPUs are still initialised?
+        no_vcpu_reset VCPU_RESET;
+        /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
+        no_cancel_trick CANCEL_TRICK;
+    }
+
+    /// The CPU whose cache every drain of all CPUs passes over.
+    pub fn skip_cache(&self) -> Option<usize> {
+        #[cfg(feature = "switches")]
+        return self.skip_cache;
+        #[cfg(not(feature = "switches"))]
+        None
+    }
+
+    /// Takes a word of the command line.
+    #[cfg(feature = "switches")]
+    pub fn apply(&mut self, word: &str) -> Result<(), &'static str> {
+        if let Some(cpu) = word.strip_prefix("drain=skip:") {
+            let cpu = cpu.parse().map_err(|_| "a vCPU number is needed")?;
+            self.skip_cache = Some(cpu);
+            return Ok(());
+        }
+        match WORDS.iter().find(|(known, _)| *known == word) {
+            Some((_, flag)) => self.off |= *flag,
+            None => return Err("unknown word"),
+        }
+        Ok(())
+    }
+
+    /// Takes a word of the command line: none is known to a plain build.
+    #[cfg(not(feature = "switches"))]
+    pub fn apply(&mut self, _word: &str) -> Result<(), &'static str> {
+        Err("unknown word")
+    }
+
+    /// The words in force, for the boot event.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        #[cfg(feature = "switches")]
+        {
+            let off = self.off;
+            let skip = self.skip_cache.map(|_| "drain=skip");
+            return WORDS.iter().filter(move |(_, flag)| off.contains(*flag)).map(|(word, _)| *word).chain(skip);
+        }
+        #[cfg(not(feature = "switches"))]
+        core::iter::empty()
+    }
+}

@@ -1,0 +1,166 @@
+//! An address space with a pattern in it.
+//!
+//! It maps one page in each of the three user GiB, at places that follow from its number, and each
+//! page holds a pattern keyed by number and age. The pattern is read back twice: through the user
+//! mapping, and by following the window to the frame and reading that. So a wrong L3, L2, link or L1 shows.
+
+use crate::arch::{cpu, memory as raw};
+use crate::memory::frames::{self, OutOfFrames};
+use crate::memory::Pfn;
+use crate::paging::entry::{Entry, Flags};
+use crate::paging::layout::{l1_slot, l2_place, ENTRIES, HOLDER, L2_PAGE_BYTES, PAGE_SIZE};
+use crate::paging::set::Set;
+use crate::report;
+
+/// Pages that a space maps: one in each GiB of the user half.
+const PAGES: usize = HOLDER;
+/// Words of each page that carry the pattern: one in each cache line.
+const WORDS: usize = 64;
+const WORD_STEP: usize = ENTRIES / WORDS;
+/// Checks that [`Space::check`] makes.
+pub const CHECKS: u64 = (2 * PAGES * WORDS + PAGES + 1) as u64;
+
+/// One address space.
+#[derive(Debug)]
+pub struct Space {
+    set: Set,
+    number: u32,
+    age: u32,
+    tables: [Pfn; PAGES],
+    pages: [Pfn; PAGES],
+}
+
+/// Mixes bits (the finalizer of splitmix64), so that neighbouring numbers give unlike patterns.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// The address that space `number` maps in GiB `i`.
+fn address(number: u32, i: usize) -> usize {
+    let page = mix(u64::from(number) << 2 | i as u64) as usize % (L2_PAGE_BYTES / PAGE_SIZE);
+    i * L2_PAGE_BYTES + page * PAGE_SIZE
+}
+
+fn pattern(number: u32, age: u32, page: usize, word: usize) -> u64 {
+    mix(u64::from(number) << 32 | u64::from(age) << 12 | (page as u64) << 10 | word as u64)
+}
+
+impl Space {
+    /// Maps user pages in `set`. Gives the set back when no frames are left.
+    pub fn build(set: Set, number: u32) -> Result<Space, (Set, OutOfFrames)> {
+        let mut taken = [Pfn::default(); 2 * PAGES];
+        for n in 0..taken.len() {
+            // A table must be zero; a data page gets its pattern below.
+            match if n < PAGES { frames::allocate_zeroed() } else { frames::allocate() } {
+                Ok(pfn) => taken[n] = pfn,
+                Err(none) => {
+                    taken[..n].iter().for_each(|&pfn| frames::free(pfn));
+                    return Err((set, none));
+                }
+            }
+        }
+        let space = Space {
+            set,
+            number,
+            age: 0,
+            tables: core::array::from_fn(|i| taken[i]),
+            pages: core::array::from_fn(|i| taken[PAGES + i]),
+        };
+        for i in 0..PAGES {
+            let va = address(number, i);
+            let (l2, slot) = l2_place(va);
+            raw::write_entry(space.tables[i], l1_slot(va), Entry::new(space.pages[i], Flags::USER_DATA));
+            raw::write_entry(set.pages[l2], slot, Entry::new(space.tables[i], Flags::USER_DATA));
+        }
+        Ok(space)
+    }
+
+    /// Runs `body` with this space active on the running CPU.
+    fn active<T>(&self, body: impl FnOnce() -> T) -> T {
+        let me = cpu::id();
+        raw::activate(self.set.pages.map(Some), me);
+        let result = body();
+        raw::activate([None; 4], me);
+        result
+    }
+
+    /// Ages the space by one and writes the new pattern through the user mapping.
+    pub fn rewrite(&mut self) {
+        self.age += 1;
+        self.active(|| {
+            for i in 0..PAGES {
+                let va = address(self.number, i);
+                for word in 0..WORDS {
+                    raw::write_user(va + word * WORD_STEP * 8, pattern(self.number, self.age, i, word));
+                }
+            }
+        });
+    }
+
+    /// Reads the pattern back, through the user mapping and through the window, and the kernel's entries through the
+    /// holder. Reports each mismatch as it is seen, up to a few; gives their count.
+    pub fn check(&self) -> u64 {
+        let mut wrong = Mismatches { space: self.number, count: 0 };
+        self.active(|| {
+            for i in 0..PAGES {
+                let va = address(self.number, i);
+                let entry = raw::read_window(va);
+                wrong.compare("window", va, u64::from(self.pages[i].0), u64::from(entry.frame().0));
+                let follow = entry.is_present() && raw::is_managed(entry.frame());
+                for word in 0..WORDS {
+                    let want = pattern(self.number, self.age, i, word);
+                    let at = va + word * WORD_STEP * 8;
+                    // A hole in the user half would end in a page fault; the window has told already.
+                    if follow {
+                        wrong.compare("user", at, want, raw::read_user(at));
+                        wrong.compare("window", at, want, raw::read_word(entry.frame(), word * WORD_STEP));
+                    }
+                }
+            }
+            let (got, want) = raw::read_kernel_mark();
+            wrong.compare("kernel", 0, want, got);
+        });
+        wrong.count
+    }
+
+    /// Unmaps everything and gives the set back, in constructed form.
+    pub fn take_down(self) -> Set {
+        for i in 0..PAGES {
+            let (l2, slot) = l2_place(address(self.number, i));
+            raw::write_entry(self.set.pages[l2], slot, Entry::EMPTY);
+        }
+        // No CPU's TLB knows these pages: a space is active only inside `active`, which ends with a flush.
+        self.tables.into_iter().chain(self.pages).for_each(frames::free);
+        self.set
+    }
+}
+
+/// Counts mismatches and reports the first of a check.
+struct Mismatches {
+    space: u32,
+    count: u64,
+}
+
+impl Mismatches {
+    /// Reported one by one up to here; the rest only counted.
+    const REPORTED: u64 = 4;
+
+    fn compare(&mut self, place: &'static str, va: usize, want: u64, got: u64) {
+        if want == got {
+            return;
+        }
+        self.count += 1;
+        if self.count <= Self::REPORTED {
+            report::event("mismatch")
+                .num("vcpu", cpu::id() as u64)
+                .num("space", u64::from(self.space))
+                .text("where", place)
+                .text("want", format_args!("{want:#x}"))
+                .text("got", format_args!("{got:#x}"))
+                .num("va", va as u64)
+                .send();
+        }
+    }
+}
