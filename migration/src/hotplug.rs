@@ -231,14 +231,16 @@ pub struct Lockout {
     word: AtomicU32,
 }
 
-/// Evidence that a hotplug operation is under way and that no suspend is. Dropping it ends the operation.
+/// Evidence that a hotplug operation is under way and that no suspend is. [`Operation::end`] ends it; so does
+/// dropping it, which leaves the word about requests turned away to the next one.
 #[must_use = "dropping it ends the operation at once"]
 #[derive(Debug)]
 pub struct Operation<'a> {
     lockout: &'a Lockout,
 }
 
-/// Evidence that no hotplug operation is under way and that none can begin. Dropping it lets hotplug go on.
+/// Evidence that no hotplug operation is under way and that none can begin. [`Hold::release`] lets hotplug
+/// go on; so does dropping it, which leaves the word about requests turned away to the next one.
 #[must_use = "dropping it lets hotplug go on at once"]
 #[derive(Debug)]
 pub struct Hold<'a> {
@@ -308,6 +310,11 @@ impl Lockout {
     fn give_back(&self) -> bool {
         self.word.swap(0, Ordering::AcqRel) & MISSED != 0
     }
+
+    /// Gives the word back and keeps the mark of a request turned away for the next one to report.
+    fn give_back_quietly(&self) {
+        self.word.fetch_and(MISSED, Ordering::AcqRel);
+    }
 }
 
 impl Default for Lockout {
@@ -328,7 +335,7 @@ impl Operation<'_> {
 
 impl Drop for Operation<'_> {
     fn drop(&mut self) {
-        self.lockout.give_back();
+        self.lockout.give_back_quietly();
     }
 }
 
@@ -345,6 +352,6 @@ impl Hold<'_> {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.lockout.give_back();
+        self.lockout.give_back_quietly();
     }
 }

@@ -1,0 +1,480 @@
+//! Every transition and every undo of the suspend machine, each failed in turn.
+
+mod support;
+
+use std::time::Duration;
+
+use migration::shutdown::Acknowledgement;
+use migration::{
+    Cause, Clock, Deadline, Limits, Machine, Outcome, ParticipantRef, Party, Phase, Platform,
+    Return, Stage, LIBXL_SUSPEND_WINDOW,
+};
+use proptest::prelude::*;
+use support::{expected, run, Broken, Device, Guest, Sabotage, World, DOWN};
+
+const ALL: usize = DOWN.len();
+
+fn works_again(guest: &mut Guest) {
+    guest.world.sabotage.borrow_mut().clear();
+    guest.world.take_journal();
+    guest.answer = Acknowledgement::Given;
+    let resumed = run(guest, Limits::DEFAULT).expect("the next suspend works");
+    assert!(resumed.faults.is_empty());
+    assert_eq!(
+        guest.world.take_journal(),
+        expected(ALL, ALL, resumed.outcome.into())
+    );
+}
+
+#[test]
+fn down_and_back_in_exactly_the_reverse_order() {
+    for outcome in [Outcome::Cancelled, Outcome::Restored] {
+        let world = World::new();
+        let mut guest = Guest::new(&world);
+        guest.outcome = outcome;
+        let resumed = run(&mut guest, Limits::DEFAULT).unwrap();
+        assert_eq!(resumed.outcome, outcome);
+        assert!(resumed.faults.is_empty());
+        assert_eq!(world.take_journal(), expected(ALL, ALL, outcome.into()));
+        works_again(&mut guest);
+    }
+}
+
+#[test]
+fn the_order_of_the_way_down_and_back_spelt_out() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    guest.outcome = Outcome::Restored;
+    run(&mut guest, Limits::DEFAULT).unwrap();
+    assert_eq!(
+        world.take_journal(),
+        [
+            "acknowledge",
+            "hold_hotplug",
+            "churn",
+            "disk",
+            "park",
+            "drain",
+            "unlink_windows",
+            "audit",
+            "grants",
+            "console",
+            "detach",
+            "suspend",
+            "reattach: restored",
+            "console: restored",
+            "grants: restored",
+            "relink_windows: restored",
+            "gate opens",
+            "unpark: restored",
+            "disk: restored",
+            "churn: restored",
+            "release_hotplug: restored",
+            "reread: restored",
+        ]
+    );
+}
+
+#[test]
+fn each_step_fails_in_turn_and_exactly_what_was_done_is_undone() {
+    for (i, (step, _, phase)) in DOWN.into_iter().enumerate() {
+        let world = World::new();
+        let mut guest = Guest::new(&world);
+        guest.outcome = Outcome::Restored;
+        world.sabotage(step, Sabotage::Fail);
+        let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+        assert_eq!(failure.step, step);
+        assert_eq!(failure.phase, phase, "{step}");
+        assert_eq!(failure.cause, Cause::Step(Broken(step.to_string())));
+        let party = if step == "suspend" {
+            Party::Xen
+        } else {
+            Party::Guest
+        };
+        assert_eq!(failure.party, party, "{step}");
+        // Whatever the hypercall would have said: it failed, so the way back is that of a failure.
+        assert_eq!(
+            world.take_journal(),
+            expected(i + 1, i, Return::Failed),
+            "{step}"
+        );
+        let message = failure.to_string();
+        assert!(
+            message.contains(phase.name()) && message.contains(step),
+            "{message}"
+        );
+        works_again(&mut guest);
+    }
+}
+
+#[test]
+fn each_step_is_late_in_turn_and_is_undone_with_the_others() {
+    // All but the hypercall, whose time nobody limits.
+    for (i, (step, _, phase)) in DOWN[..ALL - 1].iter().copied().enumerate() {
+        let world = World::new();
+        let mut guest = Guest::new(&world);
+        world.sabotage(step, Sabotage::Slow(Duration::from_secs(40)));
+        let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+        assert_eq!(failure.phase, phase, "{step}");
+        assert_eq!(failure.party, Party::Guest);
+        assert!(matches!(failure.cause, Cause::Late(_)), "{step}: {failure}");
+        assert_eq!(
+            world.take_journal(),
+            expected(i + 1, i + 1, Return::Failed),
+            "{step}"
+        );
+        assert_eq!(world.hypercalls.get(), 0);
+        works_again(&mut guest);
+    }
+}
+
+#[test]
+fn a_long_time_in_the_hypercall_is_nobodys_fault() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    world.sabotage("suspend", Sabotage::Slow(Duration::from_secs(86_400)));
+    assert!(run(&mut guest, Limits::DEFAULT).is_ok());
+}
+
+#[test]
+fn steps_within_their_limits_may_still_be_late_together() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    // 14 + 19 + 14 + 4 = 51 s: each inside its own limit, together over the 50 s.
+    for (step, seconds) in [("park", 14), ("drain", 19), ("audit", 14), ("detach", 4)] {
+        world.sabotage(step, Sabotage::Slow(Duration::from_secs(seconds)));
+    }
+    let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+    match failure.cause {
+        Cause::Late(late) => assert_eq!(late.limit, Limits::DEFAULT.until_suspended),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.hypercalls.get(), 0);
+    works_again(&mut guest);
+}
+
+#[test]
+fn limits_outside_libxls_windows_are_refused_before_anything_is_done() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    let limits = Limits {
+        until_suspended: LIBXL_SUSPEND_WINDOW,
+        ..Limits::DEFAULT
+    };
+    let failure = run(&mut guest, limits).unwrap_err();
+    assert_eq!(failure.cause, Cause::LimitsTooLong);
+    assert_eq!(failure.phase, Phase::Requested);
+    assert_eq!(world.take_journal(), Vec::<String>::new());
+    works_again(&mut guest);
+}
+
+#[test]
+fn a_withdrawn_request_suspends_nothing() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    guest.answer = Acknowledgement::Withdrawn;
+    let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+    assert_eq!(failure.cause, Cause::Withdrawn);
+    assert_eq!(failure.party, Party::Toolstack);
+    assert_eq!(failure.phase, Phase::Acknowledged);
+    assert_eq!(world.take_journal(), expected(1, 0, Return::Failed));
+    works_again(&mut guest);
+}
+
+/// Every step of the way back that can fail, by the journal's name.
+fn back_steps(outcome: Outcome) -> Vec<String> {
+    expected(ALL, ALL, outcome.into())[ALL..]
+        .iter()
+        .filter(|step| *step != "gate opens" && !step.starts_with("release_hotplug"))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn a_fault_on_the_way_back_stops_nothing_and_is_reported() {
+    for outcome in [Outcome::Cancelled, Outcome::Restored] {
+        for step in back_steps(outcome) {
+            let world = World::new();
+            let mut guest = Guest::new(&world);
+            guest.outcome = outcome;
+            world.sabotage(&step, Sabotage::Fail);
+            let resumed = run(&mut guest, Limits::DEFAULT).unwrap();
+            assert_eq!(resumed.outcome, outcome);
+            assert_eq!(resumed.faults.count(), 1, "{step}");
+            let first = resumed.faults.first().unwrap();
+            assert_eq!(first.cause, Cause::Step(Broken(step.clone())));
+            assert!(step.starts_with(first.step));
+            assert_eq!(world.take_journal(), expected(ALL, ALL, outcome.into()));
+            works_again(&mut guest);
+        }
+    }
+}
+
+#[test]
+fn all_steps_of_the_way_back_fail_and_all_are_counted() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    guest.outcome = Outcome::Restored;
+    let steps = back_steps(Outcome::Restored);
+    for step in &steps {
+        world.sabotage(step, Sabotage::Fail);
+    }
+    let resumed = run(&mut guest, Limits::DEFAULT).unwrap();
+    assert_eq!(resumed.faults.count() as usize, steps.len());
+    assert_eq!(resumed.faults.first().unwrap().step, "reattach");
+    works_again(&mut guest);
+}
+
+#[test]
+fn a_cpu_that_is_slow_to_come_back_is_a_fault() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    world.sabotage("unpark: cancelled", Sabotage::Slow(Duration::from_secs(60)));
+    let resumed = run(&mut guest, Limits::DEFAULT).unwrap();
+    assert_eq!(resumed.faults.count(), 1);
+    assert!(matches!(
+        resumed.faults.first().unwrap().cause,
+        Cause::Late(_)
+    ));
+    assert_eq!(resumed.faults.first().unwrap().step, "unpark");
+}
+
+#[test]
+fn faults_of_an_undo_before_the_hypercall_are_kept_by_the_machine() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    world.sabotage("audit", Sabotage::Fail);
+    world.sabotage("unpark: failed", Sabotage::Fail);
+    let mut disk = Device::new(&world, "disk", Stage::Awake, 0);
+    let mut list: [ParticipantRef<'_, Broken>; 1] = [&mut disk];
+    let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+    assert_eq!(machine.suspend().unwrap_err().step, "audit");
+    assert_eq!(machine.faults().count(), 1);
+    assert_eq!(machine.faults().first().unwrap().step, "unpark");
+    world.sabotage.borrow_mut().clear();
+    assert!(machine.suspend().unwrap().faults.is_empty());
+}
+
+#[test]
+fn leaving_the_chain_at_each_state_undoes_it() {
+    // How many steps of the way down each state stands for.
+    for (state, done) in [(0, 0), (1, 2), (2, 5), (3, 7), (4, 8), (5, 11)] {
+        let world = World::new();
+        let mut guest = Guest::new(&world);
+        {
+            let mut console = Device::new(&world, "console", Stage::Alone, 9);
+            let mut grants = Device::new(&world, "grants", Stage::Alone, 1);
+            let mut disk = Device::new(&world, "disk", Stage::Awake, 7);
+            let mut churn = Device::new(&world, "churn", Stage::Awake, 1);
+            let mut list: [ParticipantRef<'_, Broken>; 4] =
+                [&mut churn, &mut disk, &mut grants, &mut console];
+            let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+            let requested = machine.request().unwrap();
+            match state {
+                0 => drop(requested),
+                1 => drop(requested.acknowledge().unwrap()),
+                2 => drop(requested.acknowledge().unwrap().quiesce().unwrap()),
+                _ => {
+                    let drained = requested
+                        .acknowledge()
+                        .unwrap()
+                        .quiesce()
+                        .unwrap()
+                        .drain()
+                        .unwrap();
+                    let _: &support::Proof = drained.proof();
+                    match state {
+                        3 => drop(drained),
+                        4 => drop(drained.audit().unwrap()),
+                        _ => drop(drained.audit().unwrap().detach().unwrap()),
+                    }
+                }
+            }
+            assert!(machine.timeline().total().is_some());
+        }
+        assert_eq!(
+            world.take_journal(),
+            expected(done, done, Return::Failed),
+            "state {state}"
+        );
+        works_again(&mut guest);
+    }
+}
+
+#[test]
+fn phases_are_told_and_timed_in_order() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    guest.outcome = Outcome::Restored;
+    world.sabotage("drain", Sabotage::Slow(Duration::from_secs(3)));
+    let resumed = run(&mut guest, Limits::DEFAULT).unwrap();
+    let told: Vec<(Phase, Duration)> = world.phases.take();
+    assert_eq!(
+        told.iter().map(|t| t.0).collect::<Vec<_>>(),
+        [
+            Phase::Requested,
+            Phase::Acknowledged,
+            Phase::Quiesced,
+            Phase::Drained,
+            Phase::Audited,
+            Phase::Detached,
+            Phase::Suspended,
+            Phase::Restored
+        ]
+    );
+    assert_eq!(told, resumed.timeline.iter().collect::<Vec<_>>());
+    // drain and unlink_windows.
+    assert_eq!(
+        resumed.timeline.step(Phase::Drained),
+        Some(Duration::from_millis(3001))
+    );
+    assert!(resumed.timeline.total() > resumed.timeline.entered(Phase::Restored));
+
+    // A failure leaves the phases that were reached, and no other.
+    let mut guest = Guest::new(&world);
+    world.sabotage("audit", Sabotage::Fail);
+    run(&mut guest, Limits::DEFAULT).unwrap_err();
+    let told: Vec<Phase> = world.phases.take().iter().map(|t| t.0).collect();
+    assert_eq!(told.last(), Some(&Phase::Drained));
+    assert!(!told.contains(&Phase::Cancelled));
+}
+
+/// A kernel with one vCPU and no pool needs the required steps only.
+struct Small {
+    calls: Vec<&'static str>,
+}
+
+impl Clock for Small {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl Platform for Small {
+    type Error = &'static str;
+    type Drained = ();
+    fn acknowledge(&mut self, _: Deadline, _: u32) -> Result<Acknowledgement, &'static str> {
+        Ok(Acknowledgement::Given)
+    }
+    fn drain(&mut self, _: Deadline) -> Result<(), &'static str> {
+        Ok(())
+    }
+    fn audit(&mut self, _: &(), _: Deadline) -> Result<(), &'static str> {
+        Ok(())
+    }
+    fn detach(&mut self, _: &()) -> Result<(), &'static str> {
+        self.calls.push("detach");
+        Ok(())
+    }
+    fn reattach(&mut self, _: Return) -> Result<(), &'static str> {
+        self.calls.push("reattach");
+        Ok(())
+    }
+    fn suspend(&mut self, _: &()) -> Result<Outcome, &'static str> {
+        self.calls.push("suspend");
+        Ok(Outcome::Restored)
+    }
+    fn reread(&mut self, _: Return) -> Result<(), &'static str> {
+        self.calls.push("reread");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_small_kernel_can_use_it() {
+    let mut small = Small { calls: Vec::new() };
+    let resumed = Machine::new(&mut small, &mut [], Limits::DEFAULT)
+        .suspend()
+        .unwrap();
+    assert_eq!(resumed.outcome, Outcome::Restored);
+    assert_eq!(small.calls, ["detach", "suspend", "reattach", "reread"]);
+}
+
+#[test]
+fn equal_orders_keep_the_order_of_the_list() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    let mut a = Device::new(&world, "a", Stage::Awake, 5);
+    let mut b = Device::new(&world, "b", Stage::Awake, 5);
+    let mut c = Device::new(&world, "c", Stage::Awake, 4);
+    let mut d = Device::new(&world, "d", Stage::Awake, 5);
+    let mut list: [ParticipantRef<'_, Broken>; 4] = [&mut a, &mut b, &mut c, &mut d];
+    let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+    drop(
+        machine
+            .request()
+            .unwrap()
+            .acknowledge()
+            .unwrap()
+            .quiesce()
+            .unwrap(),
+    );
+    assert_eq!(world.take_journal()[2..6], ["c", "a", "b", "d"]);
+}
+
+fn any_sabotage() -> impl Strategy<Value = Sabotage> {
+    prop_oneof![
+        Just(Sabotage::Fail),
+        (0u64..45_000).prop_map(|ms| Sabotage::Slow(Duration::from_millis(ms))),
+    ]
+}
+
+/// One suspend of a random history: which steps are sabotaged and what the hypercall says.
+fn any_round() -> impl Strategy<Value = (Vec<(String, Sabotage)>, Outcome, bool)> {
+    let mut steps: Vec<String> = DOWN.iter().map(|d| d.0.to_string()).collect();
+    for how in [Return::Failed, Return::Cancelled, Return::Restored] {
+        steps.extend(expected(ALL, ALL, how)[ALL..].iter().cloned());
+    }
+    (
+        proptest::collection::vec((proptest::sample::select(steps), any_sabotage()), 0..4),
+        prop_oneof![Just(Outcome::Cancelled), Just(Outcome::Restored)],
+        proptest::bool::weighted(0.1),
+    )
+}
+
+proptest! {
+    /// Whatever fails and however long it takes: what went down comes back in reverse order, each undo is told the same
+    /// way back, the hypercall is only made with everything down and in time, and the next suspend starts clean.
+    #[test]
+    fn random_histories_always_end_running(rounds in proptest::collection::vec(any_round(), 1..12)) {
+        let world = World::new();
+        let mut guest = Guest::new(&world);
+        for (sabotages, outcome, withdrawn) in rounds {
+            world.sabotage.borrow_mut().clear();
+            for (step, how) in &sabotages {
+                world.sabotage(step, *how);
+            }
+            guest.outcome = outcome;
+            guest.answer = if withdrawn {
+                Acknowledgement::Withdrawn
+            } else {
+                Acknowledgement::Given
+            };
+            let calls_before = world.hypercalls.get();
+            world.phases.take();
+            let result = run(&mut guest, Limits::DEFAULT);
+            let journal = world.take_journal();
+            let called = journal.iter().take_while(|j| DOWN.iter().any(|d| d.0 == *j)).count();
+            match result {
+                Ok(resumed) => {
+                    prop_assert_eq!(resumed.outcome, outcome);
+                    prop_assert_eq!(called, ALL);
+                    prop_assert_eq!(journal, expected(ALL, ALL, outcome.into()));
+                    prop_assert_eq!(world.hypercalls.get(), calls_before + 1);
+                    let waited = resumed.timeline.entered(Phase::Suspended).unwrap()
+                        - resumed.timeline.entered(Phase::Acknowledged).unwrap();
+                    prop_assert!(waited <= Limits::DEFAULT.until_suspended);
+                }
+                Err(failure) => {
+                    // A step that was late is undone; one that failed is not.
+                    let done = if matches!(failure.cause, Cause::Late(_)) { called } else { called - 1 };
+                    prop_assert_eq!(journal, expected(called, done, Return::Failed));
+                    prop_assert_eq!(failure.phase, DOWN[called - 1].2);
+                    let made = u32::from(failure.phase == Phase::Suspended);
+                    prop_assert_eq!(world.hypercalls.get(), calls_before + made);
+                }
+            }
+        }
+        works_again(&mut guest);
+    }
+}
