@@ -2,33 +2,15 @@
 
 use core::fmt::{self, Write};
 
+pub use migration::Party;
+
 use crate::arch::cpu;
 use crate::{console, time};
 
 /// Longest event line, bytes. The longest event is `churn` with 32 vCPUs, four arrays of counts.
 const LINE: usize = 3072;
 
-/// The party at fault, as an event names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Party {
-    /// This kernel.
-    Guest,
-    /// The hypervisor.
-    Xen,
-    /// xl, libxl, xenstored, xenconsoled: what runs in dom0.
-    Toolstack,
-}
 
-impl Party {
-    /// The word in the event.
-    pub fn word(self) -> &'static str {
-        match self {
-            Party::Guest => "guest",
-            Party::Xen => "xen",
-            Party::Toolstack => "toolstack",
-        }
-    }
-}
 
 /// A line of text with a fixed room; what does not fit is cut and remembered.
 pub struct Line {
@@ -159,7 +141,7 @@ impl Event {
 
 /// Says that something failed.
 pub fn error(party: Party, place: &str, message: impl fmt::Display) {
-    event("error").text("party", party.word()).text("where", place).text("msg", message).send();
+    event("error").text("party", party.name()).text("where", place).text("msg", message).send();
 }
 
 /// The `log` crate's way to the console.

@@ -4,6 +4,8 @@
 #![allow(unsafe_code)]
 
 pub mod apic;
+pub mod start_info;
+pub mod xen_raw;
 pub mod cpu;
 pub mod memory;
 pub mod traps;
@@ -39,4 +41,9 @@ extern "C" fn pvh_entry(vcpu: usize, start_info: usize) -> ! {
         crate::start::secondary(vcpu)
     }
 }
-pub fn early(b: &[u8]) { for &c in b { unsafe { x86::io::outb(0x3f8, c) } } }
+/// Has Xen fill the hypercall page.
+pub fn install_hypercalls() -> Result<xen_bindings::cpuid::Leaves, xen_bindings::pvh::InstallError> {
+    let page = xen_bindings::hypercall::hypercall_page() as usize - crate::paging::layout::KERNEL_BASE;
+    // SAFETY: the page is the one that `xen-bindings` calls into, at its physical address; ring 0 of a PVH guest.
+    unsafe { xen_bindings::pvh::install_hypercall_page(page as u64) }
+}

@@ -1,0 +1,304 @@
+//! What vCPU 0 does besides the churn: it answers the toolstack, reads the console and reports.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use migration::availability::{self, Action};
+use migration::hotplug::{BringUp, Cpus};
+use migration::shutdown::{self, Accepts, Activity, Answer, Request};
+use migration::xenstore::{StoreError, Tx, Xenstore};
+use migration::{Limits, Outcome, Party, Return};
+use spin::Mutex;
+
+use crate::store::{Change, Store};
+use crate::workload::churn;
+use crate::{cmdline, console, events, pool, report, smp, suspend, time, xen};
+
+/// Longest wait for a vCPU to come, go or check, nanoseconds. Far above what an emulated machine needs.
+const CPU_LIMIT: u64 = 30_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// Where somebody in dom0 asks whether the guest lives, and where it answers.
+const PING: &str = "data/ping";
+const PONG: &str = "data/pong";
+
+/// Longest line read from the console, and longest token.
+const INPUT: usize = 128;
+
+struct Control {
+    store: Store,
+    cpus: Cpus,
+    rounds: u64,
+    next_report: u64,
+    input: [u8; INPUT],
+    input_len: usize,
+}
+
+static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
+
+/// `control/shutdown` and `cpu/` are to be read again, whatever the watches say.
+static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
+/// `ready` has been said.
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// Has the nodes read again at the next pass.
+pub fn look_again() {
+    LOOK_AGAIN.store(true, Ordering::Relaxed);
+}
+
+/// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
+pub fn start() {
+    let mut store = Store::new();
+    let mut cpus = Cpus::at_boot(xen::max_vcpus());
+    let accepts = Accepts::USUAL;
+    let advertised = shutdown::advertise(&mut store, &accepts);
+    if let Some((node, error)) = advertised.failed {
+        // Older toolstacks make no such node; the requests are obeyed all the same.
+        log::warn!("{node}: {error}");
+    }
+    if let Err(error) = set_watches(&mut store) {
+        report::error(Party::Toolstack, "watches", error);
+    }
+    follow_availability(&mut store, &mut cpus, "boot");
+    look_again();
+    *CONTROL.lock() = Some(Control {
+        store,
+        cpus,
+        rounds: 0,
+        next_report: time::now() + SECOND,
+        input: [0; INPUT],
+        input_len: 0,
+    });
+}
+
+/// Sets the watches; each fires once at once.
+pub fn set_watches(store: &mut Store) -> Result<(), StoreError> {
+    store.watch(shutdown::NODE, Change::Shutdown.token())?;
+    store.watch(availability::WATCH, Change::Availability.token())?;
+    store.watch(PING, Change::Ping.token())
+}
+
+/// One pass of vCPU 0's duties. Short when there is nothing to do.
+pub fn poll() {
+    let mut control = CONTROL.lock();
+    let Some(control) = control.as_mut() else { return };
+    if !READY.swap(true, Ordering::Relaxed) {
+        report::event("ready").nums("online", smp::online().map(|cpu| cpu as u64)).send();
+    }
+    control.read_console();
+    control.follow_xenstore();
+    if time::now() >= control.next_report {
+        control.next_report = time::now() + SECOND;
+        report_churn();
+    }
+}
+
+impl Control {
+    fn follow_xenstore(&mut self) {
+        let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
+        let changed = self.store.changes();
+        if again || changed.contains(Change::Shutdown) {
+            self.answer_shutdown();
+        }
+        if again || changed.contains(Change::Availability) {
+            follow_availability(&mut self.store, &mut self.cpus, "hotplug");
+        }
+        if changed.contains(Change::Ping) {
+            self.answer_ping();
+        }
+    }
+
+    fn answer_shutdown(&mut self) {
+        let accepts = Accepts::USUAL;
+        let (request, answer) =
+            match shutdown::receive(&mut self.store, Activity::Running, &accepts, Limits::DEFAULT.transaction_tries) {
+                Ok(received) => received,
+                Err(error) => return report::error(Party::Toolstack, shutdown::NODE, error),
+            };
+        let said = report::event("control").text("request", request);
+        match answer {
+            Answer::Nothing | Answer::Defer => {}
+            Answer::Refuse(why) => said.text("answer", "refused").text("msg", why).send(),
+            Answer::Obey => match request {
+                Request::Suspend => self.suspend(),
+                Request::Reboot => {
+                    said.text("answer", "acknowledged").send();
+                    xen::end(xen::End::Reboot)
+                }
+                // Xen knows one way to power off; `halt` is the toolstack's other word for it.
+                _ => {
+                    said.text("answer", "acknowledged").send();
+                    xen::end(xen::End::Poweroff)
+                }
+            },
+        }
+    }
+
+    fn suspend(&mut self) {
+        self.rounds += 1;
+        let Control { store, cpus, rounds, .. } = self;
+        suspend::suspend(store, *rounds, |outcome| {
+            let keep = outcome == Outcome::Restored && cmdline::options().switches.no_vcpu_reset();
+            if !keep {
+                cpus.returned(Return::from(outcome));
+            }
+        });
+        self.next_report = time::now();
+    }
+
+    fn answer_ping(&mut self) {
+        let mut token = [0; INPUT];
+        let len = match self.store.read(Tx::NONE, PING, &mut token) {
+            Ok(len) => len.min(INPUT),
+            Err(StoreError::NotFound) => return,
+            Err(error) => return report::error(Party::Toolstack, PING, error),
+        };
+        if len == 0 {
+            return;
+        }
+        if let Err(error) = self.store.write(Tx::NONE, PONG, &token[..len]) {
+            report::error(Party::Toolstack, PONG, error);
+        }
+        report::event("pong").text("via", "xenstore").text("token", migration::Text::<INPUT>::new(&token[..len])).send();
+    }
+
+    fn read_console(&mut self) {
+        let mut byte = [0];
+        while console::read(&mut byte) == 1 {
+            match byte[0] {
+                b'\r' | b'\n' => {
+                    let line = core::mem::take(&mut self.input_len);
+                    let text = core::str::from_utf8(&self.input[..line]).unwrap_or("(not UTF-8)");
+                    obey(text.trim());
+                }
+                other if self.input_len < INPUT => {
+                    self.input[self.input_len] = other;
+                    self.input_len += 1;
+                }
+                // The rest of too long a line is dropped; what came of it is reported as unknown.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Does what a line on the console asks.
+fn obey(line: &str) {
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("", _) => {}
+        ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
+        ("status", _) => report_churn(),
+        ("drain", _) => pool::drain_on_request(time::now() + CPU_LIMIT),
+        _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status` and `drain`"),
+    }
+}
+
+/// Brings vCPUs up and down until they are as xenstore says.
+fn follow_availability(store: &mut Store, cpus: &mut Cpus, why: &str) {
+    let Ok(operation) = suspend::HOTPLUG.begin() else {
+        return look_again();
+    };
+    let wanted = availability::read_wanted(store, cpus.count(), |complaint| {
+        report::error(Party::Toolstack, "cpu/*/availability", complaint);
+    });
+    let online = cpus.online();
+    for action in availability::plan(&wanted, online, availability::MAX_CPUS) {
+        match action {
+            Action::Online(cpu) => bring_up(cpus, cpu, why),
+            Action::Offline(cpu) => take_down(cpus, cpu),
+        }
+    }
+    if operation.end() {
+        look_again();
+    }
+    if why != "boot" && cpus.online() != online {
+        verify("hotplug");
+    }
+}
+
+fn bring_up(cpus: &mut Cpus, cpu: usize, why: &str) {
+    let how = match cpus.start(cpu) {
+        Ok(how) => how,
+        Err(error) => return report::error(Party::Guest, "cpu-up", error),
+    };
+    let fresh = how == BringUp::InitialiseAndUp;
+    let settled = match smp::bring_up(cpu, fresh, time::now() + CPU_LIMIT) {
+        Ok(()) => {
+            report::event("cpu-up").num("vcpu", cpu as u64).text("why", why).send();
+            cpus.started(cpu)
+        }
+        Err(error) => {
+            let party = match error {
+                smp::BringUpError::Xen(_) => Party::Xen,
+                smp::BringUpError::Stuck(_) => Party::Guest,
+            };
+            report::error(party, "cpu-up", error);
+            cpus.start_failed(cpu, !fresh)
+        }
+    };
+    if let Err(error) = settled {
+        report::error(Party::Guest, "cpu-up", error);
+    }
+}
+
+fn take_down(cpus: &mut Cpus, cpu: usize) {
+    if let Err(error) = cpus.leave(cpu) {
+        return report::error(Party::Guest, "cpu-down", error);
+    }
+    let settled = match smp::take_down(cpu, time::now() + CPU_LIMIT) {
+        Ok(left) => {
+            report::event("cpu-down")
+                .num("vcpu", cpu as u64)
+                .text("why", "hotplug")
+                .num("drained", u64::from(left.drained))
+                .num("left", u64::from(left.left))
+                .send();
+            cpus.left(cpu)
+        }
+        Err(stuck) => {
+            report::error(Party::Guest, "cpu-down", stuck);
+            cpus.leave_failed(cpu)
+        }
+    };
+    if let Err(error) = settled {
+        report::error(Party::Guest, "cpu-down", error);
+    }
+}
+
+/// Has every vCPU read every address space back, and says what came of it.
+pub fn verify(why: &str) {
+    match smp::verify_everywhere(time::now() + CPU_LIMIT) {
+        Ok(all) => report::event("verify")
+            .text("why", why)
+            .num("spaces", all.spaces)
+            .num("checks", all.checks)
+            .num("mismatches", all.mismatches)
+            .nums("online", smp::online().map(|cpu| cpu as u64))
+            .send(),
+        Err(stuck) => report::error(Party::Guest, "verify", stuck),
+    }
+}
+
+fn report_churn() {
+    let possible = || 0..xen::max_vcpus();
+    let sum = |of: fn(&churn::Counters) -> &AtomicU64| -> u64 {
+        possible().map(|cpu| of(churn::counters(cpu)).load(Ordering::Relaxed)).sum()
+    };
+    let pool = pool::figures();
+    report::event("churn")
+        .nums("online", smp::online().map(|cpu| cpu as u64))
+        .nums("ops", possible().map(|cpu| churn::counters(cpu).ops.load(Ordering::Relaxed)))
+        .num("alive", churn::alive())
+        .num("checks", sum(|c| &c.checks))
+        .num("mismatches", churn::mismatches())
+        .num("remote_frees", sum(|c| &c.remote_frees))
+        .num("hits", pool.hits)
+        .num("misses", pool.misses)
+        .num("constructed", pool.constructed)
+        .num("destructed", pool.destructed)
+        .nums("cached", possible().map(|cpu| pool.cached[cpu]))
+        .num("depot", pool.depot)
+        .num("in_use", pool.in_use)
+        .num("in_flight", pool.in_flight)
+        .nums("timer_ticks", possible().map(events::ticks))
+        .send();
+}

@@ -1,0 +1,258 @@
+//! What this guest does in each step of a suspend: the `migration` crate's [`Platform`].
+//!
+//! The order of the steps, the way back and the limits are that crate's. Here is only what the steps mean for a
+//! PVH guest with 1 to 32 vCPUs, a console and a xenstore connection.
+
+use core::fmt;
+use core::time::Duration;
+
+use migration::hotplug::{Hold, Lockout};
+use migration::shutdown::{self, Acknowledgement};
+use migration::xenstore::StoreError;
+use migration::{Blame, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, Timeline};
+
+use crate::smp::{self, Parked, Stuck};
+use crate::store::Store;
+use crate::{audit, cmdline, console, control, events, pool, report, time, xen};
+
+/// Keeps hotplug and suspend apart.
+pub static HOTPLUG: Lockout = Lockout::new();
+
+/// What can stop a step.
+#[derive(Clone, Copy, Debug)]
+pub enum Error {
+    /// xenstored did not do what was asked.
+    Store(StoreError),
+    /// A vCPU did not answer.
+    Stuck(Stuck),
+    /// The pool could not be drained.
+    Drain(pool::DrainFailed),
+    /// The page tables hold something that must not be saved.
+    Audit(audit::Finding),
+    /// Xen refused a call.
+    Xen(xen_bindings::HypercallError),
+    /// A hotplug operation did not end in time.
+    HotplugBusy,
+    /// Nobody in dom0 read the console in time, and what was written would be lost with the domain.
+    ConsoleStuck,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Store(e) => e.fmt(f),
+            Error::Stuck(e) => e.fmt(f),
+            Error::Drain(e) => e.fmt(f),
+            Error::Audit(e) => e.fmt(f),
+            Error::Xen(e) => e.fmt(f),
+            Error::HotplugBusy => f.write_str("a hotplug operation did not end in time"),
+            Error::ConsoleStuck => f.write_str("nobody reads the console"),
+        }
+    }
+}
+
+impl Blame for Error {
+    fn party(&self) -> Party {
+        match self {
+            Error::Store(_) | Error::ConsoleStuck => Party::Toolstack,
+            Error::Xen(_) => Party::Xen,
+            Error::Stuck(_) | Error::Drain(_) | Error::Audit(_) | Error::HotplugBusy => Party::Guest,
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Error::Store(error)
+    }
+}
+
+/// Nanoseconds of a duration on the guest's clock. 2^64 ns are 584 years.
+fn nanos(at: Duration) -> u64 {
+    at.as_nanos() as u64
+}
+
+struct Guest<'s> {
+    store: &'s mut Store,
+    round: u64,
+    hold: Option<Hold<'static>>,
+    parked: Option<Parked>,
+    incarnation: u32,
+}
+
+impl Clock for Guest<'_> {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(time::now())
+    }
+}
+
+impl Platform for Guest<'_> {
+    type Error = Error;
+    type Drained = pool::Proof;
+
+    fn entered(&mut self, phase: Phase, since_request: Duration) {
+        if phase.has_event() {
+            report::event("suspend")
+                .num("round", self.round)
+                .text("phase", phase)
+                .num("ns", nanos(since_request))
+                .send();
+        }
+        if phase == Phase::Detached {
+            // The ring is zeroed with the domain: what dom0 has not read by now is lost.
+            console::flush(time::now() + CONSOLE_FLUSH);
+        }
+    }
+
+    fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Error> {
+        let answer = shutdown::acknowledge(self.store, tries)?;
+        if answer == Acknowledgement::Given {
+            report::event("control").text("request", "suspend").text("answer", "acknowledged").send();
+        }
+        Ok(answer)
+    }
+
+    fn hold_hotplug(&mut self, deadline: Deadline) -> Result<(), Error> {
+        smp::wait_until(nanos(deadline.at()), || {
+            self.hold = HOTPLUG.hold().ok();
+            self.hold.is_some()
+        });
+        if self.hold.is_some() {
+            Ok(())
+        } else {
+            Err(Error::HotplugBusy)
+        }
+    }
+
+    fn release_hotplug(&mut self, _: Return) {
+        if let Some(hold) = self.hold.take() {
+            // Whether a request was turned away meanwhile does not matter: `reread` looks in any case.
+            let _ = hold.release();
+        }
+    }
+
+    fn park(&mut self, deadline: Deadline) -> Result<(), Error> {
+        if cmdline::options().switches.no_park() {
+            return Ok(());
+        }
+        self.parked = Some(smp::park_others(nanos(deadline.at())).map_err(Error::Stuck)?);
+        Ok(())
+    }
+
+    fn unpark(&mut self, _: Return, deadline: Deadline) -> Result<(), Error> {
+        match self.parked.take() {
+            Some(parked) => smp::unpark(parked, nanos(deadline.at())).map_err(Error::Stuck),
+            None => Ok(()),
+        }
+    }
+
+    fn drain(&mut self, deadline: Deadline) -> Result<pool::Proof, Error> {
+        let begin = time::now();
+        let proof = pool::drain_for_suspend(nanos(deadline.at())).map_err(Error::Drain)?;
+        pool::report_drain(&proof, self.round, "suspend", time::now() - begin);
+        Ok(proof)
+    }
+
+    fn audit(&mut self, _: &pool::Proof, _: Deadline) -> Result<(), Error> {
+        audit::run().map_err(Error::Audit)
+    }
+
+    fn detach(&mut self, _: &pool::Proof) -> Result<(), Error> {
+        self.incarnation = xen::incarnation();
+        Ok(())
+    }
+
+    fn suspend(&mut self, proof: &pool::Proof) -> Result<Outcome, Error> {
+        time::freeze();
+        let outcome = xen::suspend(proof).map_err(Error::Xen)?;
+        Ok(outcome.checked(self.incarnation, xen::incarnation()))
+    }
+
+    fn reattach(&mut self, how: Return) -> Result<(), Error> {
+        if how == Return::Restored {
+            let switches = cmdline::options().switches;
+            // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
+            // looked at; without that page there are no events and no clock; all this before any cross-call.
+            if !switches.no_latch() {
+                xen::latch_word_size().map_err(Error::Xen)?;
+            }
+            if !switches.no_shared_info() {
+                xen::map_shared_info().map_err(Error::Xen)?;
+            }
+            time::thaw();
+            if !switches.no_evtchn() {
+                // The new domain's event channels are all closed; only our names for them are left.
+                events::forget();
+                for cpu in smp::online() {
+                    events::bind_cpu(cpu).map_err(Error::Xen)?;
+                }
+                xen::connect_rings().map_err(Error::Xen)?;
+            }
+            if !switches.no_vector() {
+                smp::online().try_for_each(xen::set_upcall_vector).map_err(Error::Xen)?;
+            }
+            console::reset();
+            self.store.reset();
+        } else {
+            time::thaw();
+        }
+        events::rearm(0);
+        Ok(())
+    }
+
+    fn reread(&mut self, how: Return) -> Result<(), Error> {
+        let switches = cmdline::options().switches;
+        if how == Return::Restored && !switches.no_watches() {
+            control::set_watches(self.store)?;
+        }
+        if !switches.no_reread() {
+            control::look_again();
+        }
+        Ok(())
+    }
+}
+
+/// Longest wait for dom0 to read the console before the suspend call, nanoseconds.
+const CONSOLE_FLUSH: u64 = 5_000_000_000;
+
+/// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
+pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
+    let mut guest = Guest { store, round, hold: None, parked: None, incarnation: 0 };
+    let limits = Limits::DEFAULT;
+    let result = Machine::new(&mut guest, &mut [], limits).suspend();
+    match result {
+        Ok(resumed) => {
+            after(resumed.outcome);
+            if let Err(error) = shutdown::clear_failure(guest.store) {
+                log::warn!("{}: {error}", shutdown::FAILURE_NODE);
+            }
+            report_resumed(round, resumed.outcome, &resumed.timeline);
+            if let Some(fault) = resumed.faults.first() {
+                report::error(fault.cause.party(), fault.step, &fault.cause);
+            }
+            control::verify(resumed.outcome.name());
+        }
+        Err(failed) => {
+            report::event("suspend-failed")
+                .num("round", round)
+                .text("phase", failed.phase)
+                .text("party", failed.party)
+                .text("msg", format_args!("{}: {}", failed.step, failed.cause))
+                .send();
+            if let Err(error) = shutdown::report_failure(guest.store, &failed) {
+                log::warn!("{}: {error}", shutdown::FAILURE_NODE);
+            }
+        }
+    }
+}
+
+fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline) {
+    report::event("resumed")
+        .num("round", round)
+        .text("how", outcome.name())
+        .num("domid", u64::from(xen::domid()))
+        .nums("online", smp::online().map(|cpu| cpu as u64))
+        .num("incarnation", u64::from(xen::incarnation()))
+        .object("ns", timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))))
+        .send();
+}

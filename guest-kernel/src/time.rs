@@ -1,0 +1,42 @@
+//! The guest's clock: nanoseconds since boot that never go back.
+//!
+//! Xen's own system time is that of the host, and a migration may take the guest to one that booted later. So the
+//! guest adds an offset, set anew on each way back, and around the suspend call the clock stands still.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::xen;
+
+/// Added to Xen's system time, wrapping.
+static OFFSET: AtomicU64 = AtomicU64::new(0);
+/// The last time that anybody was told.
+static LATEST: AtomicU64 = AtomicU64::new(0);
+/// While set, [`now`] gives [`LATEST`] and touches no page that Xen may have taken away.
+static FROZEN: AtomicBool = AtomicBool::new(true);
+
+/// Nanoseconds of guest time since boot. Never less than any vCPU was told before.
+pub fn now() -> u64 {
+    if FROZEN.load(Ordering::Acquire) {
+        return LATEST.load(Ordering::Acquire);
+    }
+    let now = xen::system_time().wrapping_add(OFFSET.load(Ordering::Relaxed));
+    LATEST.fetch_max(now, Ordering::AcqRel).max(now)
+}
+
+/// Xen's system time for a time of the guest's, as timers want it.
+pub fn to_system(guest: u64) -> u64 {
+    guest.wrapping_sub(OFFSET.load(Ordering::Relaxed))
+}
+
+/// Stops the clock. Interrupts off, the other vCPUs parked.
+pub fn freeze() {
+    now();
+    FROZEN.store(true, Ordering::Release);
+}
+
+/// Starts the clock where it stopped. Xen's time page must be mapped.
+pub fn thaw() {
+    let offset = LATEST.load(Ordering::Acquire).wrapping_sub(xen::system_time());
+    OFFSET.store(offset, Ordering::Relaxed);
+    FROZEN.store(false, Ordering::Release);
+}
