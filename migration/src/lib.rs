@@ -16,8 +16,11 @@
 //!   [`Participant`], [`Xenstore`](xenstore::Xenstore), [`Clock`]).
 //!
 //! Where a rule of Xen's is followed, its source is named with the line in Xen 4.20.2.
-#![cfg_attr(not(test), no_std)]
+#![no_std]
 #![deny(unsafe_code)]
+
+#[cfg(any(test, feature = "model"))]
+extern crate std;
 
 pub mod audit;
 pub mod availability;
@@ -25,6 +28,8 @@ mod failure;
 pub mod hotplug;
 mod limits;
 pub mod machine;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 mod outcome;
 mod participant;
 mod phase;
