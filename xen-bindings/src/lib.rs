@@ -17,11 +17,21 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod console_io;
 pub mod cpuid;
 pub mod elfnote;
 pub mod error;
+pub mod event_channel;
 pub mod ffi;
+pub mod frame;
+pub mod hvm;
 pub mod hypercall;
+pub mod memory;
 pub mod pvh;
+pub mod sched;
+pub mod shared_info;
+pub mod two_level;
+pub mod vcpu;
+pub mod version;
 
 pub use error::{Call, Errno, HypercallError, Result, Subject};

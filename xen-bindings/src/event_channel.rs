@@ -1,0 +1,293 @@
+//! Event channels: making, binding and signalling them. `public/event_channel.h`.
+//!
+//! A restore closes every channel of the domain; after a cancelled suspend they are all as before. Scanning for
+//! what is pending is in [`crate::two_level`].
+
+use crate::frame::DomainId;
+use crate::hypercall::hypercall2;
+use crate::{ffi, Call, Result, Subject};
+use core::fmt;
+use core::ptr;
+
+/// One end of an event channel, in this domain. Holding one proves nothing about it being open: a restore
+/// closes them all.
+#[doc(alias = "evtchn_port_t")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Port(pub ffi::evtchn_port_t);
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {}", self.0)
+    }
+}
+
+/// A virtual interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Virq {
+    /// The one-shot or periodic timer of a vCPU.
+    #[doc(alias = "VIRQ_TIMER")]
+    Timer,
+    /// Somebody asked for debugging output (`xl debug-keys q`); goes to vCPU 0's binding and others.
+    #[doc(alias = "VIRQ_DEBUG")]
+    Debug,
+}
+
+impl Virq {
+    fn number(self) -> u32 {
+        match self {
+            Self::Timer => ffi::VIRQ_TIMER,
+            Self::Debug => ffi::VIRQ_DEBUG,
+        }
+    }
+}
+
+/// What a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not in use.
+    Closed,
+    /// Waits for `remote` to connect.
+    Unbound {
+        /// Who may connect.
+        remote: DomainId,
+    },
+    /// Connected to another domain's port.
+    Interdomain {
+        /// The other domain.
+        remote: DomainId,
+        /// Its port.
+        port: Port,
+    },
+    /// A physical interrupt, by number.
+    Pirq(u32),
+    /// A virtual interrupt, by number.
+    Virq(u32),
+    /// An interrupt between this domain's vCPUs.
+    Ipi,
+    /// A number that the headers do not have.
+    Unknown(u32),
+}
+
+fn op<T>(cmd: u32, call: Call, arg: &mut T) -> Result<()> {
+    // SAFETY: every caller in this module passes the structure that the operation takes.
+    let ret = unsafe {
+        hypercall2::<{ ffi::__HYPERVISOR_event_channel_op }>(
+            cmd as usize,
+            ptr::from_mut(arg) as usize,
+        )
+    };
+    call.check(ret).map(drop)
+}
+
+/// Binds `virq` of `vcpu` to a new port, delivered to that vCPU for good.
+///
+/// # Errors
+/// Xen's: `EEXIST` if it is bound already, `ENOENT` for a vCPU the domain does not have.
+#[doc(alias = "EVTCHNOP_bind_virq")]
+pub fn bind_virq(virq: Virq, vcpu: u32) -> Result<Port> {
+    let mut arg = ffi::evtchn_bind_virq {
+        virq: virq.number(),
+        vcpu,
+        port: 0,
+    };
+    let call = Call::on("EVTCHNOP_bind_virq", Subject::Vcpu(vcpu));
+    op(ffi::EVTCHNOP_bind_virq, call, &mut arg)?;
+    Ok(Port(arg.port))
+}
+
+/// Makes a new port that interrupts `vcpu` when any vCPU of this domain sends to it.
+///
+/// # Errors
+/// Xen's: `ENOENT` for a vCPU the domain does not have, `ENOSPC` when all ports are in use.
+#[doc(alias = "EVTCHNOP_bind_ipi")]
+pub fn bind_ipi(vcpu: u32) -> Result<Port> {
+    let mut arg = ffi::evtchn_bind_ipi { vcpu, port: 0 };
+    let call = Call::on("EVTCHNOP_bind_ipi", Subject::Vcpu(vcpu));
+    op(ffi::EVTCHNOP_bind_ipi, call, &mut arg)?;
+    Ok(Port(arg.port))
+}
+
+/// Makes a new port that `remote` may connect to.
+///
+/// # Errors
+/// Xen's: `ENOSPC` when all ports are in use.
+#[doc(alias = "EVTCHNOP_alloc_unbound")]
+pub fn alloc_unbound(remote: DomainId) -> Result<Port> {
+    let mut arg = ffi::evtchn_alloc_unbound {
+        dom: DomainId::SELF.0,
+        remote_dom: remote.0,
+        port: 0,
+    };
+    let call = Call::on("EVTCHNOP_alloc_unbound", Subject::Number(remote.0.into()));
+    op(ffi::EVTCHNOP_alloc_unbound, call, &mut arg)?;
+    Ok(Port(arg.port))
+}
+
+/// Delivers `port` to `vcpu` from now on. For interdomain ports; an IPI's or per-vCPU VIRQ's port stays.
+///
+/// # Errors
+/// Xen's: `EINVAL` for a kind of port that cannot move.
+#[doc(alias = "EVTCHNOP_bind_vcpu")]
+pub fn bind_vcpu(port: Port, vcpu: u32) -> Result<()> {
+    let mut arg = ffi::evtchn_bind_vcpu { port: port.0, vcpu };
+    op(
+        ffi::EVTCHNOP_bind_vcpu,
+        Call::on("EVTCHNOP_bind_vcpu", Subject::Port(port.0)),
+        &mut arg,
+    )
+}
+
+/// Sends an event.
+///
+/// # Errors
+/// Xen's: `EINVAL` for a port that is not open.
+#[doc(alias = "EVTCHNOP_send")]
+pub fn send(port: Port) -> Result<()> {
+    let mut arg = ffi::evtchn_send { port: port.0 };
+    op(
+        ffi::EVTCHNOP_send,
+        Call::on("EVTCHNOP_send", Subject::Port(port.0)),
+        &mut arg,
+    )
+}
+
+/// Closes a port.
+///
+/// # Errors
+/// Xen's: `EINVAL` for a port that is not open.
+#[doc(alias = "EVTCHNOP_close")]
+pub fn close(port: Port) -> Result<()> {
+    let mut arg = ffi::evtchn_close { port: port.0 };
+    op(
+        ffi::EVTCHNOP_close,
+        Call::on("EVTCHNOP_close", Subject::Port(port.0)),
+        &mut arg,
+    )
+}
+
+/// Clears the port's mask, and has Xen deliver it if it is pending. The way that works for every vCPU and every
+/// kind of guest; [`two_level::unmask`](crate::two_level::unmask) spares the call when nothing is pending.
+///
+/// # Errors
+/// Xen's: `EINVAL` for a port that is not open.
+#[doc(alias = "EVTCHNOP_unmask")]
+pub fn unmask(port: Port) -> Result<()> {
+    let mut arg = ffi::evtchn_unmask { port: port.0 };
+    op(
+        ffi::EVTCHNOP_unmask,
+        Call::on("EVTCHNOP_unmask", Subject::Port(port.0)),
+        &mut arg,
+    )
+}
+
+/// What a port is, and the vCPU it is delivered to.
+///
+/// # Errors
+/// Xen's: `EINVAL` for a number that can be no port.
+#[doc(alias = "EVTCHNOP_status")]
+pub fn status(port: Port) -> Result<(Status, u32)> {
+    let mut arg = ffi::evtchn_status {
+        dom: DomainId::SELF.0,
+        port: port.0,
+        ..Default::default()
+    };
+    let call = Call::on("EVTCHNOP_status", Subject::Port(port.0));
+    op(ffi::EVTCHNOP_status, call, &mut arg)?;
+    // SAFETY: every member of the union is made of plain integers and the structure was zeroed, so that each
+    // of them is initialised whatever Xen wrote; `status` says which one means something.
+    let status = unsafe {
+        match arg.status {
+            ffi::EVTCHNSTAT_closed => Status::Closed,
+            ffi::EVTCHNSTAT_unbound => Status::Unbound {
+                remote: DomainId(arg.u.unbound.dom),
+            },
+            ffi::EVTCHNSTAT_interdomain => Status::Interdomain {
+                remote: DomainId(arg.u.interdomain.dom),
+                port: Port(arg.u.interdomain.port),
+            },
+            ffi::EVTCHNSTAT_pirq => Status::Pirq(arg.u.pirq),
+            ffi::EVTCHNSTAT_virq => Status::Virq(arg.u.virq),
+            ffi::EVTCHNSTAT_ipi => Status::Ipi,
+            other => Status::Unknown(other),
+        }
+    };
+    Ok((status, arg.vcpu))
+}
+
+/// Closes every port of this domain, the console's and xenstore's among them.
+///
+/// # Errors
+/// Xen's.
+#[doc(alias = "EVTCHNOP_reset")]
+pub fn reset() -> Result<()> {
+    let mut arg = ffi::evtchn_reset {
+        dom: DomainId::SELF.0,
+    };
+    op(ffi::EVTCHNOP_reset, Call::new("EVTCHNOP_reset"), &mut arg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hypercall::double;
+    use std::string::ToString;
+
+    #[test]
+    fn bind_ipi_returns_the_port_xen_wrote_and_errors_name_the_vcpu() {
+        let xen = |nr: u32, args: &[usize]| {
+            assert_eq!((nr, args[0]), (32, 7));
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            let arg = unsafe { &mut *(args[1] as *mut ffi::evtchn_bind_ipi) };
+            if arg.vcpu > 3 {
+                return -2;
+            }
+            arg.port = 40 + arg.vcpu;
+            0
+        };
+        double::with(xen, || {
+            assert_eq!(bind_ipi(2), Ok(Port(42)));
+            assert_eq!(
+                bind_ipi(4).unwrap_err().to_string(),
+                "EVTCHNOP_bind_ipi(vcpu 4): ENOENT (2)"
+            );
+        });
+    }
+
+    #[test]
+    fn status_reads_the_member_that_counts() {
+        let xen = |_: u32, args: &[usize]| {
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            let arg = unsafe { &mut *(args[1] as *mut ffi::evtchn_status) };
+            assert_eq!(arg.dom, 0x7ff0);
+            arg.vcpu = 1;
+            arg.status = arg.port;
+            match arg.port {
+                2 => {
+                    arg.u.interdomain.dom = 5;
+                    arg.u.interdomain.port = 77;
+                }
+                4 => arg.u.virq = 1,
+                _ => {}
+            }
+            0
+        };
+        double::with(xen, || {
+            assert_eq!(status(Port(0)), Ok((Status::Closed, 1)));
+            let remote = DomainId(5);
+            assert_eq!(
+                status(Port(2)),
+                Ok((
+                    Status::Interdomain {
+                        remote,
+                        port: Port(77)
+                    },
+                    1
+                ))
+            );
+            assert_eq!(status(Port(4)), Ok((Status::Virq(1), 1)));
+            assert_eq!(status(Port(5)), Ok((Status::Ipi, 1)));
+            assert_eq!(status(Port(9)), Ok((Status::Unknown(9), 1)));
+        });
+    }
+}
