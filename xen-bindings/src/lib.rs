@@ -17,6 +17,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod console;
 pub mod console_io;
 pub mod cpuid;
 pub mod elfnote;
@@ -28,6 +29,7 @@ pub mod hvm;
 pub mod hypercall;
 pub mod memory;
 pub mod pvh;
+pub mod ring;
 pub mod sched;
 pub mod shared_info;
 pub mod two_level;
