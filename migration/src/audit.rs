@@ -11,7 +11,7 @@
 //! | [`foreign`](Rules::foreign) | a present entry maps a frame that is not this domain's memory: another domain's page, a grant frame, the shared info page, I/O memory | PV: the whole table is dropped. PVH: the frame is a hole after a restore |
 //! | [`superpage`](Rules::superpage) | `PSE` above L1 | `Cannot migrate superpage`, the save fails |
 //! | [`linear`](Rules::linear) | a linear entry that is writable, too deep, unordered, or not allowed at all | the save succeeds, the restore fails with `Failed to pin batch of pagetables` (`model`) |
-//! | [`l1tf`](Rules::l1tf) | a non-present entry with address bits, or `PSE` above L1 | the domain is crashed, or forced into shadow mode, when the table is validated (`pv_l1tf_check_pte`, `xen/arch/x86/include/asm/shadow.h:183`) |
+//! | [`l1tf`](Rules::l1tf) | a non-present entry with address bits, or `PSE` above L1 | the domain is crashed, or forced into shadow mode, when the table is validated (`pv_l1tf_check_pte`, `xen/arch/x86/include/asm/shadow.h`) |
 //! | [`structure`](Rules::structure) | an entry above L1 points to a page that the guest does not list as a table of the level below | that table would go unaudited |
 //! | [`accounts`](Rules::accounts) | a typed table that belongs to no live address space | a cache was not drained |
 //! | [`constructed`](Rules::constructed) | a table without a type that still holds entries | it is saved as plain data, with machine frames of the old host inside |
@@ -76,7 +76,7 @@ impl Mode {
     /// Whether a slot of a PV guest's table is Xen's own, to be left alone by guest and tools alike.
     ///
     /// L4: 256 to 271. A PAE L3: 4 to 511. The L2 in slot 3 of a PAE root: 428 to 511 (`is_guest_l2_slot` and
-    /// `is_guest_l4_slot`, `xen/arch/x86/include/asm/x86_64/page.h:79`).
+    /// `is_guest_l4_slot`, `xen/arch/x86/include/asm/x86_64/page.h`).
     pub const fn is_xens(self, level: Level, pae_xen_l2: bool, slot: u16) -> bool {
         match (self, level) {
             (Mode::Long, Level::L4) => slot >= 256 && slot <= 271,

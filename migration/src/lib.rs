@@ -4,8 +4,8 @@
 //!
 //! - **The way back is written once.** States are types that own the state before them; dropping one undoes its step. A
 //!   failed step, a cancelled suspend and a restore take the same way in the same order ([`machine`]).
-//! - **Without proof there is no suspend.** The hypercall takes the pool's `Drained`, and the chain of types leads through
-//!   the audit.
+//! - **Without proof there is no suspend.** The hypercall takes the pool's proof that its caches are empty
+//!   ([`Platform::Drained`]), and the chain of types leads through the audit.
 //! - **Cancelled until proven restored.** And before the hypercall has returned: failed.
 //! - **Nothing waits for ever.** Every step has a limit inside libxl's two windows ([`Limits`]); running out is an error with
 //!   a name.
@@ -15,7 +15,146 @@
 //! - No allocation, no unsafe code, no hypercall: the kernel brings those through small traits ([`Platform`],
 //!   [`Participant`], [`Xenstore`](xenstore::Xenstore), [`Clock`]).
 //!
-//! Where a rule of Xen's is followed, its source is named with the line in Xen 4.20.2.
+//! Where a rule of Xen's is followed, its source is named: function and file, with a line of Xen 4.20.2 where that helps.
+//!
+//! # A whole suspend
+//!
+//! What a kernel writes: a [`Platform`] for itself, a [`Participant`] for each device that has to be quiet, and a call when
+//! `control/shutdown` says so.
+//!
+//! ```
+//! use std::time::Duration;
+//! use migration::shutdown::{self, Accepts, Acknowledgement, Activity, Answer, Request};
+//! use migration::xenstore::{StoreError, Tx, Xenstore};
+//! use migration::{
+//!     Clock, Deadline, Limits, Machine, Outcome, Participant, Phase, Platform, Return, Stage,
+//! };
+//!
+//! /// A xenstore with one node, where the toolstack has just written `suspend`.
+//! struct Store(Vec<u8>);
+//! impl Xenstore for Store {
+//!     fn read(&mut self, _: Tx, _: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
+//!         buf[..self.0.len()].copy_from_slice(&self.0);
+//!         Ok(self.0.len())
+//!     }
+//!     fn write(&mut self, _: Tx, _: &str, value: &[u8]) -> Result<(), StoreError> {
+//!         self.0 = value.to_vec();
+//!         Ok(())
+//!     }
+//!     fn transaction_start(&mut self) -> Result<Tx, StoreError> { Ok(Tx(1)) }
+//!     fn transaction_end(&mut self, _: Tx, _: bool) -> Result<(), StoreError> { Ok(()) }
+//!     fn watch(&mut self, _: &str, _: &str) -> Result<(), StoreError> { Ok(()) }
+//! }
+//!
+//! /// In a kernel: `pagetable_pool`'s `Drained`. Dropping it reopens the pool.
+//! struct Drained;
+//!
+//! struct Kernel { store: Store, parked: bool, shared_info: bool }
+//!
+//! impl Clock for Kernel {
+//!     fn now(&self) -> Duration { Duration::ZERO }
+//! }
+//!
+//! impl Platform for Kernel {
+//!     type Error = &'static str;
+//!     type Drained = Drained;
+//!
+//!     fn entered(&mut self, phase: Phase, since: Duration) {
+//!         println!("{phase} after {since:?}");
+//!     }
+//!     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, &'static str> {
+//!         shutdown::acknowledge(&mut self.store, tries).map_err(|_| "xenstore")
+//!     }
+//!     fn park(&mut self, _: Deadline) -> Result<(), &'static str> {
+//!         self.parked = true;
+//!         Ok(())
+//!     }
+//!     fn unpark(&mut self, _: Return, _: Deadline) -> Result<(), &'static str> {
+//!         self.parked = false;
+//!         Ok(())
+//!     }
+//!     fn drain(&mut self, _: Deadline) -> Result<Drained, &'static str> { Ok(Drained) }
+//!     fn audit(&mut self, _: &Drained, _: Deadline) -> Result<(), &'static str> { Ok(()) }
+//!     fn detach(&mut self, _: &Drained) -> Result<(), &'static str> {
+//!         self.shared_info = false;
+//!         Ok(())
+//!     }
+//!     fn reattach(&mut self, _: Return) -> Result<(), &'static str> {
+//!         self.shared_info = true;
+//!         Ok(())
+//!     }
+//!     fn suspend(&mut self, _proof: &Drained) -> Result<Outcome, &'static str> {
+//!         assert!(self.parked && !self.shared_info);
+//!         let ret = 0; // what SCHEDOP_shutdown returned
+//!         Outcome::from_hypercall(ret).map_err(|_| "Xen refused")
+//!     }
+//!     fn reread(&mut self, _: Return) -> Result<(), &'static str> { Ok(()) }
+//! }
+//!
+//! /// A disk whose backend has to be found anew in a new domain.
+//! #[derive(Default)]
+//! struct Disk { quiet: bool, connected: u32 }
+//! impl Participant<&'static str> for Disk {
+//!     fn name(&self) -> &'static str { "disk" }
+//!     fn stage(&self) -> Stage { Stage::Awake }
+//!     fn suspend(&mut self, _: Deadline) -> Result<(), &'static str> {
+//!         self.quiet = true;
+//!         Ok(())
+//!     }
+//!     fn undo(&mut self) -> Result<(), &'static str> {
+//!         self.quiet = false;
+//!         Ok(())
+//!     }
+//!     fn restored(&mut self) -> Result<(), &'static str> {
+//!         self.connected += 1;
+//!         self.quiet = false;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut kernel = Kernel {
+//!     store: Store(b"suspend".to_vec()), parked: false, shared_info: true,
+//! };
+//! // The watch has fired.
+//! let (request, answer) =
+//!     shutdown::receive(&mut kernel.store, Activity::Running, &Accepts::USUAL, 8).unwrap();
+//! assert_eq!((request, answer), (Request::Suspend, Answer::Obey));
+//!
+//! let mut disk = Disk::default();
+//! let mut devices: [&mut dyn Participant<_>; 1] = [&mut disk];
+//! let resumed = Machine::new(&mut kernel, &mut devices, Limits::DEFAULT).suspend().unwrap();
+//!
+//! assert_eq!(resumed.outcome, Outcome::Restored);
+//! assert!(resumed.faults.is_empty());
+//! assert!(resumed.timeline.entered(Phase::Detached).is_some());
+//! assert!(!kernel.parked && kernel.shared_info && kernel.store.0.is_empty());
+//! assert_eq!((disk.quiet, disk.connected), (false, 1));
+//! ```
+//!
+//! # What is done on the way back, and why
+//!
+//! In this order. *Same domain* is a suspend that failed or was cancelled; doing there what a restore needs is not harmless:
+//! Xen answers `EBUSY` or `EEXIST`, and a second event channel for the same use leaks the first.
+//!
+//! | step | same domain | restored | why |
+//! |---|---|---|---|
+//! | `reattach`: mode latch | – | PVH: set `HVM_PARAM_CALLBACK_IRQ` | a new domain starts as 64-bit; Xen latches the layout of `shared_info` from the mode of the vCPU that makes this call (`hvm_latch_shinfo_size`, `hvm.c`) |
+//! | `reattach`: `shared_info` | – (PV: map again what `detach` unmapped) | map again (PVH: `XENMAPSPACE_shared_info`; PV: the address in `start_info`) | the page belongs to Xen and is not in the stream; PVH has a hole there |
+//! | `reattach`: `start_info`, PV | convert the PFNs that `detach` wrote back to MFNs | – | the restore writes MFNs (`process_start_info`, `xg_sr_restore_x86_pv.c:133`), a cancel writes nothing |
+//! | `reattach`: p2m, PV | – | rewrite `p2m_cr3`; forget cached machine frames | the restore copies `arch` verbatim and zeroes only `pfn_to_mfn_frame_list_list` (`handle_shared_info`, `xg_sr_restore_x86_pv.c`) |
+//! | `reattach`: `vcpu_info` of this vCPU | – | `VCPUOP_register_vcpu_info` | not carried; a second registration is refused with `EBUSY` (4.17: `EINVAL`) (`map_guest_area`, `xen/common/domain.c`) |
+//! | `reattach`: upcall vector of this vCPU | – | PVH: `HVMOP_set_evtchn_upcall_vector` | not carried |
+//! | `reattach`: event channels, IPIs, VIRQs | – | bind anew; read the ports of console and xenstore anew | a new domain has none; PV's masks are all ones (`handle_shared_info`) |
+//! | `reattach`: clock | re-arm | keep an offset, re-arm | Xen's system time is that of the new host and may be earlier |
+//! | participants, `Alone`: grant table | – | set the version, map the frames | neither is carried |
+//! | participants, `Alone`: console | – | forget ring indices, new port | PVH: the page is cleared (`xg_sr_restore_x86_hvm.c:62`) |
+//! | `relink_windows`, PV | link | link | the entries were taken out so that Xen could type the pages in any order (module `model`) |
+//! | the proof is dropped | the pool opens | the pool opens | the new domain's vCPUs must find it open |
+//! | `unpark` | go on | each vCPU registers its own `vcpu_info`, vector, timer, then goes on | until 4.18 only the vCPU itself can |
+//! | participants, `Awake`: xenstore | – | reset watches outside a transaction, set them again | the daemon knows nothing of a new domain; the reset must not be sent inside a transaction (XSA-484). Give it the highest order of its stage, so that it comes back first |
+//! | participants, `Awake`: frontends | wake up | connect anew | the backends are new ones |
+//! | `release_hotplug` | – | offline vCPUs are uninitialised ([`hotplug::Cpus::returned`]) | they have no record in the stream (`hvm_save_cpu_ctxt`, `hvm.c:856`); in the same domain `VCPUOP_initialise` says `EEXIST` |
+//! | `reread` | read `control/shutdown`, `cpu/*/availability` | the same, after setting the watches | what was written while the guest was suspending is seen here or never |
 #![no_std]
 #![deny(unsafe_code)]
 

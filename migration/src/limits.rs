@@ -5,8 +5,8 @@ use core::time::Duration;
 /// libxl's window for the acknowledgement: after it, libxl takes the request back with the words `guest didn't
 /// acknowledge suspend, cancelling request`.
 ///
-/// Source: `libxl__domain_pvcontrol`, `tools/libs/light/libxl_domain.c:791`, and
-/// `domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c:228` (Xen 4.20).
+/// Source: `libxl__domain_pvcontrol`, `tools/libs/light/libxl_domain.c:789`, and
+/// `domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c` (Xen 4.20).
 pub const LIBXL_ACKNOWLEDGE_WINDOW: Duration = Duration::from_secs(60);
 
 /// libxl's second window, from the acknowledgement to the shutdown: after it, libxl gives up with `guest did not
@@ -15,7 +15,7 @@ pub const LIBXL_ACKNOWLEDGE_WINDOW: Duration = Duration::from_secs(60);
 /// A guest that makes the hypercall *after* that stays shut down for ever, for nobody waits for it. Therefore
 /// [`Limits::until_suspended`] must be shorter.
 ///
-/// Source: `domain_suspend_common_wait_guest`, `libxl_dom_suspend.c:298` (Xen 4.20).
+/// Source: `domain_suspend_common_wait_guest`, `libxl_dom_suspend.c` (Xen 4.20).
 pub const LIBXL_SUSPEND_WINDOW: Duration = Duration::from_secs(60);
 
 /// The longest time each step of a suspend may take, and the number of tries where a step is tried again.

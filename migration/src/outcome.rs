@@ -46,7 +46,7 @@ impl Outcome {
 
     /// Checks the return value against CPUID's incarnation number before and after the hypercall.
     ///
-    /// The number goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c:2991`; CPUID leaf base+3,
+    /// The number goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c`; CPUID leaf base+3,
     /// subleaf 0, EDX). A return of 0 with the number unchanged is a cancelled suspend whose return value the
     /// toolstack could not write.
     pub fn checked(self, before: u32, after: u32) -> Outcome {

@@ -4,11 +4,11 @@
 //! "`~/control/shutdown`"). What the pages leave open is taken from the two sides as they are:
 //!
 //! - libxl writes a word, waits 60 s for another value, and takes `suspend` back by a transaction that writes the empty
-//!   string if the word is still there (`domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c:228`). So
+//!   string if the word is still there (`domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c`). So
 //!   an acknowledgement **must** read and write in one transaction: else the guest suspends for nobody.
 //! - *Any* other value counts as the acknowledgement of `suspend`, a missing node too
-//!   (`domain_suspend_pvcontrol_acked`, `libxl_dom_suspend.c:138`); for `poweroff` and `reboot` only the empty string or a
-//!   missing node do (`pvcontrol_acked`, `libxl_domain.c:799`).
+//!   (`domain_suspend_pvcontrol_acked`, `libxl_dom_suspend.c`); for `poweroff` and `reboot` only the empty string or a
+//!   missing node do (`pvcontrol_acked`, `libxl_domain.c`).
 //! - A word that the guest does not obey is left in place, not acknowledged: to acknowledge is to promise. The
 //!   toolstack then reports that the guest did not answer, which is true. Linux does the same (`shutdown_handler`,
 //!   `drivers/xen/manage.c`: "Only acknowledge commands which we are prepared to handle").
@@ -240,7 +240,8 @@ fn read<X: Xenstore + ?Sized>(xs: &mut X, tx: Tx) -> Result<Request, StoreError>
     }
 }
 
-/// The `feature-*` nodes that libxl makes for a guest to fill in (`libxl_create.c:857`). There is none for `halt`.
+/// The `feature-*` nodes that libxl makes for a guest to fill in (`libxl__domain_make`,
+/// `libxl_create.c`). There is none for `halt`.
 const FEATURES: [(&str, Request); 3] = [
     ("control/feature-poweroff", Request::Poweroff),
     ("control/feature-reboot", Request::Reboot),
