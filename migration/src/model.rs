@@ -25,6 +25,29 @@ use crate::audit::{Entry, Level, Mode, SLOTS};
 /// A page frame number, as the guest counts.
 pub type Pfn = u64;
 
+/// Reads the four type bits of a page in a stream's PAGE_DATA record (bits 60 to 63; `XEN_DOMCTL_PFINFO_*` shifted by 28,
+/// `xen/include/public/domctl.h`): the level of a table, and whether it is pinned. `None`: no table.
+///
+/// ```
+/// use migration::audit::Level;
+/// use migration::model::table_type;
+/// assert_eq!(table_type(0x2), Some((Level::L2, false)));
+/// assert_eq!(table_type(0xa), Some((Level::L2, true)));
+/// assert_eq!(table_type(0x0), None); // NOTAB: plain memory
+/// assert_eq!(table_type(0xf), None); // XTAB: no data follows
+/// ```
+#[doc(alias = "XEN_DOMCTL_PFINFO_LPINTAB")]
+pub const fn table_type(bits: u8) -> Option<(Level, bool)> {
+    let level = match bits & 7 {
+        1 => Level::L1,
+        2 => Level::L2,
+        3 => Level::L3,
+        4 => Level::L4,
+        _ => return None,
+    };
+    Some((level, bits & 8 != 0))
+}
+
 /// The errno values that the rules give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Errno {
@@ -579,6 +602,16 @@ mod tests {
             );
         }
         counts
+    }
+
+    #[test]
+    fn the_16_type_nibbles() {
+        let tables: Vec<u8> = (0..16).filter(|bits| table_type(*bits).is_some()).collect();
+        assert_eq!(tables, [1, 2, 3, 4, 9, 10, 11, 12]);
+        for bits in tables {
+            let (level, pinned) = table_type(bits).unwrap();
+            assert_eq!(level as u8 | u8::from(pinned) << 3, bits);
+        }
     }
 
     #[test]
