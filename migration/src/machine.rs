@@ -9,6 +9,43 @@
 //! undoes its step and then drops the one before. So the way back is one piece of code, the reverse of the way down, for
 //! all three reasons to take it: a step that failed, a cancelled suspend and a restore. Which of the three it is, the undo
 //! steps are told ([`Return`]); until the hypercall has said otherwise it is [`Return::Failed`].
+//!
+//! No step can be left out: what is not drained has no `detach`, and what is not detached has no `hypercall`.
+//!
+//! ```compile_fail,E0599
+//! # use migration::{Machine, Platform, SuspendFailed};
+//! fn undrained<P: Platform>(m: &mut Machine<'_, '_, P>) -> Result<(), SuspendFailed<P::Error>> {
+//!     m.request()?.acknowledge()?.quiesce()?.detach()?; // no such method
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use migration::{Machine, Platform, SuspendFailed};
+//! fn unaudited<P: Platform>(m: &mut Machine<'_, '_, P>) -> Result<(), SuspendFailed<P::Error>> {
+//!     m.request()?.acknowledge()?.quiesce()?.drain()?.detach()?; // no such method
+//!     Ok(())
+//! }
+//! ```
+//!
+//! And there is no second suspend inside a suspend:
+//!
+//! ```compile_fail,E0499
+//! # use migration::{Machine, Platform, SuspendFailed};
+//! fn twice<P: Platform>(m: &mut Machine<'_, '_, P>) -> Result<(), SuspendFailed<P::Error>> {
+//!     let first = m.request()?;
+//!     let second = m.request()?; // the machine is borrowed
+//!     drop(first.acknowledge()?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```
+//! # use migration::{Machine, Outcome, Platform, SuspendFailed};
+//! fn all<P: Platform>(m: &mut Machine<'_, '_, P>) -> Result<Outcome, SuspendFailed<P::Error>> {
+//!     m.request()?.acknowledge()?.quiesce()?.drain()?.audit()?.detach()?.hypercall()
+//! }
+//! ```
 
 use core::time::Duration;
 
