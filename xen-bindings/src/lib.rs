@@ -35,5 +35,6 @@ pub mod shared_info;
 pub mod two_level;
 pub mod vcpu;
 pub mod version;
+pub mod xenstore;
 
 pub use error::{Call, Errno, HypercallError, Result, Subject};
