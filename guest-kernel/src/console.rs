@@ -1,16 +1,128 @@
-//! The Xen console. One writer at a time; lines are never mixed. (temporary ring)
+//! The Xen console. One writer at a time; lines are never mixed.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use spin::Mutex;
-use crate::arch::cpu::CpuGuard;
-use crate::{arch::xen_raw as raw, time, xen};
-static LOCK: Mutex<()> = Mutex::new(());
-pub fn connect() {}
-pub fn reset() {}
-pub fn write(bytes: &[u8]) {
-    let _g = CpuGuard::new();
-    let _l = LOCK.lock();
-    let mut rest = bytes;
-    let limit = time::now() + 2_000_000_000;
-    while !rest.is_empty() { let n = raw::con_write(rest); rest = &rest[n..]; raw::con_notify(); if time::now() > limit { break; } if n == 0 { xen::yield_cpu(); } }
+use xen_bindings::console::{Console, Error};
+use xen_bindings::event_channel::Port;
+use xen_bindings::hvm::{self, Ring};
+use xen_bindings::Result;
+
+use crate::arch::cpu::{self, CpuGuard};
+use crate::{arch, events, time, xen};
+
+/// Longest wait for room in the ring, nanoseconds. Then the rest of the line is dropped and counted: a
+/// dom0 that does not read must not stop the guest.
+const ROOM_LIMIT: u64 = 2_000_000_000;
+
+struct State {
+    ring: Option<Console<'static, Port>>,
+    /// Bytes that found no room in time.
+    dropped: u64,
 }
-pub fn flush(deadline: u64) { while !raw::con_empty() && time::now() < deadline { xen::yield_cpu(); } }
-pub fn read(_b: &mut [u8]) -> usize { 0 }
+
+static STATE: Mutex<State> = Mutex::new(State { ring: None, dropped: 0 });
+
+/// Set by a panic: whoever holds the lock may never give it back.
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+/// Connects to the ring that the toolstack made, or, in a restored domain, to the one it made anew.
+/// A domain without a console is no error: what is written is dropped.
+pub fn connect() -> Result<()> {
+    let Some(ring) = hvm::console_ring()? else { return Ok(()) };
+    {
+        let _guard = CpuGuard::new();
+        let mut state = STATE.lock();
+        match state.ring.as_mut() {
+            Some(console) => console.reset(ring.port),
+            None => state.ring = Some(map(ring)),
+        }
+    }
+    events::listen(0, ring.port)
+}
+
+fn map(ring: Ring) -> Console<'static, Port> {
+    Console::new(arch::xen::console_page(ring), ring.port)
+}
+
+/// Writes all of `text`, or as much as dom0 makes room for in time.
+pub fn write(text: &[u8]) {
+    let _guard = CpuGuard::new();
+    let mut state = STATE.lock();
+    let State { ring, dropped } = &mut *state;
+    let Some(ring) = ring else { return };
+    if *dropped > 0 && ring.room().is_ok_and(|room| room >= 128) {
+        let lost = core::mem::take(dropped);
+        let mut note = Note { bytes: [0; 64], len: 0 };
+        let _ = core::fmt::write(&mut note, format_args!("\n({lost} bytes were not read in time and are lost)\n"));
+        let _ = ring.write(&note.bytes[..note.len]);
+    }
+    let mut rest = text;
+    let deadline = time::now() + ROOM_LIMIT;
+    while !rest.is_empty() {
+        match ring.write(rest) {
+            Ok(0) if time::now() > deadline => {
+                *dropped += rest.len() as u64;
+                return;
+            }
+            Ok(0) => xen::yield_cpu(),
+            Ok(written) => rest = &rest[written..],
+            // The bytes are there; only the event was not sent, and the next one says the same.
+            Err(Error::Notify { moved, .. }) => rest = &rest[moved..],
+            // Whoever owns the other end broke the ring: nothing can be said on it.
+            Err(Error::BadIndices(_)) => return,
+        }
+    }
+}
+
+/// Waits until dom0 has read everything; false if it did not in time.
+pub fn flush(deadline: u64) -> bool {
+    let drained = || {
+        let state = STATE.lock();
+        state.ring.as_ref().is_none_or(|ring| ring.is_drained().unwrap_or(true))
+    };
+    loop {
+        if drained() {
+            return true;
+        }
+        if time::now() > deadline {
+            return false;
+        }
+        xen::yield_cpu();
+    }
+}
+
+/// Reads what somebody typed; gives the number of bytes.
+pub fn read(room: &mut [u8]) -> usize {
+    let _guard = CpuGuard::new();
+    match STATE.lock().ring.as_mut().map(|ring| ring.read(room)) {
+        Some(Ok(read) | Err(Error::Notify { moved: read, .. })) => read,
+        Some(Err(Error::BadIndices(_))) | None => 0,
+    }
+}
+
+/// Takes the console from whoever has it, for a last message. Gives false to all but the first.
+pub fn seize() -> bool {
+    cpu::disable_interrupts();
+    if PANICKING.swap(true, Ordering::AcqRel) {
+        return false;
+    }
+    arch::force_unlock(&STATE);
+    true
+}
+
+/// A short text on the stack.
+struct Note {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl core::fmt::Write for Note {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        for byte in s.bytes().take(self.bytes.len() - self.len) {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}

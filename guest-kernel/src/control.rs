@@ -47,7 +47,10 @@ pub fn look_again() {
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
 pub fn start() {
-    let mut store = Store::new();
+    let mut store = match Store::connect() {
+        Ok(store) => store,
+        Err(error) => return report::error(Party::Xen, "xenstore", error),
+    };
     let mut cpus = Cpus::at_boot(xen::max_vcpus());
     let accepts = Accepts::USUAL;
     let advertised = shutdown::advertise(&mut store, &accepts);

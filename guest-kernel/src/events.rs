@@ -4,11 +4,14 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use xen_bindings::HypercallError;
+use xen_bindings::event_channel::{self as channel, Port, Virq};
+use xen_bindings::two_level::{self, PortSet};
+use xen_bindings::{vcpu, Result};
 
 use crate::arch::cpu::{self, MAX_CPUS};
+use crate::arch::xen::shared_info;
 use crate::report::{self, Party};
-use crate::{time, xen};
+use crate::time;
 
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
@@ -19,6 +22,9 @@ const NONE: u32 = 0;
 struct CpuEvents {
     timer: AtomicU32,
     ipi: AtomicU32,
+    /// The ports that this vCPU handles. The pending bits of all vCPUs share words: without it one vCPU would
+    /// swallow another's events.
+    mine: PortSet,
     /// An event other than the tick came since the loop last looked.
     woken: AtomicBool,
     ticks: AtomicU64,
@@ -28,6 +34,7 @@ static CPUS: [CpuEvents; MAX_CPUS] = [const {
     CpuEvents {
         timer: AtomicU32::new(NONE),
         ipi: AtomicU32::new(NONE),
+        mine: PortSet::new(),
         woken: AtomicBool::new(false),
         ticks: AtomicU64::new(0),
     }
@@ -38,24 +45,34 @@ pub fn forget() {
     for cpu in &CPUS {
         cpu.timer.store(NONE, Ordering::Relaxed);
         cpu.ipi.store(NONE, Ordering::Relaxed);
+        cpu.mine.clear();
     }
-    xen::mask_all();
+    for word in shared_info().mask() {
+        word.store(!0, Ordering::Relaxed);
+    }
 }
 
 /// Gives vCPU `cpu`, which may be any, its timer and its IPI. What it has already stays.
-pub fn bind_cpu(cpu: usize) -> Result<(), HypercallError> {
+pub fn bind_cpu(cpu: usize) -> Result<()> {
+    let vcpu = cpu as u32;
     let events = &CPUS[cpu];
     if events.timer.load(Ordering::Relaxed) == NONE {
-        let port = xen::bind_timer(cpu)?;
-        events.timer.store(port, Ordering::Release);
-        xen::unmask(port)?;
+        let port = channel::bind_virq(Virq::Timer, vcpu)?;
+        events.timer.store(port.0, Ordering::Release);
+        listen(cpu, port)?;
     }
     if events.ipi.load(Ordering::Relaxed) == NONE {
-        let port = xen::bind_ipi(cpu)?;
-        events.ipi.store(port, Ordering::Release);
-        xen::unmask(port)?;
+        let port = channel::bind_ipi(vcpu)?;
+        events.ipi.store(port.0, Ordering::Release);
+        listen(cpu, port)?;
     }
     Ok(())
+}
+
+/// Has vCPU `cpu` handle `port`, which is bound to it.
+pub fn listen(cpu: usize, port: Port) -> Result<()> {
+    CPUS[cpu].mine.add(port);
+    two_level::unmask(shared_info(), port)
 }
 
 /// Takes timer and IPI of vCPU `cpu`, which is down, away.
@@ -64,7 +81,9 @@ pub fn unbind_cpu(cpu: usize) {
     for port in [&events.timer, &events.ipi] {
         let port = port.swap(NONE, Ordering::AcqRel);
         if port != NONE {
-            if let Err(error) = xen::close(port) {
+            two_level::mask(shared_info(), Port(port));
+            events.mine.remove(Port(port));
+            if let Err(error) = channel::close(Port(port)) {
                 report::error(Party::Xen, "cpu-down", error);
             }
         }
@@ -76,7 +95,7 @@ pub fn kick(cpu: usize) {
     let port = CPUS[cpu].ipi.load(Ordering::Acquire);
     // Without a port, or if Xen refuses: the vCPU's own tick ends its sleep a little later.
     if port != NONE {
-        if let Err(error) = xen::send(port) {
+        if let Err(error) = channel::send(Port(port)) {
             log::debug!("waking vCPU {cpu}: {error}");
         }
     }
@@ -85,8 +104,9 @@ pub fn kick(cpu: usize) {
 /// The upcall: handles what is pending for this vCPU. Interrupts are off.
 pub fn upcall(me: usize) {
     let events = &CPUS[me];
-    xen::take_pending(me, |port| {
-        if port == events.timer.load(Ordering::Acquire) {
+    let Some(info) = shared_info().vcpu(me as u32) else { return };
+    two_level::upcall(info, shared_info(), &events.mine, |port| {
+        if port.0 == events.timer.load(Ordering::Acquire) {
             events.ticks.fetch_add(1, Ordering::Relaxed);
             rearm(me);
         } else {
@@ -104,15 +124,16 @@ pub fn take_wakeup(me: usize) -> bool {
 pub fn rearm(me: usize) {
     debug_assert_eq!(me, cpu::id());
     let at = time::now() + TICK;
-    if let Err(error) = xen::set_timer(me, time::to_system(at)) {
-        // Without a tick the loop still runs on every other event; say so once each time.
+    let armed = vcpu::set_singleshot_timer(me as u32, time::to_system(at));
+    if let Err(error) = armed {
+        // Without a tick the loop still runs on every other event.
         report::error(Party::Xen, "timer", error);
     }
 }
 
 /// Stops the timer of vCPU `me`, the running one.
 pub fn stop_timer(me: usize) {
-    if let Err(error) = xen::stop_timer(me) {
+    if let Err(error) = vcpu::stop_singleshot_timer(me as u32) {
         report::error(Party::Xen, "timer", error);
     }
 }

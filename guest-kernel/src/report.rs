@@ -4,13 +4,13 @@ use core::fmt::{self, Write};
 
 pub use migration::Party;
 
-use crate::arch::cpu;
+use spin::{Mutex, MutexGuard};
+
+use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::{console, time};
 
 /// Longest event line, bytes. The longest event is `churn` with 32 vCPUs, four arrays of counts.
 const LINE: usize = 3072;
-
-
 
 /// A line of text with a fixed room; what does not fit is cut and remembered.
 pub struct Line {
@@ -23,6 +23,10 @@ impl Line {
     /// An empty line.
     pub const fn new() -> Self {
         Line { bytes: [0; LINE], len: 0, cut: false }
+    }
+    fn clear(&mut self) {
+        self.len = 0;
+        self.cut = false;
     }
     /// What was written.
     pub fn as_bytes(&self) -> &[u8] {
@@ -60,18 +64,33 @@ impl Write for Escaped<'_> {
     }
 }
 
+/// One line for each vCPU: events are too long for the stack.
+static LINES: [Mutex<Line>; MAX_CPUS] = [const { Mutex::new(Line::new()) }; MAX_CPUS];
+
 /// An event being written. Nothing reaches the console before [`Event::send`].
+///
+/// Interrupts stay off meanwhile, so that a handler's message finds the line free.
 pub struct Event {
-    line: Line,
+    // Dropped before the guard.
+    line: MutexGuard<'static, Line>,
+    _guard: CpuGuard,
     name: &'static str,
+}
+
+/// The running CPU's line, empty.
+fn line() -> (MutexGuard<'static, Line>, CpuGuard) {
+    let guard = CpuGuard::new();
+    let mut line = LINES[guard.cpu()].lock();
+    line.clear();
+    (line, guard)
 }
 
 /// Begins an event.
 pub fn event(name: &'static str) -> Event {
-    let mut line = Line::new();
+    let (mut line, guard) = line();
     // The room is asked for again at the end: a cut line is never sent.
     let _ = write!(line, "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{},\"cpu\":{}", time::now(), cpu::id());
-    Event { line, name }
+    Event { line, _guard: guard, name }
 }
 
 impl Event {
@@ -94,7 +113,7 @@ impl Event {
     /// Adds text, escaped.
     pub fn text(mut self, key: &str, value: impl fmt::Display) -> Self {
         let _ = write!(self.line, ",\"{key}\":\"");
-        let _ = write!(Escaped(&mut self.line), "{value}");
+        let _ = write!(Escaped(&mut *self.line), "{value}");
         let _ = self.line.write_str("\"");
         self
     }
@@ -104,7 +123,7 @@ impl Event {
         let _ = write!(self.line, ",\"{key}\":[");
         for (i, value) in values.enumerate() {
             let _ = self.line.write_str(if i == 0 { "\"" } else { ",\"" });
-            let _ = Escaped(&mut self.line).write_str(value);
+            let _ = Escaped(&mut *self.line).write_str(value);
             let _ = self.line.write_str("\"");
         }
         let _ = self.line.write_str("]");
@@ -124,16 +143,14 @@ impl Event {
     /// Writes the event to the console.
     pub fn send(mut self) {
         if self.line.write_str("}\n").is_err() || self.line.cut {
-            let mut short = Line::new();
+            self.line.clear();
             let _ = writeln!(
-                short,
+                self.line,
                 "@{{\"v\":1,\"ev\":\"error\",\"t\":{},\"cpu\":{},\"party\":\"guest\",\"where\":\"events\",\"msg\":\"event {} longer than {LINE} bytes\"}}",
                 time::now(),
                 cpu::id(),
                 self.name
             );
-            console::write(short.as_bytes());
-            return;
         }
         console::write(self.line.as_bytes());
     }
@@ -152,7 +169,7 @@ impl log::Log for ConsoleLog {
         true // the maximum level, set from the command line, decides
     }
     fn log(&self, record: &log::Record) {
-        let mut line = Line::new();
+        let (mut line, _guard) = line();
         let now = time::now();
         let fits = write!(
             line,
@@ -163,11 +180,12 @@ impl log::Log for ConsoleLog {
             record.level(),
             record.args()
         );
-        if fits.is_err() {
-            line.len = LINE - 1; // the cut is at the end; the line break must fit
+        if fits.is_err() || line.len == LINE {
+            line.len = LINE - 1; // cut: the line break must fit
         }
-        line.bytes[line.len.min(LINE - 1)] = b'\n';
-        line.len = (line.len + 1).min(LINE);
+        let end = line.len;
+        line.bytes[end] = b'\n';
+        line.len = end + 1;
         console::write(line.as_bytes());
     }
     fn flush(&self) {}
@@ -179,4 +197,22 @@ pub fn start_log(level: log::LevelFilter) {
     // Fails only if a logger is set already, and this is called once.
     let _ = log::set_logger(&LOG);
     log::set_max_level(level);
+}
+
+/// The last line of a kernel that is lost: the `panic` event, on a console taken from whoever had it.
+pub fn panic(info: &core::panic::PanicInfo) {
+    static LAST: Mutex<Line> = Mutex::new(Line::new());
+    if !console::seize() {
+        return;
+    }
+    // Only the first panic comes here, so the lock is free.
+    let mut line = LAST.lock();
+    let _ = write!(line, "@{{\"v\":1,\"ev\":\"panic\",\"t\":{},\"cpu\":{},\"msg\":\"", time::now(), cpu::id());
+    let _ = write!(Escaped(&mut line), "{}", info.message());
+    let _ = line.write_str("\",\"at\":\"");
+    if let Some(at) = info.location() {
+        let _ = write!(Escaped(&mut line), "{at}");
+    }
+    let _ = line.write_str("\"}\n");
+    console::write(line.as_bytes());
 }

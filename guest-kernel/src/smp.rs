@@ -7,6 +7,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use xen_bindings::vcpu;
+
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::workload::churn;
 use crate::{cmdline, control, events, pool, report, time, xen};
@@ -254,7 +256,7 @@ pub fn take_down(cpu: usize, deadline: u64) -> Result<Left, Stuck> {
     // Checks that begin now must not count on this vCPU.
     slot.leave.store(1, Ordering::Release);
     events::kick(cpu);
-    let gone = wait_until(deadline, || !is_online(cpu) && !xen::vcpu_is_up(cpu).unwrap_or(true));
+    let gone = wait_until(deadline, || !is_online(cpu) && !vcpu::is_up(cpu as u32).unwrap_or(true));
     if !gone {
         // It may still answer; withdrawing the request leaves it running if it has not.
         slot.leave.store(0, Ordering::Release);
@@ -277,7 +279,7 @@ fn leave(me: usize) {
     ONLINE.fetch_and(!(1 << me), Ordering::AcqRel);
     slot.leave.store(0, Ordering::Release);
     // The call returns when somebody says VCPUOP_up again, in the same domain.
-    if let Err(error) = xen::vcpu_down(me) {
+    if let Err(error) = vcpu::down(me as u32) {
         report::error(report::Party::Xen, "cpu-down", error);
     }
     drop(guard);
@@ -295,7 +297,7 @@ pub fn bring_up(cpu: usize, fresh: bool, deadline: u64) -> Result<(), BringUpErr
     }
     xen::set_upcall_vector(cpu)?;
     events::bind_cpu(cpu)?;
-    if let Err(error) = xen::vcpu_up(cpu) {
+    if let Err(error) = vcpu::up(cpu as u32) {
         events::unbind_cpu(cpu);
         return Err(error.into());
     }

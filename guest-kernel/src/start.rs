@@ -25,10 +25,9 @@ pub fn first(start_info: u64) -> ! {
     time::thaw();
     report::start_log(options.log);
     events::forget();
-    if let Err(error) = xen::set_upcall_vector(0).and_then(|()| events::bind_cpu(0)).and_then(|()| xen::connect_rings()) {
+    if let Err(error) = xen::set_upcall_vector(0).and_then(|()| events::bind_cpu(0)).and_then(|()| console::connect()) {
         panic!("cannot set up events: {error}");
     }
-    console::connect();
     report_boot(&boot);
     cpu::enable_interrupts();
     events::rearm(0);

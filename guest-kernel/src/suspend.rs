@@ -13,7 +13,7 @@ use migration::{Blame, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, 
 
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
-use crate::{audit, cmdline, console, control, events, pool, report, time, xen};
+use crate::{arch, audit, cmdline, console, control, events, pool, report, time, xen};
 
 /// Keeps hotplug and suspend apart.
 pub static HOTPLUG: Lockout = Lockout::new();
@@ -33,8 +33,6 @@ pub enum Error {
     Xen(xen_bindings::HypercallError),
     /// A hotplug operation did not end in time.
     HotplugBusy,
-    /// Nobody in dom0 read the console in time, and what was written would be lost with the domain.
-    ConsoleStuck,
 }
 
 impl fmt::Display for Error {
@@ -46,7 +44,6 @@ impl fmt::Display for Error {
             Error::Audit(e) => e.fmt(f),
             Error::Xen(e) => e.fmt(f),
             Error::HotplugBusy => f.write_str("a hotplug operation did not end in time"),
-            Error::ConsoleStuck => f.write_str("nobody reads the console"),
         }
     }
 }
@@ -54,7 +51,7 @@ impl fmt::Display for Error {
 impl Blame for Error {
     fn party(&self) -> Party {
         match self {
-            Error::Store(_) | Error::ConsoleStuck => Party::Toolstack,
+            Error::Store(_) => Party::Toolstack,
             Error::Xen(_) => Party::Xen,
             Error::Stuck(_) | Error::Drain(_) | Error::Audit(_) | Error::HotplugBusy => Party::Guest,
         }
@@ -100,7 +97,7 @@ impl Platform for Guest<'_> {
         }
         if phase == Phase::Detached {
             // The ring is zeroed with the domain: what dom0 has not read by now is lost.
-            console::flush(time::now() + CONSOLE_FLUSH);
+            let _ = console::flush(time::now() + CONSOLE_FLUSH);
         }
     }
 
@@ -177,7 +174,7 @@ impl Platform for Guest<'_> {
                 xen::latch_word_size().map_err(Error::Xen)?;
             }
             if !switches.no_shared_info() {
-                xen::map_shared_info().map_err(Error::Xen)?;
+                arch::xen::map_shared_info().map_err(Error::Xen)?;
             }
             time::thaw();
             if !switches.no_evtchn() {
@@ -186,13 +183,12 @@ impl Platform for Guest<'_> {
                 for cpu in smp::online() {
                     events::bind_cpu(cpu).map_err(Error::Xen)?;
                 }
-                xen::connect_rings().map_err(Error::Xen)?;
+                console::connect().map_err(Error::Xen)?;
+                self.store.reconnect().map_err(Error::Xen)?;
             }
             if !switches.no_vector() {
                 smp::online().try_for_each(xen::set_upcall_vector).map_err(Error::Xen)?;
             }
-            console::reset();
-            self.store.reset();
         } else {
             time::thaw();
         }
@@ -203,6 +199,7 @@ impl Platform for Guest<'_> {
     fn reread(&mut self, how: Return) -> Result<(), Error> {
         let switches = cmdline::options().switches;
         if how == Return::Restored && !switches.no_watches() {
+            self.store.reset_watches()?;
             control::set_watches(self.store)?;
         }
         if !switches.no_reread() {

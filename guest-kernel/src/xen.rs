@@ -1,14 +1,17 @@
 //! What the guest asks of Xen, in the guest's own words. The calls themselves are `xen-bindings`'.
 
-use spin::Once;
-use xen_bindings::cpuid::{Leaves, Version};
-use xen_bindings::{ffi, HypercallError};
+use core::fmt;
 
 use migration::Outcome;
+use spin::Once;
+use xen_bindings::cpuid::{Leaves, Version};
+use xen_bindings::hvm::{self, Param};
+use xen_bindings::sched::{self, Shutdown};
+use xen_bindings::{pvh, vcpu, Errno, HypercallError, Result};
 
-use crate::arch::{self, cpu, traps, xen_raw as raw};
+use crate::arch::{self, cpu, traps};
 use crate::pool::Proof;
-use crate::{cmdline, console, report};
+use crate::{cmdline, console, report, time};
 
 static LEAVES: Once<Leaves> = Once::new();
 static MAX_VCPUS: Once<usize> = Once::new();
@@ -17,13 +20,13 @@ static MAX_VCPUS: Once<usize> = Once::new();
 #[derive(Debug)]
 pub enum ConnectError {
     /// No hypercall page.
-    Install(xen_bindings::pvh::InstallError),
+    Install(pvh::InstallError),
     /// A call failed.
     Call(HypercallError),
 }
 
-impl core::fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectError::Install(e) => e.fmt(f),
             ConnectError::Call(e) => e.fmt(f),
@@ -38,14 +41,14 @@ impl From<HypercallError> for ConnectError {
 }
 
 /// Sets up the hypercall page, the word size and the shared-info page. Once, on vCPU 0.
-pub fn connect() -> Result<(), ConnectError> {
-    let leaves = arch::install_hypercalls().map_err(ConnectError::Install)?;
+pub fn connect() -> core::result::Result<(), ConnectError> {
+    let leaves = arch::xen::install_hypercalls().map_err(ConnectError::Install)?;
     LEAVES.call_once(|| leaves);
     if !cmdline::options().switches.no_cancel_trick() {
         latch_word_size()?;
     }
-    map_shared_info()?;
-    MAX_VCPUS.call_once(raw::count_vcpus);
+    arch::xen::map_shared_info()?;
+    MAX_VCPUS.call_once(count_vcpus);
     Ok(())
 }
 
@@ -54,38 +57,43 @@ pub fn connect() -> Result<(), ConnectError> {
 /// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
 ///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
 /// - xl's tools report a cancelled suspend only if it is not zero (`modify_returncode`, `tools/libs/guest/xg_resume.c`).
-pub fn latch_word_size() -> Result<(), HypercallError> {
-    raw::set_param(ffi::HVM_PARAM_CALLBACK_IRQ, 1, "CALLBACK_IRQ")
-}
-
-/// Maps the shared-info page where the kernel looks for it.
-pub fn map_shared_info() -> Result<(), HypercallError> {
-    raw::map_shared_info()
+pub fn latch_word_size() -> Result<()> {
+    hvm::set_param(Param::CallbackIrq, 1)
 }
 
 /// Has Xen deliver vCPU `cpu`'s events as an interrupt.
-pub fn set_upcall_vector(cpu: usize) -> Result<(), HypercallError> {
-    raw::set_upcall_vector(cpu, traps::UPCALL_VECTOR)
+pub fn set_upcall_vector(cpu: usize) -> Result<()> {
+    hvm::set_upcall_vector(cpu as u32, traps::UPCALL_VECTOR)
 }
 
-pub use raw::{bind_ipi, bind_timer, close, mask_all, send, set_timer, stop_timer, take_pending, unmask, vcpu_down, vcpu_is_up, vcpu_up, yield_cpu};
+/// Lets somebody else have this CPU for a moment.
+pub fn yield_cpu() {
+    // Refused at worst, and then it was only slower.
+    let _ = sched::yield_now();
+}
 
 /// Has Xen start vCPU `cpu` at the entry code. It is no error if Xen has a state of it already.
-pub fn vcpu_initialise(cpu: usize) -> Result<(), HypercallError> {
-    match raw::vcpu_initialise(cpu, arch::secondary_entry()) {
-        Err(error) if error.errno == xen_bindings::Errno::EEXIST => Ok(()),
+pub fn vcpu_initialise(cpu: usize) -> Result<()> {
+    match arch::xen::initialise_vcpu(cpu) {
+        Err(error) if error.errno == Errno::EEXIST => Ok(()),
         other => other,
     }
 }
 
+/// How many vCPUs Xen made for the domain: it knows no state of the one after the last.
+fn count_vcpus() -> usize {
+    (0..cpu::MAX_CPUS).take_while(|&cpu| vcpu::is_up(cpu as u32).is_ok()).count().max(1)
+}
+
 /// How many vCPUs the domain can have, of which the kernel can run [`cpu::MAX_CPUS`].
 pub fn max_vcpus() -> usize {
-    MAX_VCPUS.get().copied().unwrap_or(1).min(cpu::MAX_CPUS)
+    MAX_VCPUS.get().copied().unwrap_or(1)
 }
 
 /// Xen's system time: nanoseconds since the host booted.
 pub fn system_time() -> u64 {
-    raw::system_time(cpu::id())
+    // A vCPU of ours is one of the first 32, which have a slot.
+    arch::xen::shared_info().vcpu(cpu::id() as u32).map_or(0, |vcpu| vcpu.now())
 }
 
 /// Xen's version.
@@ -103,10 +111,10 @@ pub fn incarnation() -> u32 {
     LEAVES.get().and_then(|leaves| leaves.time()).map_or(0, |time| time.incarnation)
 }
 
-/// Suspends the domain. The proof is asked for, not used: without one this cannot be called.
-pub fn suspend(_proof: &Proof) -> Result<Outcome, HypercallError> {
-    let returned = raw::shutdown(ffi::SHUTDOWN_suspend);
-    xen_bindings::Call::new("SCHEDOP_shutdown(suspend)").check(returned)?;
+/// Suspends the domain. Without a proof that nothing is cached this cannot be called.
+pub fn suspend(proof: &Proof) -> Result<Outcome> {
+    let returned = arch::xen::suspend(proof)?;
+    // Not negative, so no refusal; and restored only if it is 0.
     Ok(Outcome::from_hypercall(returned as i64).unwrap_or(Outcome::Cancelled))
 }
 
@@ -117,20 +125,27 @@ pub enum End {
     Poweroff,
     /// Off, and the toolstack starts it again.
     Reboot,
-    /// The kernel is lost.
-    Crash,
 }
+
+/// Ends the domain as crashed, without a word: that was said.
+pub fn crash() -> ! {
+    console::flush(time::now() + LAST_WORDS);
+    let _ = sched::shutdown(Shutdown::Crash);
+    cpu::stop()
+}
+
+/// Longest wait for dom0 to read the last lines, nanoseconds.
+const LAST_WORDS: u64 = 1_000_000_000;
 
 /// Ends the domain.
 pub fn end(how: End) -> ! {
     let (word, reason) = match how {
-        End::Poweroff => ("poweroff", ffi::SHUTDOWN_poweroff),
-        End::Reboot => ("reboot", ffi::SHUTDOWN_reboot),
-        End::Crash => ("crash", ffi::SHUTDOWN_crash),
+        End::Poweroff => ("poweroff", Shutdown::Poweroff),
+        End::Reboot => ("reboot", Shutdown::Reboot),
     };
     report::event("end").text("why", word).send();
-    console::flush(crate::time::now() + 1_000_000_000);
-    raw::shutdown(reason);
+    console::flush(time::now() + LAST_WORDS);
+    // Comes back only if Xen refuses; there is nobody left to tell.
+    let _ = sched::shutdown(reason);
     cpu::stop()
 }
-pub fn connect_rings() -> Result<(), HypercallError> { raw::con_connect() }

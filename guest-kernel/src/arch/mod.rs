@@ -4,11 +4,11 @@
 #![allow(unsafe_code)]
 
 pub mod apic;
-pub mod start_info;
-pub mod xen_raw;
 pub mod cpu;
 pub mod memory;
+pub mod start_info;
 pub mod traps;
+pub mod xen;
 
 use core::arch::global_asm;
 
@@ -41,9 +41,10 @@ extern "C" fn pvh_entry(vcpu: usize, start_info: usize) -> ! {
         crate::start::secondary(vcpu)
     }
 }
-/// Has Xen fill the hypercall page.
-pub fn install_hypercalls() -> Result<xen_bindings::cpuid::Leaves, xen_bindings::pvh::InstallError> {
-    let page = xen_bindings::hypercall::hypercall_page() as usize - crate::paging::layout::KERNEL_BASE;
-    // SAFETY: the page is the one that `xen-bindings` calls into, at its physical address; ring 0 of a PVH guest.
-    unsafe { xen_bindings::pvh::install_hypercall_page(page as u64) }
+
+/// Opens a lock whose holder will never do so.
+pub fn force_unlock<T>(lock: &spin::Mutex<T>) {
+    // SAFETY: only the panic path calls this, once, with interrupts off; what the lock guards is a ring that its
+    // holder may have left between two bytes, which at worst garbles the last line.
+    unsafe { lock.force_unlock() }
 }
