@@ -1,0 +1,419 @@
+//! Grants: leave for another domain to use one of this domain's frames. `public/grant_table.h`, version 1.
+//!
+//! A frame of the table holds 512 entries of 8 bytes. A restore gives the domain an empty table of version 1 and
+//! unmapped frames: every grant is gone, and the frames are to be mapped again
+//! ([`Space::GrantTable`](crate::memory::Space::GrantTable), or [`setup_table`] in a PV guest). After a cancelled
+//! suspend all is as before.
+
+use crate::frame::{DomainId, Gfn, Mfn};
+use crate::hypercall::hypercall3;
+use crate::{ffi, Call, Result};
+use core::fmt;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+/// Entries in one frame of a table of version 1.
+pub const ENTRIES_PER_FRAME: usize = crate::frame::PAGE_SIZE / size_of::<ffi::grant_entry_v1>();
+
+/// The first entries belong to the toolstack: the console's and xenstore's pages are granted there.
+#[doc(alias = "GNTTAB_NR_RESERVED_ENTRIES")]
+pub const RESERVED: u32 = ffi::GNTTAB_NR_RESERVED_ENTRIES;
+
+fn op<T>(cmd: u32, name: &'static str, arg: &mut T) -> Result<()> {
+    // SAFETY: every caller in this module passes one of the structures that the operation takes.
+    let ret = unsafe {
+        hypercall3::<{ ffi::__HYPERVISOR_grant_table_op }>(
+            cmd as usize,
+            ptr::from_mut(arg) as usize,
+            1,
+        )
+    };
+    Call::new(name).check(ret).map(drop)
+}
+
+/// Why Xen did not do a grant operation: a refused call, or the operation's own status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The call as a whole.
+    Call(crate::HypercallError),
+    /// `GNTST_*`, a negative number.
+    Status {
+        /// The operation.
+        op: &'static str,
+        /// Its status.
+        status: i16,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(error) => write!(f, "{error}"),
+            Self::Status { op, status } => {
+                let name = match i32::from(*status) {
+                    ffi::GNTST_general_error => "general error",
+                    ffi::GNTST_bad_domain => "bad domain",
+                    ffi::GNTST_bad_virt_addr => "bad address",
+                    ffi::GNTST_permission_denied => "permission denied",
+                    ffi::GNTST_no_space => "no space",
+                    _ => "unknown status",
+                };
+                write!(f, "{op}: {name} ({status})")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<crate::HypercallError> for Error {
+    fn from(error: crate::HypercallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+fn status(op: &'static str, status: i16) -> core::result::Result<(), Error> {
+    if i32::from(status) == ffi::GNTST_okay as i32 {
+        Ok(())
+    } else {
+        Err(Error::Status { op, status })
+    }
+}
+
+/// How many frames this domain's table has, and how many it may have.
+///
+/// # Errors
+/// Xen's.
+#[doc(alias = "GNTTABOP_query_size")]
+pub fn query_size() -> core::result::Result<(u32, u32), Error> {
+    let mut arg = ffi::gnttab_query_size {
+        dom: DomainId::SELF.0,
+        ..Default::default()
+    };
+    op(ffi::GNTTABOP_query_size, "GNTTABOP_query_size", &mut arg)?;
+    status("GNTTABOP_query_size", arg.status)?;
+    Ok((arg.nr_frames, arg.max_nr_frames))
+}
+
+/// Makes the table as long as `frames` and fills in where its frames are (PV; the guest then maps them).
+///
+/// # Errors
+/// Xen's.
+#[doc(alias = "GNTTABOP_setup_table")]
+pub fn setup_table(frames: &mut [Mfn]) -> core::result::Result<(), Error> {
+    // An Mfn is one machine word, as xen_pfn_t is.
+    const _: () = assert!(size_of::<Mfn>() == size_of::<ffi::xen_pfn_t>());
+    let mut arg = ffi::gnttab_setup_table {
+        dom: DomainId::SELF.0,
+        nr_frames: frames.len() as u32,
+        ..Default::default()
+    };
+    arg.frame_list.p = frames.as_mut_ptr().cast();
+    op(ffi::GNTTABOP_setup_table, "GNTTABOP_setup_table", &mut arg)?;
+    status("GNTTABOP_setup_table", arg.status)
+}
+
+/// Sees to it that the table is of version 1, which is the only one this module knows.
+///
+/// # Errors
+/// Xen's.
+#[doc(alias = "GNTTABOP_set_version")]
+pub fn set_version_1() -> Result<()> {
+    let mut arg = ffi::gnttab_set_version { version: 1 };
+    op(ffi::GNTTABOP_set_version, "GNTTABOP_set_version", &mut arg)
+}
+
+/// The number of a grant, which the other domain is told.
+#[doc(alias = "grant_ref_t")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GrantRef(pub u32);
+
+/// What the other domain may do with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    ReadOnly,
+    /// Read and write.
+    ReadWrite,
+}
+
+/// Why a frame was not granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantError {
+    /// Every entry is in use.
+    Full,
+    /// A table of version 1 holds 32-bit frame numbers only.
+    FrameTooHigh(Gfn),
+}
+
+impl fmt::Display for GrantError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("every entry of the grant table is in use"),
+            Self::FrameTooHigh(gfn) => write!(f, "{gfn:?} does not fit a version 1 grant entry"),
+        }
+    }
+}
+
+impl core::error::Error for GrantError {}
+
+/// Why a grant was not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndError {
+    /// The other domain has the frame mapped still: it must not be used for anything else. Try again later.
+    StillMapped {
+        /// Who has it.
+        by: DomainId,
+    },
+    /// This table did not give out that number.
+    NotGranted(GrantRef),
+}
+
+impl fmt::Display for EndError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StillMapped { by } => write!(f, "domain {} has the frame mapped still", by.0),
+            Self::NotGranted(GrantRef(number)) => write!(f, "grant {number} is not given out"),
+        }
+    }
+}
+
+impl core::error::Error for EndError {}
+
+/// The domain's grant table, `FRAMES` frames long, and the account of which entries are in use.
+///
+/// The account is this side's own: what the table says is not needed to know what is given out, which is what a
+/// suspend wants to know.
+pub struct GrantTable<const FRAMES: usize> {
+    entries: NonNull<ffi::grant_entry_v1>,
+    used: [[u64; ENTRIES_PER_FRAME / 64]; FRAMES],
+    in_use: u32,
+}
+
+// SAFETY: the table is memory of the domain's and not of a thread's; all access to it is through `&mut self` on this
+// side, and atomic.
+unsafe impl<const FRAMES: usize> Send for GrantTable<FRAMES> {}
+
+impl<const FRAMES: usize> GrantTable<FRAMES> {
+    /// A table whose frames are mapped one after the other at `entries`, with none but the reserved ones in use.
+    ///
+    /// # Safety
+    /// For the value's life, `FRAMES` frames of the domain's grant table (version 1) are mapped there, readable and
+    /// writable, except between a suspend and [`reset`](Self::reset), when nothing here is called; and nothing else
+    /// uses their entries from [`RESERVED`] on.
+    #[must_use]
+    pub unsafe fn new(entries: NonNull<ffi::grant_entry_v1>) -> Self {
+        Self {
+            entries,
+            used: [[0; ENTRIES_PER_FRAME / 64]; FRAMES],
+            in_use: 0,
+        }
+    }
+
+    fn entry(&self, at: GrantRef) -> (&AtomicU16, &AtomicU16, &AtomicU32) {
+        debug_assert!((at.0 as usize) < FRAMES * ENTRIES_PER_FRAME);
+        // SAFETY: callers pass numbers within the table only; by `new`'s contract the entry is mapped. Both sides
+        // see its fields as atomics of their size.
+        unsafe {
+            let entry = self.entries.as_ptr().add(at.0 as usize);
+            (
+                AtomicU16::from_ptr(ptr::addr_of_mut!((*entry).flags)),
+                AtomicU16::from_ptr(ptr::addr_of_mut!((*entry).domid)),
+                AtomicU32::from_ptr(ptr::addr_of_mut!((*entry).frame)),
+            )
+        }
+    }
+
+    fn is_given_out(&self, at: GrantRef) -> bool {
+        let (frame, bit) = (
+            at.0 as usize / ENTRIES_PER_FRAME,
+            at.0 as usize % ENTRIES_PER_FRAME,
+        );
+        self.used
+            .get(frame)
+            .is_some_and(|words| words[bit / 64] >> (bit % 64) & 1 == 1)
+    }
+
+    fn toggle(&mut self, at: GrantRef) {
+        let (frame, bit) = (
+            at.0 as usize / ENTRIES_PER_FRAME,
+            at.0 as usize % ENTRIES_PER_FRAME,
+        );
+        self.used[frame][bit / 64] ^= 1 << (bit % 64);
+    }
+
+    /// Lets `domain` use `frame`, until [`end_access`](Self::end_access).
+    ///
+    /// In a PV guest the frame is a machine frame.
+    ///
+    /// # Errors
+    /// [`GrantError`], with nothing granted.
+    pub fn grant_access(
+        &mut self,
+        domain: DomainId,
+        frame: Gfn,
+        access: Access,
+    ) -> core::result::Result<GrantRef, GrantError> {
+        let number = u32::try_from(frame.0).map_err(|_| GrantError::FrameTooHigh(frame))?;
+        let all = (FRAMES * ENTRIES_PER_FRAME) as u32;
+        let at = (RESERVED..all)
+            .map(GrantRef)
+            .find(|&at| !self.is_given_out(at))
+            .ok_or(GrantError::Full)?;
+        let flags = match access {
+            Access::ReadOnly => ffi::GTF_permit_access | ffi::GTF_readonly,
+            Access::ReadWrite => ffi::GTF_permit_access,
+        };
+        let (entry_flags, entry_domain, entry_frame) = self.entry(at);
+        entry_frame.store(number, Ordering::Relaxed);
+        entry_domain.store(domain.0, Ordering::Relaxed);
+        // Release: whoever sees the flags sees the rest.
+        entry_flags.store(flags as u16, Ordering::Release);
+        self.toggle(at);
+        self.in_use += 1;
+        Ok(at)
+    }
+
+    /// Takes the leave back. When it returns well, the other domain can neither use the frame nor map it again.
+    ///
+    /// # Errors
+    /// [`EndError`]; the grant stays as it is.
+    pub fn end_access(&mut self, at: GrantRef) -> core::result::Result<(), EndError> {
+        if !self.is_given_out(at) {
+            return Err(EndError::NotGranted(at));
+        }
+        let (flags, domain, _) = self.entry(at);
+        let mapped = (ffi::GTF_reading | ffi::GTF_writing) as u16;
+        // In one step: Xen sets the mapped bits in this word at the moment the other domain maps the frame.
+        let ended = flags.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
+            (now & mapped == 0).then_some(0)
+        });
+        if ended.is_err() {
+            return Err(EndError::StillMapped {
+                by: DomainId(domain.load(Ordering::Relaxed)),
+            });
+        }
+        self.toggle(at);
+        self.in_use -= 1;
+        Ok(())
+    }
+
+    /// How many grants are given out.
+    #[must_use]
+    pub fn in_use(&self) -> u32 {
+        self.in_use
+    }
+
+    /// The grants that are given out: those that a suspend would lose.
+    pub fn given_out(&self) -> impl Iterator<Item = GrantRef> + '_ {
+        let all = (FRAMES * ENTRIES_PER_FRAME) as u32;
+        (RESERVED..all)
+            .map(GrantRef)
+            .filter(|&at| self.is_given_out(at))
+    }
+
+    /// Forgets every grant, once the new table's frames are mapped after a restore: it is empty. Returns how many
+    /// were lost.
+    pub fn reset(&mut self) -> u32 {
+        self.used = [[0; ENTRIES_PER_FRAME / 64]; FRAMES];
+        core::mem::take(&mut self.in_use)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hypercall::double;
+    use std::boxed::Box;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    /// A table of one frame, and what Xen sees of it.
+    fn table() -> (GrantTable<1>, *mut ffi::grant_entry_v1) {
+        let entries = Box::leak(Box::new(
+            [ffi::grant_entry_v1::default(); ENTRIES_PER_FRAME],
+        ));
+        let first = NonNull::from(entries).cast();
+        // SAFETY: one frame of entries that lives on; the tests look at it through the same pointer only.
+        (unsafe { GrantTable::new(first) }, first.as_ptr())
+    }
+
+    #[test]
+    fn a_grant_is_an_entry_that_ends_only_when_unmapped() {
+        let (mut table, entries) = table();
+        let at = table
+            .grant_access(DomainId(0), Gfn(0x1234), Access::ReadOnly)
+            .unwrap();
+        assert_eq!(at, GrantRef(RESERVED));
+        // SAFETY: within the frame.
+        let entry = unsafe { entries.add(at.0 as usize) };
+        // SAFETY: as above; the tests have one thread.
+        let seen = unsafe { *entry };
+        assert_eq!((seen.flags, seen.domid, seen.frame), (1 | 4, 0, 0x1234));
+        // The other domain maps it.
+        // SAFETY: as above.
+        unsafe { (*entry).flags |= 8 };
+        let error = table.end_access(at).unwrap_err();
+        assert_eq!(error.to_string(), "domain 0 has the frame mapped still");
+        assert_eq!(table.in_use(), 1);
+        // SAFETY: as above.
+        unsafe { (*entry).flags &= !8 };
+        assert_eq!(table.end_access(at), Ok(()));
+        // SAFETY: as above.
+        assert_eq!(unsafe { (*entry).flags }, 0);
+        assert_eq!(table.end_access(at), Err(EndError::NotGranted(at)));
+        assert_eq!(
+            table.end_access(GrantRef(0)),
+            Err(EndError::NotGranted(GrantRef(0)))
+        );
+        assert_eq!(
+            table.end_access(GrantRef(u32::MAX)),
+            Err(EndError::NotGranted(GrantRef(u32::MAX)))
+        );
+        assert_eq!(table.in_use(), 0);
+    }
+
+    #[test]
+    fn the_account_holds_until_full_and_after_a_reset() {
+        let (mut table, _) = table();
+        let mut grant = |n| table.grant_access(DomainId(3), Gfn(n), Access::ReadWrite);
+        let all: Vec<GrantRef> = (0..504).map(|n| grant(n).unwrap()).collect();
+        assert_eq!(grant(504), Err(GrantError::Full));
+        assert!(table.given_out().eq(all.iter().copied()));
+        assert_eq!(table.in_use(), 504);
+        table.end_access(all[100]).unwrap();
+        let again = table.grant_access(DomainId(3), Gfn(1), Access::ReadWrite);
+        assert_eq!(again, Ok(all[100]));
+        assert_eq!(table.reset(), 504);
+        assert_eq!((table.in_use(), table.given_out().count()), (0, 0));
+        let too_high = Gfn(1 << 33);
+        let error = table
+            .grant_access(DomainId(3), too_high, Access::ReadWrite)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "gfn 0x200000000 does not fit a version 1 grant entry"
+        );
+    }
+
+    #[test]
+    fn a_status_is_an_error_as_a_refused_call_is() {
+        let xen = |nr: u32, args: &[usize]| {
+            assert_eq!((nr, args[0], args[2]), (20, 6, 1));
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            let arg = unsafe { &mut *(args[1] as *mut ffi::gnttab_query_size) };
+            (arg.nr_frames, arg.max_nr_frames, arg.status) = (1, 64, 0);
+            0
+        };
+        assert_eq!(double::with(xen, query_size), Ok((1, 64)));
+        let xen = |_: u32, args: &[usize]| {
+            // SAFETY: as above.
+            unsafe { (*(args[1] as *mut ffi::gnttab_query_size)).status = -2 };
+            0
+        };
+        let error = double::with(xen, query_size).unwrap_err();
+        assert_eq!(error.to_string(), "GNTTABOP_query_size: bad domain (-2)");
+        let error = double::with(|_, _| -38, query_size).unwrap_err();
+        assert_eq!(error.to_string(), "GNTTABOP_query_size: ENOSYS (38)");
+    }
+}
