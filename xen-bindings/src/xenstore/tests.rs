@@ -796,3 +796,33 @@ fn an_event_that_xen_refuses_is_sent_by_the_next_poll() {
     assert_eq!(client.poll(), Ok(Status::Pending));
     assert_eq!(sent.get(), 1);
 }
+
+/// Both sides sleep until the other sends an event: nobody polls on the off chance.
+#[test]
+fn no_wake_up_is_lost_when_both_sides_sleep() {
+    let page = page();
+    let event = Cell::new(false);
+    let notify = || {
+        event.set(true);
+        Ok(())
+    };
+    let mut client = Xenstore::new(page, buffers(), notify);
+    let mut daemon = Daemon::new(page);
+    let value: Vec<u8> = (0..4000u32).map(|i| (i * 7) as u8).collect();
+    // Wakes the daemon if it was sent an event; wakes the client if the daemon did something then.
+    let mut wait = || {
+        let woken = event.take();
+        if woken {
+            daemon.pump(usize::MAX, usize::MAX);
+        }
+        woken
+    };
+    let write = Request::Write {
+        tx: TX,
+        path: "a",
+        value: &value,
+    };
+    assert_eq!(client.call(&write, &mut wait), Ok(&b"OK\0"[..]));
+    let read = Request::Read { tx: TX, path: "a" };
+    assert_eq!(client.call(&read, &mut wait), Ok(&value[..]));
+}
