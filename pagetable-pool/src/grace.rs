@@ -1,0 +1,204 @@
+//! Grace periods from quiescent states.
+//!
+//! A grace period has an odd number. Each CPU has a word that says which number it has seen while it was inside no pool
+//! operation, or 0: it is idle, parked or offline, and touches nothing until it says otherwise. A grace period is over when
+//! every CPU's word is 0 or has come up to its number. So a CPU that is away is neither woken nor waited for.
+
+use core::fmt;
+
+use crate::guard::CpuId;
+use crate::sites::{acquire, full_fence, release, start_grace, tag, Site};
+use crate::sync::{const_fn, AtomicU32, Ordering};
+
+/// The kernel's part in waiting for other CPUs. Every wait in this crate ends: when its condition holds, or when
+/// [`relax`](Wait::relax) says that the deadline has passed.
+pub trait Wait {
+    /// Asks a running CPU to pass a quiescent state soon: an interrupt, or nothing where every CPU has a tick. Called at
+    /// most once for a CPU in each grace period, and never for one that is idle, parked or offline.
+    fn kick(&mut self, cpu: CpuId);
+
+    /// Called again and again while `cpu` has not passed. May let interrupts in for a moment, as long as the caller stays on its
+    /// CPU. False once the deadline has passed.
+    fn relax(&mut self, cpu: CpuId) -> bool;
+
+    /// A clock, in nanoseconds. Only for [`Stats::longest_drain_ns`](crate::Stats::longest_drain_ns).
+    fn now_ns(&self) -> u64 {
+        0
+    }
+}
+
+/// A CPU did not pass a quiescent state before the deadline. It is the party at fault: it runs kernel code that neither
+/// returns to the main loop nor takes its tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracePeriodTimeout {
+    /// The CPU.
+    pub cpu: CpuId,
+}
+
+impl fmt::Display for GracePeriodTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} passed no quiescent state before the deadline",
+            self.cpu
+        )
+    }
+}
+
+/// What a CPU has seen.
+pub(crate) struct Seen(AtomicU32);
+
+const AWAY: u32 = 0;
+const STEP: u32 = 2;
+
+impl Seen {
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Seen(AtomicU32::new(AWAY))
+        }
+    }
+
+    /// Called on its own CPU: is it running, as far as the pool knows?
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != AWAY
+    }
+
+    fn passed(&self, ticket: Ticket) -> bool {
+        let seen = acquire(Site::QuiescentCheck, &self.0);
+        seen == AWAY || at_least(seen, ticket.0)
+    }
+
+    /// Called on its own CPU, outside of any operation: it goes away.
+    pub(crate) fn leave(&self) {
+        release(Site::IdleEnter, &self.0, AWAY);
+    }
+}
+
+/// The number of a grace period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u32);
+
+impl Ticket {
+    pub(crate) const NONE: Ticket = Ticket(0);
+
+    /// The later of two.
+    pub(crate) fn max(self, other: Ticket) -> Ticket {
+        if self == Ticket::NONE || (other != Ticket::NONE && at_least(other.0, self.0)) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+/// Numbers wrap; two that are compared are never 2^31 apart, for a grace period starts only if somebody waits for it.
+fn at_least(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 >= 0
+}
+
+/// The newest grace period's number.
+#[repr(align(128))]
+pub(crate) struct Grace {
+    current: AtomicU32,
+}
+
+impl Grace {
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Grace { current: AtomicU32::new(1) }
+        }
+    }
+
+    /// Starts a grace period: everything the caller has done comes before its end, on every CPU.
+    pub(crate) fn start(&self) -> Ticket {
+        let mut from = self.current.load(Ordering::Relaxed);
+        loop {
+            let to = from.wrapping_add(STEP);
+            match start_grace(&self.current, from, to) {
+                Ok(_) => return Ticket(to),
+                Err(newer) => from = newer,
+            }
+        }
+    }
+
+    /// The grace period that is to start next: over, it has begun after whatever the caller has done until now.
+    pub(crate) fn next(&self) -> Ticket {
+        Ticket(tag(&self.current).wrapping_add(STEP))
+    }
+
+    /// Starts grace period `ticket`, unless it or a later one has started.
+    pub(crate) fn ensure_started(&self, ticket: Ticket) {
+        let from = ticket.0.wrapping_sub(STEP);
+        if self.current.load(Ordering::Relaxed) == from {
+            // Refused if another CPU was faster: then it has started all the same.
+            let _ = start_grace(&self.current, from, ticket.0);
+        }
+    }
+
+    /// The first CPU that grace period `ticket` still waits for, from `first` on. None: it is over.
+    pub(crate) fn waits_for<'a>(
+        &self,
+        ticket: Ticket,
+        cpus: impl Iterator<Item = &'a Seen>,
+        first: usize,
+    ) -> Option<usize> {
+        // Between closing the gate (or unlinking a set) and the look at the CPUs.
+        full_fence(Site::GraceFence);
+        cpus.enumerate()
+            .skip(first)
+            .find(|(_, seen)| !seen.passed(ticket))
+            .map(|(i, _)| i)
+    }
+
+    /// Called on the CPU that owns `seen`, outside of any operation.
+    #[inline]
+    pub(crate) fn announce(&self, seen: &Seen) {
+        let current = acquire(Site::QuiescentRead, &self.current);
+        let old = seen.0.load(Ordering::Relaxed);
+        if old != AWAY && old != current {
+            release(Site::QuiescentAnnounce, &seen.0, current);
+        }
+    }
+
+    /// Called on the CPU that owns `seen`: it runs from now on.
+    pub(crate) fn resume(&self, seen: &Seen) {
+        seen.0
+            .store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+        full_fence(Site::IdleExitFence);
+    }
+
+    /// Waits until grace period `ticket` is over. `here` is the caller's CPU: it passes by being here.
+    pub(crate) fn wait<'a, C>(
+        &self,
+        ticket: Ticket,
+        cpus: impl Fn() -> C,
+        here: &Seen,
+        wait: &mut impl Wait,
+    ) -> Result<(), GracePeriodTimeout>
+    where
+        C: Iterator<Item = &'a Seen>,
+    {
+        self.announce(here);
+        let (mut first, mut kicked) = (0, None);
+        while let Some(late) = self.waits_for(ticket, cpus(), first) {
+            // Those before have passed; they need no second look.
+            first = late;
+            if kicked.is_none() {
+                // All the late ones at once, so that they come up together.
+                for (i, _) in cpus()
+                    .enumerate()
+                    .skip(late)
+                    .filter(|(_, seen)| !seen.passed(ticket))
+                {
+                    wait.kick(CpuId(i));
+                }
+                kicked = Some(late);
+                continue;
+            }
+            if !wait.relax(CpuId(late)) {
+                return Err(GracePeriodTimeout { cpu: CpuId(late) });
+            }
+        }
+        Ok(())
+    }
+}
