@@ -64,11 +64,6 @@ pub enum HotplugError {
     },
     /// vCPU 0 stays online: it makes the suspend hypercall.
     Cpu0,
-    /// It is the last one online: Xen would power the domain off.
-    LastOnline {
-        /// The vCPU.
-        cpu: usize,
-    },
 }
 
 impl fmt::Display for HotplugError {
@@ -77,12 +72,6 @@ impl fmt::Display for HotplugError {
             HotplugError::NoSuchCpu { cpu } => write!(f, "there is no vCPU {cpu}"),
             HotplugError::WrongState { cpu, state } => write!(f, "vCPU {cpu} is {state:?}"),
             HotplugError::Cpu0 => f.write_str("vCPU 0 stays online"),
-            HotplugError::LastOnline { cpu } => {
-                write!(
-                    f,
-                    "vCPU {cpu} is the last one online: Xen would power the domain off"
-                )
-            }
         }
     }
 }
@@ -154,11 +143,11 @@ impl Cpus {
         self.step(cpu, CpuState::Starting, CpuState::Offline { initialised })
     }
 
-    /// Begins to take a vCPU down. vCPU 0 and the last one online are refused.
+    /// Begins to take a vCPU down. vCPU 0 is refused, so the last one online, whose going would power the domain off,
+    /// never goes.
     pub fn leave(&mut self, cpu: usize) -> Result<(), HotplugError> {
         match self.get(cpu)? {
             _ if cpu == 0 => Err(HotplugError::Cpu0),
-            CpuState::Online if self.online().len() == 1 => Err(HotplugError::LastOnline { cpu }),
             CpuState::Online => {
                 self.states[cpu] = CpuState::Leaving;
                 Ok(())

@@ -159,6 +159,11 @@ mod tests {
             ..Limits::DEFAULT
         };
         assert!(!late.fit_libxl());
+        let slow = Limits {
+            acknowledge: LIBXL_ACKNOWLEDGE_WINDOW,
+            ..Limits::DEFAULT
+        };
+        assert!(!slow.fit_libxl());
         let never = Limits {
             transaction_tries: 0,
             ..Limits::DEFAULT
@@ -169,6 +174,7 @@ mod tests {
     #[test]
     fn a_deadline_passes_after_its_limit_not_at_it() {
         let d = Deadline::after(Duration::from_secs(5), Duration::from_secs(2), "x");
+        assert_eq!(d.at(), Duration::from_secs(7));
         assert!(d.check(Duration::from_secs(7)).is_ok());
         let late = d.check(Duration::from_millis(7001)).unwrap_err();
         assert_eq!(late.name, "x");

@@ -220,6 +220,7 @@ fn all_steps_of_the_way_back_fail_and_all_are_counted() {
         world.sabotage(step, Sabotage::Fail);
     }
     let resumed = run(&mut guest, Limits::DEFAULT).unwrap();
+    assert!(!resumed.faults.is_empty());
     assert_eq!(resumed.faults.count() as usize, steps.len());
     assert_eq!(resumed.faults.first().unwrap().step, "reattach");
     works_again(&mut guest);

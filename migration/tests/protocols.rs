@@ -402,6 +402,22 @@ fn cpu_0_and_the_last_cpu_are_never_taken() {
     );
 }
 
+#[test]
+fn the_edges_of_a_cpu_set() {
+    assert_eq!(CpuSet::first(0), CpuSet::EMPTY);
+    assert_eq!(CpuSet::first(3), set(&[0, 1, 2]));
+    assert_eq!(CpuSet::first(127).len(), 127);
+    assert_eq!(CpuSet::first(128).len(), 128);
+    assert_eq!(CpuSet::first(usize::MAX).len(), 128);
+    let last = CpuSet::EMPTY.with(MAX_CPUS - 1);
+    assert!(last.contains(MAX_CPUS - 1));
+    assert!(!last.contains(MAX_CPUS));
+    assert_eq!(last.with(MAX_CPUS), last);
+    assert_eq!(last.without(MAX_CPUS), last);
+    assert!(last.without(MAX_CPUS - 1).is_empty());
+    assert_eq!(format!("{:?}", set(&[3, 1])), "{1, 3}");
+}
+
 fn any_set() -> impl Strategy<Value = CpuSet> {
     proptest::collection::vec(0..MAX_CPUS, 0..40).prop_map(|cpus| cpus.into_iter().collect())
 }
@@ -460,6 +476,55 @@ proptest! {
 // ---- vCPUs
 
 #[test]
+fn messages_name_the_cpu_and_the_reason() {
+    for (message, parts) in [
+        (HotplugError::Cpu0.to_string(), ["vCPU 0", "stays"]),
+        (
+            HotplugError::NoSuchCpu { cpu: 9 }.to_string(),
+            ["no", "vCPU 9"],
+        ),
+        (
+            HotplugError::WrongState {
+                cpu: 3,
+                state: CpuState::Leaving,
+            }
+            .to_string(),
+            ["vCPU 3", "Leaving"],
+        ),
+        (Complaint::Cpu0.to_string(), ["vCPU 0", "stays"]),
+        (
+            Complaint::Junk {
+                cpu: 2,
+                value: Text::new(b"may\nbe"),
+            }
+            .to_string(),
+            ["cpu/2/availability", "may?be"],
+        ),
+        (
+            Complaint::Unreadable {
+                cpu: 5,
+                error: StoreError::Denied,
+            }
+            .to_string(),
+            ["cpu/5/availability", "not allowed"],
+        ),
+        (
+            StoreError::Conflicts { tries: 4 }.to_string(),
+            ["conflict", "4"],
+        ),
+        (
+            StoreError::from_wire(b"EROFS").to_string(),
+            ["xenstored", "EROFS"],
+        ),
+        (StoreError::Quota.to_string(), ["quota", "used up"]),
+    ] {
+        for part in parts {
+            assert!(message.contains(part), "{message:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
 fn the_life_of_a_vcpu() {
     let mut cpus = Cpus::at_boot(4);
     assert_eq!(cpus.online(), set(&[0]));
@@ -516,6 +581,9 @@ fn transitions_that_are_not_allowed_are_refused_and_change_nothing() {
         );
     }
     assert_eq!(format!("{cpus:?}"), before);
+    assert_eq!(cpus.count(), 2);
+    assert_eq!(Cpus::at_boot(0).count(), 1);
+    assert_eq!(Cpus::at_boot(1000).count(), MAX_CPUS);
     cpus.start(1).unwrap();
     assert!(cpus.start(1).is_err());
     cpus.started(1).unwrap();

@@ -312,6 +312,10 @@ fn what_a_cache_left_behind_is_found() {
                 }]
             );
             assert!(!audit.is_clean());
+            // One finding does not end the audit, unless it is the last one allowed.
+            assert!(audit.complete);
+            let one = super::audit(&guest, &rules, 1, || true, |_| ());
+            assert!(!one.complete);
             let off = Rules {
                 accounts: false,
                 ..rules
@@ -458,6 +462,19 @@ fn linear_entries_are_found_by_the_rule_they_break() {
             &off,
             Problem::LinearDepth { target: 0x62 },
         );
+        // A target whose own linear entry is not present, or maps a superpage, has none.
+        for raw in [to(0x61, 0), to(0x61, P | PSE)] {
+            let mut guest = guest.clone();
+            guest.set(0x62, 8, raw);
+            guest.set(0x63, 8, to(0x62, P));
+            let rules = Rules {
+                l1tf: false,
+                superpage: false,
+                ..restorable
+            };
+            assert_eq!(guest.audit(&rules).1, []);
+        }
+
         // A root that refers to a root: in 64-bit a matter of order, in PAE never.
         let (root, problem) = match mode {
             Mode::Pae => (3, Problem::LinearRoot { target: 3 }),
