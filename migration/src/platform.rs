@@ -36,8 +36,8 @@ pub trait Platform: Clock {
     /// `pagetable-pool` crate. Dropping it reopens the pool.
     ///
     /// The machine holds it from [`drain`](Platform::drain) until the way back has passed
-    /// [`relink_windows`](Platform::relink_windows), and shows it to every step in between; a kernel without such a
-    /// pool uses `()`.
+    /// [`relink_windows`](Platform::relink_windows), and shows it to every step in between. It is an associated type so that
+    /// a kernel with another pool can bring its own; one without any cache of constructed pages uses `()`.
     type Drained;
 
     /// A phase was entered, `since_request` after the request. For events and messages.
