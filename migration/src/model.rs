@@ -105,8 +105,8 @@ impl fmt::Display for Refusal {
         match self.why {
             Why::OtherType { is, wanted } => write!(f, ": is {is}, {wanted} was asked for"),
             Why::Pinned => f.write_str(": is pinned already"),
-            Why::NoSlot3 => f.write_str(": slot 3 is empty"),
-            Why::Slot3Shared => f.write_str(": its slot 3 is shared"),
+            Why::NoSlot3 => f.write_str(": is empty"),
+            Why::Slot3Shared => f.write_str(": the L2 in it is shared"),
         }
     }
 }
@@ -527,6 +527,7 @@ impl<'a> Types<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
     use std::vec;
 
     const P: u64 = 1;
@@ -689,6 +690,65 @@ mod tests {
     }
 
     #[test]
+    fn two_holders_may_share_a_target() {
+        let mut image = Image::new(Mode::Long);
+        for page in [1, 2, 3] {
+            image.pages.entry(page).or_default();
+            image.pinned.insert(page, Level::L2);
+        }
+        image.set(2, 0, entry(1, P));
+        image.set(3, 0, entry(1, P));
+        assert_eq!(image.restore(), Verdict::Restores);
+        // And when one of them goes, the target is as it was for the other.
+        let mut types = Types::new(&image);
+        for page in [1, 2, 3] {
+            types.pin(page, Level::L2).unwrap();
+        }
+        assert_eq!(types.of(1), (Type::Table(Level::L2), 3));
+        assert!(types.unpin(2));
+        assert_eq!(types.of(1), (Type::Table(Level::L2), 2));
+        types.pin(2, Level::L2).unwrap();
+        assert_eq!(types.of(1), (Type::Table(Level::L2), 3));
+    }
+
+    #[test]
+    fn an_entry_to_writable_memory_is_no_linear_entry() {
+        let mut image = Image::new(Mode::Pae);
+        running_kernel(&mut image);
+        image.set(100, 0, entry(20, P));
+        image.pinned.insert(100, Level::L2);
+        assert_eq!(
+            image.restore(),
+            Verdict::Pin {
+                page: 100,
+                error: Errno::Einval,
+                refusal: Refusal {
+                    page: 20,
+                    slot: None,
+                    why: Why::OtherType {
+                        is: Type::Writable,
+                        wanted: Type::Table(Level::L1)
+                    }
+                }
+            }
+        );
+    }
+
+    #[test]
+    fn a_32_bit_root_may_not_be_linear() {
+        let mut image = Image::new(Mode::Pae);
+        running_kernel(&mut image);
+        image.set(50, 0, entry(10, P));
+        image.set(50, 3, entry(51, P));
+        image.pinned.insert(50, Level::L3);
+        assert_eq!(image.restore().error(), Some(Errno::Einval));
+        image.mode = Mode::Long;
+        image.roots.clear();
+        image.pinned.insert(10, Level::L3);
+        assert_eq!(image.restore(), Verdict::Restores);
+    }
+
+    #[test]
     fn the_refusal_names_the_place() {
         let mut image = Image::new(Mode::Pae);
         let kernel = running_kernel(&mut image);
@@ -779,6 +839,60 @@ mod tests {
         let mut other = image.clone();
         other.set(13, 428, entry(14, P | RW));
         assert!(other.restore().error().is_some());
+    }
+
+    #[test]
+    fn xens_slots_are_not_given_back_either() {
+        let mut image = Image::new(Mode::Pae);
+        running_kernel(&mut image);
+        image.set(14, 428, entry(15, P));
+        image.set(14, 429, entry(99, P));
+        let mut types = Types::new(&image);
+        types.pin(10, Level::L3).unwrap();
+        assert_eq!(types.of(14), (Type::PaeXenL2, 1));
+        assert_eq!(types.of(15), (Type::Table(Level::L1), 1));
+        assert!(types.unpin(10));
+        for page in [10, 11, 14, 15, 20, 99] {
+            assert_eq!(types.of(page), (Type::None, 0));
+        }
+    }
+
+    #[test]
+    fn verdicts_in_words() {
+        assert_eq!((Errno::Ebusy.number(), Errno::Einval.number()), (16, 22));
+        let refusal = |slot, why| {
+            Refusal {
+                page: 0x67,
+                slot,
+                why,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            refusal(
+                Some(3),
+                Why::OtherType {
+                    is: Type::Table(Level::L1),
+                    wanted: Type::Writable
+                }
+            ),
+            "page 0x67 slot 3: is L1, writable was asked for"
+        );
+        assert_eq!(
+            refusal(
+                None,
+                Why::OtherType {
+                    is: Type::PaeXenL2,
+                    wanted: Type::Table(Level::L2)
+                }
+            ),
+            "page 0x67: is L2 of slot 3, L2 was asked for"
+        );
+        assert_eq!(refusal(None, Why::Pinned), "page 0x67: is pinned already");
+        assert_eq!(
+            refusal(Some(3), Why::Slot3Shared),
+            "page 0x67 slot 3: the L2 in it is shared"
+        );
     }
 
     #[test]

@@ -106,6 +106,11 @@ mod tests {
         assert_eq!(Outcome::from_hypercall(1), Ok(Outcome::Cancelled));
         assert_eq!(Outcome::from_hypercall(7), Ok(Outcome::Cancelled));
         assert_eq!(Outcome::from_hypercall(-22), Err(Refused(22)));
+        assert!(std::format!("{}", Refused(22)).contains("errno 22"));
+        assert_eq!(
+            (Outcome::Restored.name(), Outcome::Cancelled.name()),
+            ("restored", "cancelled")
+        );
         assert_eq!(
             Outcome::from_hypercall(i64::MIN),
             Err(Refused(i64::MIN.unsigned_abs()))

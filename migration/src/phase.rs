@@ -198,6 +198,26 @@ mod tests {
     }
 
     #[test]
+    fn the_phases_with_events_are_those_of_the_contract() {
+        let named: std::vec::Vec<&str> = Phase::ALL
+            .into_iter()
+            .filter(|phase| phase.has_event())
+            .map(Phase::name)
+            .collect();
+        assert_eq!(
+            named,
+            [
+                "requested",
+                "acknowledged",
+                "quiesced",
+                "drained",
+                "audited",
+                "detached"
+            ]
+        );
+    }
+
+    #[test]
     fn times_are_counted_from_the_request_and_never_go_back() {
         let mut line = Timeline::starting_at(ms(1000));
         assert_eq!(line.enter(Phase::Requested, ms(1000)), ms(0));

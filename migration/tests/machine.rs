@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use migration::shutdown::Acknowledgement;
 use migration::{
-    Cause, Clock, Deadline, Limits, Machine, Outcome, ParticipantRef, Party, Phase, Platform,
-    Return, Stage, LIBXL_SUSPEND_WINDOW,
+    Cause, Clock, Deadline, Limits, Machine, Outcome, Participant, ParticipantRef, Party, Phase,
+    Platform, Return, Stage, LIBXL_SUSPEND_WINDOW,
 };
 use proptest::prelude::*;
 use support::{expected, run, Broken, Device, Guest, Sabotage, World, DOWN};
@@ -411,6 +411,29 @@ fn equal_orders_keep_the_order_of_the_list() {
             .unwrap(),
     );
     assert_eq!(world.take_journal()[2..6], ["c", "a", "b", "d"]);
+}
+
+/// Takes every default: it is suspended without doing anything, awake, before the others.
+struct Bystander;
+
+impl Participant<Broken> for Bystander {
+    fn name(&self) -> &'static str {
+        "bystander"
+    }
+}
+
+#[test]
+fn a_participant_needs_a_name_only() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    assert_eq!(Bystander.stage(), Stage::Awake);
+    let mut first = Device::new(&world, "first", Stage::Awake, Bystander.order());
+    let mut list: [ParticipantRef<'_, Broken>; 2] = [&mut Bystander, &mut first];
+    let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+    for outcome in [Outcome::Cancelled, Outcome::Restored] {
+        machine.platform().outcome = outcome;
+        assert!(machine.suspend().unwrap().faults.is_empty());
+    }
 }
 
 fn any_sabotage() -> impl Strategy<Value = Sabotage> {

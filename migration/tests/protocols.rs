@@ -517,6 +517,9 @@ fn messages_name_the_cpu_and_the_reason() {
             ["xenstored", "EROFS"],
         ),
         (StoreError::Quota.to_string(), ["quota", "used up"]),
+        (Refusal::Unknown.to_string(), ["unknown", "request"]),
+        (Refusal::NotAccepted.to_string(), ["guest", "does not"]),
+        (Refusal::GoingDown.to_string(), ["guest", "going down"]),
     ] {
         for part in parts {
             assert!(message.contains(part), "{message:?} lacks {part:?}");
