@@ -1,0 +1,175 @@
+//! Commands to dom0: ssh over QEMU's user network.
+//!
+//! One connection is made and kept (`ssh -M`); each command is a session inside it, which costs no new key
+//! exchange under emulation. Host and client keys were made with the image, so both sides are known.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::child::{self, Guarded, Output};
+use crate::image::Image;
+use crate::stop;
+
+/// A connection to dom0.
+pub struct Channel {
+    key: PathBuf,
+    known_hosts: PathBuf,
+    port: u16,
+    /// Holds the control socket: a path below 108 bytes, which the repository's need not be.
+    dir: tempfile::TempDir,
+    master: Mutex<Guarded>,
+}
+
+impl Channel {
+    /// Connects, trying until `limit` has passed; `alive` may end it sooner.
+    ///
+    /// # Errors
+    /// If there is no connection in time; the message holds what ssh said last.
+    pub fn connect(
+        image: &Image,
+        port: u16,
+        limit: Duration,
+        mut alive: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("xenlab-")
+            .tempdir()
+            .context("cannot make a folder for ssh's socket")?;
+        let end = Instant::now() + limit;
+        loop {
+            let log = dir.path().join("log");
+            let mut command = base(&image.key, &image.known_hosts, dir.path());
+            command
+                .args(["-M", "-N", "-p", &port.to_string(), "-E"])
+                .arg(&log)
+                .arg("root@dom0")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let mut master = Guarded::spawn(command)?;
+            let socket = dir.path().join("s");
+            // Either the socket appears, or ssh gives up: QEMU accepts for dom0 before dom0 can answer.
+            let connected = loop {
+                alive()?;
+                stop::check()?;
+                if socket.exists() {
+                    break true;
+                }
+                if master.ended()?.is_some() || Instant::now() >= end {
+                    break false;
+                }
+                std::thread::sleep(stop::POLL);
+            };
+            if connected {
+                return Ok(Self {
+                    key: image.key.clone(),
+                    known_hosts: image.known_hosts.clone(),
+                    port,
+                    dir,
+                    master: Mutex::new(master),
+                });
+            }
+            if Instant::now() >= end {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                anyhow::bail!(
+                    "dom0 did not answer within {} s; ssh: {}",
+                    limit.as_secs(),
+                    said.trim()
+                );
+            }
+            drop(master);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Runs a shell command in dom0.
+    ///
+    /// # Errors
+    /// If it runs longer than `limit`, the connection breaks (exit status 255), or we are interrupted. A
+    /// command that fails is not an error here: see [`Output::success`].
+    pub fn run(&self, script: &str, limit: Duration) -> Result<Output> {
+        self.run_with(script, b"", limit)
+    }
+
+    /// The same, with bytes for its standard input.
+    ///
+    /// # Errors
+    /// As [`Channel::run`].
+    pub fn run_with(&self, script: &str, input: &[u8], limit: Duration) -> Result<Output> {
+        let output = child::run(self.command(script), input, limit)
+            .with_context(|| format!("in dom0: {script}"))?;
+        if output.status == 255 && output.stderr.contains("ssh") | self.lost() {
+            anyhow::bail!("the connection to dom0 is lost, at: {script}{}", output.said());
+        }
+        Ok(output)
+    }
+
+    /// Runs a command that must succeed.
+    ///
+    /// # Errors
+    /// As [`Channel::run`], and if its exit status is not 0.
+    pub fn must(&self, script: &str, limit: Duration) -> Result<String> {
+        self.run(script, limit)?.success(&format!("in dom0: {script}"))
+    }
+
+    /// Copies bytes into a file in dom0.
+    ///
+    /// # Errors
+    /// If dom0 has no room for it, among others.
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.run_with(&format!("cat > '{path}'"), bytes, Duration::from_secs(120))?
+            .success(&format!("copying {path} to dom0"))?;
+        Ok(())
+    }
+
+    /// Starts a command whose output is read as it comes.
+    ///
+    /// # Errors
+    /// If ssh cannot be started.
+    pub fn stream(&self, script: &str) -> Result<Guarded> {
+        let mut command = self.command(script);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        Guarded::spawn(command)
+    }
+
+    /// An ssh command for a person at a terminal.
+    pub fn interactive(&self) -> Command {
+        let mut command = base(&self.key, &self.known_hosts, self.dir.path());
+        command.args(["-t", "-p", &self.port.to_string(), "root@dom0"]);
+        command
+    }
+
+    /// Whether the connection is gone.
+    pub fn lost(&self) -> bool {
+        self.master
+            .lock()
+            .map_or(true, |mut master| !matches!(master.ended(), Ok(None)))
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let mut command = base(&self.key, &self.known_hosts, self.dir.path());
+        command.args(["-T", "-p", &self.port.to_string(), "root@dom0", script]);
+        command
+    }
+}
+
+fn base(key: &Path, known_hosts: &Path, dir: &Path) -> Command {
+    let mut command = Command::new("ssh");
+    // -F none: nothing of the user's own ssh set-up plays a part.
+    command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "HostName=127.0.0.1"]);
+    command.args(["-o", "HostKeyAlias=dom0", "-o", "StrictHostKeyChecking=yes"]);
+    command.args(["-o", "ConnectTimeout=60", "-o", "ServerAliveInterval=20"]);
+    command.args(["-o", "ServerAliveCountMax=6", "-o", "IdentitiesOnly=yes"]);
+    command.args(["-o", "LogLevel=ERROR", "-o", "Ciphers=chacha20-poly1305@openssh.com"]);
+    command.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
+    command.arg("-o").arg(format!("ControlPath={}", dir.join("s").display()));
+    command.arg("-i").arg(key);
+    command
+}

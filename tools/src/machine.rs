@@ -1,0 +1,235 @@
+//! A machine with Xen and dom0 running, and the way to talk to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{bail, Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Channel;
+use crate::qemu::{self, Qemu};
+use crate::{image, progress, repo};
+
+/// The longest dom0 may take to come up. It takes 10 to 20 s on an idle machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(240);
+
+/// A running machine.
+pub struct Machine {
+    /// Commands to dom0.
+    pub dom0: Channel,
+    /// The run's folder.
+    pub run: PathBuf,
+    qemu: Option<Mutex<Qemu>>,
+    /// How long the boot took.
+    pub boot: Duration,
+}
+
+/// What `up --detach` leaves for later commands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpState {
+    /// QEMU's process id.
+    pub pid: u32,
+    /// The ssh port.
+    pub port: u16,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// The image it was booted from.
+    pub image: String,
+}
+
+impl UpState {
+    fn path() -> PathBuf {
+        repo::lab().join("up.json")
+    }
+
+    /// The detached machine, if it still runs.
+    pub fn load() -> Option<Self> {
+        let state: Self = serde_json::from_slice(&fs::read(Self::path()).ok()?).ok()?;
+        state.is_running().then_some(state)
+    }
+
+    /// Whether the process is there and is that QEMU: its command line names the run's folder.
+    fn is_running(&self) -> bool {
+        fs::read(format!("/proc/{}/cmdline", self.pid)).is_ok_and(|line| {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("qemu-system-x86_64") && line.contains(&*self.run.to_string_lossy())
+        })
+    }
+
+    /// Stops the machine.
+    pub fn stop(&self) {
+        use nix::sys::signal::{killpg, Signal};
+        if self.is_running() {
+            // Its own process group, made when it was started.
+            let _ = killpg(nix::unistd::Pid::from_raw(self.pid as i32), Signal::SIGKILL);
+        }
+        let _ = fs::remove_file(Self::path());
+    }
+}
+
+/// A new folder for a run, and `target/lab/runs/latest` leading to it.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn new_run(name: &str) -> Result<PathBuf> {
+    let runs = repo::lab().join("runs");
+    repo::make_dir(&runs)?;
+    let stamp = stamp(SystemTime::now());
+    for n in 0..1000 {
+        let dir = runs.join(match n {
+            0 => format!("{stamp}-{name}"),
+            n => format!("{stamp}-{name}-{n}"),
+        });
+        match fs::create_dir(&dir) {
+            Ok(()) => {
+                let latest = runs.join("latest");
+                let _ = fs::remove_file(&latest);
+                if let Some(target) = dir.file_name() {
+                    let _ = std::os::unix::fs::symlink(target, latest);
+                }
+                return Ok(dir);
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).context("cannot make the run's folder"),
+        }
+    }
+    bail!("a thousand runs within a second")
+}
+
+/// UTC as `YYYYMMDD-HHMMSS`.
+fn stamp(time: SystemTime) -> String {
+    let secs = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, rest) = (secs / 86400, secs % 86400);
+    // Howard Hinnant's civil_from_days, for dates after 1970.
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}{month:02}{:02}-{:02}{:02}{:02}",
+        doy - (153 * mp + 2) / 5 + 1,
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+impl Machine {
+    /// Boots Xen and dom0; returns when dom0 takes commands and `xl` works.
+    ///
+    /// # Errors
+    /// If the image cannot be built, QEMU dies, or dom0 does not answer in time.
+    pub fn boot(run: &Path, detached: bool) -> Result<Self> {
+        let image = image::ensure(false)?;
+        let (accel, _) = qemu::accel();
+        progress::step("booting Xen and dom0", || {
+            let start = Instant::now();
+            let mut machine = qemu::start(&image, run, accel, detached)?;
+            let result = Channel::connect(&image, machine.port, BOOT_LIMIT, || machine.check(run))
+                .and_then(|dom0| {
+                    let limit = Duration::from_secs(60);
+                    dom0.must("xl info > /lab/info && grep -q . /lab/info", limit)?;
+                    Ok(dom0)
+                });
+            let dom0 = match result {
+                Ok(dom0) => dom0,
+                Err(error) => {
+                    let logs = repo::shown(run);
+                    return Err(error.context(format!("dom0 did not come up (see {logs}/xen.log)")));
+                }
+            };
+            if detached {
+                let state = UpState {
+                    pid: machine.pid(),
+                    port: machine.port,
+                    run: run.to_path_buf(),
+                    image: image::fingerprint(),
+                };
+                repo::write(&UpState::path(), &serde_json::to_vec(&state)?)?;
+            }
+            Ok(Self {
+                dom0,
+                run: run.to_path_buf(),
+                qemu: (!detached).then(|| Mutex::new(machine)),
+                boot: start.elapsed(),
+            })
+        })
+    }
+
+    /// Attaches to the machine that `up --detach` left.
+    ///
+    /// # Errors
+    /// If dom0 does not answer.
+    pub fn attach(state: &UpState) -> Result<Self> {
+        let image = image::cached().context("the image of the running machine is gone")?;
+        let dom0 = Channel::connect(&image, state.port, Duration::from_secs(60), || {
+            if state.is_running() {
+                Ok(())
+            } else {
+                bail!("QEMU has ended")
+            }
+        })?;
+        Ok(Self {
+            dom0,
+            run: state.run.clone(),
+            qemu: None,
+            boot: Duration::ZERO,
+        })
+    }
+
+    /// An error if QEMU or the connection is gone.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<()> {
+        if let Some(qemu) = &self.qemu {
+            if let Ok(mut qemu) = qemu.lock() {
+                qemu.check(&self.run)?;
+            }
+        }
+        if self.dom0.lost() {
+            bail!("the connection to dom0 is lost");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.qemu.is_some() {
+            split_log(&self.run);
+        }
+    }
+}
+
+/// Writes `dom0.log`: what in `xen.log` (the one serial line) is not Xen's.
+fn split_log(run: &Path) {
+    if let Ok(all) = fs::read(run.join("xen.log")) {
+        let text = String::from_utf8_lossy(&all);
+        let dom0: String = text
+            .lines()
+            .filter(|line| !line.starts_with("(XEN)"))
+            .map(|line| format!("{}\n", line.trim_end_matches('\r')))
+            .collect();
+        // A convenience: the source stays.
+        let _ = fs::write(run.join("dom0.log"), dom0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_are_calendar_dates() {
+        let at = |secs| stamp(UNIX_EPOCH + Duration::from_secs(secs));
+        assert_eq!(at(0), "19700101-000000");
+        assert_eq!(at(951_827_696), "20000229-123456");
+        assert_eq!(at(1_795_219_199), "20261120-235959");
+    }
+}
