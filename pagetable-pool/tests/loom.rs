@@ -1,0 +1,486 @@
+//! Models, checked exhaustively within a bound on preemptions, and the same models with each ordering weakened.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release --features checks --test loom`; see
+//! `proofs.md`.
+//!
+//! Every cache, and the contents of every set, is one of loom's cells: a model fails as soon as two CPUs can touch one
+//! without an order between them, even if no wrong value comes of it in that execution.
+#![cfg(loom)]
+
+use std::sync::atomic::{AtomicU32 as PlainU32, Ordering::SeqCst};
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use loom::sync::Arc;
+use loom::thread;
+use pagetable_pool::sites::{weaken, Site};
+use pagetable_pool::*;
+
+const NO_SET: u32 = u32::MAX;
+const SETS: usize = 6;
+
+/// A backend whose sets' contents loom watches.
+struct Table {
+    /// What a set's pages hold. Written when it is constructed, cached, handed out and destructed.
+    contents: [UnsafeCell<u32>; SETS],
+    /// Which are constructed: plain atomics, so that they are no scheduling points.
+    alive: [PlainU32; SETS],
+    next: [PlainU32; SETS],
+}
+
+// SAFETY: loom checks every access to the cells.
+unsafe impl Sync for Table {}
+
+impl Table {
+    fn new() -> Self {
+        Table {
+            contents: std::array::from_fn(|_| UnsafeCell::new(0)),
+            alive: std::array::from_fn(|_| PlainU32::new(0)),
+            next: std::array::from_fn(|_| PlainU32::new(NO_SET)),
+        }
+    }
+
+    fn write(&self, set: u32, value: u32) {
+        // SAFETY: loom checks it.
+        self.contents[set as usize].with_mut(|contents| unsafe { *contents = value });
+    }
+
+    /// Reads a set's contents, as its owner or as a reader without a lock.
+    fn read(&self, set: u32) -> u32 {
+        // SAFETY: loom checks it.
+        self.contents[set as usize].with(|contents| unsafe { *contents })
+    }
+
+    fn alive(&self) -> usize {
+        self.alive
+            .iter()
+            .filter(|alive| alive.load(SeqCst) != 0)
+            .count()
+    }
+}
+
+impl Backend for Table {
+    type Set = u32;
+    type Error = ();
+    const EMPTY: u32 = NO_SET;
+
+    fn construct(&self, out: &mut [u32]) -> Result<Spent, ConstructError<()>> {
+        for place in out.iter_mut() {
+            let free = self
+                .alive
+                .iter()
+                .position(|alive| alive.swap(1, SeqCst) == 0)
+                .expect("the model has enough sets");
+            *place = free as u32;
+        }
+        Ok(Spent::default())
+    }
+
+    fn destruct(&self, sets: &[u32]) -> Result<Spent, DestructError<()>> {
+        for &set in sets {
+            self.write(set, 0);
+            assert_eq!(
+                self.alive[set as usize].swap(0, SeqCst),
+                1,
+                "destructed twice"
+            );
+        }
+        Ok(Spent::default())
+    }
+
+    fn set_next(&self, set: u32, next: Option<u32>) {
+        self.next[set as usize].store(next.unwrap_or(NO_SET), SeqCst);
+    }
+
+    fn next(&self, set: u32) -> Option<u32> {
+        Some(self.next[set as usize].load(SeqCst)).filter(|&next| next != NO_SET)
+    }
+
+    fn poison(&self, set: u32) {
+        self.write(set, 1);
+    }
+
+    fn unpoison(&self, set: u32) -> bool {
+        let was = self.read(set);
+        self.write(set, 2);
+        was == 1
+    }
+}
+
+type P<const CPUS: usize> = Pool<Table, CPUS, 1, 1>;
+
+fn on(cpu: usize) -> CpuGuard {
+    // SAFETY: each CPU is one thread of the model.
+    unsafe { CpuGuard::new(CpuId(cpu), Context::all()) }
+}
+
+/// Waits by letting others run, so many times.
+struct Yield(u32);
+
+impl Wait for Yield {
+    fn kick(&mut self, _: CpuId) {}
+    fn relax(&mut self, _: CpuId) -> bool {
+        thread::yield_now();
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
+    }
+}
+
+fn pool<const CPUS: usize>() -> Arc<P<CPUS>> {
+    let config = Config {
+        construct_batch: 1,
+        high_water: 1,
+        low_water: 0,
+    };
+    Arc::new(Pool::new(config, Table::new()))
+}
+
+/// Puts one set into `cpu`'s cache, and leaves the CPU online.
+fn fill<const CPUS: usize>(pool: &P<CPUS>, cpu: usize) {
+    pool.cpu_online(&on(cpu)).unwrap();
+    let set = pool.get(&on(cpu)).unwrap();
+    pool.put(&on(cpu), set).unwrap();
+}
+
+/// A get and a put, where the gate is open.
+fn work<const CPUS: usize>(pool: &P<CPUS>, cpu: usize) {
+    if let Ok(set) = pool.get(&on(cpu)) {
+        assert_eq!(
+            pool.backend().read(set.set()),
+            2,
+            "a set that is out is in the form it has when it is out"
+        );
+        pool.put(&on(cpu), set).unwrap();
+    }
+}
+
+/// Drains, and if that gives a proof, looks at the backend's own books.
+fn drain<const CPUS: usize>(pool: &P<CPUS>, cpu: usize, patience: u32) -> bool {
+    match pool.drain(&on(cpu), &mut Yield(patience)) {
+        Ok(drained) => {
+            assert_eq!(drained.left(), 0);
+            let cached: usize = (0..CPUS)
+                .map(|cpu| pool.cpu_stats(CpuId(cpu)).unwrap().cached)
+                .sum();
+            assert_eq!(cached, 0);
+            true
+        }
+        Err(DrainError::Timeout(_) | DrainError::Refused(Refused::Busy)) => false,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// Everything is accounted for once all have ended.
+fn settle<const CPUS: usize>(pool: &P<CPUS>, cpu: usize) {
+    let stats = pool.stats(&on(cpu)).unwrap();
+    let held = stats.total.cached + stats.depot + stats.in_use + stats.in_flight;
+    assert_eq!(pool.backend().alive(), held);
+}
+
+/// One CPU drains; the other gets and puts, passes a quiescent state, and gets and puts again.
+fn drain_against_get_and_put() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            work(&pool, 1);
+            pool.quiescent(&on(1));
+            work(&pool, 1);
+        })
+    };
+    drain(&pool, 0, 3);
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU drains; the other comes back from idle, gets and puts, and goes idle again.
+fn drain_against_idle() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    pool.idle_enter(&on(1)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.idle_exit(&on(1)).unwrap();
+            work(&pool, 1);
+            pool.idle_enter(&on(1)).unwrap();
+        })
+    };
+    drain(&pool, 0, 3);
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// Three CPUs: one drains, one works and passes, one comes back from idle.
+fn drain_against_two() {
+    let pool = pool::<3>();
+    fill(&pool, 1);
+    fill(&pool, 2);
+    pool.idle_enter(&on(2)).unwrap();
+    let working = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            work(&pool, 1);
+            pool.quiescent(&on(1));
+        })
+    };
+    let waking = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.idle_exit(&on(2)).unwrap();
+            work(&pool, 2);
+            pool.idle_enter(&on(2)).unwrap();
+        })
+    };
+    drain(&pool, 0, 2);
+    working.join().unwrap();
+    waking.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU drains, and at the end knows that nobody can have sets cached; the other leaves.
+fn drain_against_offline() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.cpu_offline(&on(1)).unwrap();
+        })
+    };
+    let drained = drain(&pool, 0, 3);
+    other.join().unwrap();
+    if drained {
+        assert_eq!(pool.backend().alive(), 0);
+    }
+    settle(&pool, 0);
+}
+
+/// One CPU changes the constructed form; the other gets and puts all the time. Once `invalidate` has returned, no old set
+/// comes out any more; the flag that says so carries no ordering of its own.
+fn invalidate_against_get() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let returned = Arc::new(AtomicU32::new(0));
+    let other = {
+        let (pool, returned) = (pool.clone(), returned.clone());
+        thread::spawn(move || {
+            for _ in 0..2 {
+                let done = returned.load(Relaxed) == 1;
+                let set = pool.get(&on(1)).unwrap();
+                assert!(!done || set.generation().get() == 2, "an old set came out");
+                pool.put(&on(1), set).unwrap();
+                pool.quiescent(&on(1));
+            }
+        })
+    };
+    if pool.invalidate(&on(0), &mut Yield(4)).is_ok() {
+        returned.store(1, Relaxed);
+    }
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU closes the pool for good; the other still has a set out, and puts it.
+fn close_against_put() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.put(&on(1), set).unwrap();
+            pool.quiescent(&on(1));
+            work(&pool, 1);
+        })
+    };
+    let closed = pool.close(&on(0), &mut Yield(3)).is_ok();
+    other.join().unwrap();
+    if closed {
+        assert_eq!(
+            pool.backend().alive(),
+            0,
+            "whatever was out has come back, and nothing is kept"
+        );
+    }
+    settle(&pool, 0);
+}
+
+/// One CPU unlinks a set and defers its free; the other reads through the link without a lock.
+fn deferred_free_against_reader() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(0)).unwrap();
+    let link = Arc::new(AtomicU32::new(set.set()));
+    let reader = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            for _ in 0..2 {
+                let set = link.load(Relaxed);
+                if set != NO_SET {
+                    pool.backend().read(set);
+                }
+                pool.quiescent(&on(1));
+            }
+        })
+    };
+    link.store(NO_SET, Relaxed);
+    pool.put_deferred(&on(0), set).unwrap();
+    pool.quiescent(&on(0));
+    thread::yield_now();
+    pool.quiescent(&on(0));
+    reader.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// As above, but the reader is the one that starts the grace period (by an invalidation that does not wait), and then reads.
+fn deferred_free_against_starter() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(0)).unwrap();
+    let link = Arc::new(AtomicU32::new(set.set()));
+    let reader = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            let _ = pool.invalidate(&on(1), &mut Yield(1));
+            let set = link.load(Relaxed);
+            if set != NO_SET {
+                pool.backend().read(set);
+            }
+        })
+    };
+    link.store(NO_SET, Relaxed);
+    pool.put_deferred(&on(0), set).unwrap();
+    pool.quiescent(&on(0));
+    reader.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU drains while the other defers a free, and passes.
+fn drain_against_deferred_free() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            match pool.put_deferred(&on(1), set) {
+                Ok(()) => {}
+                Err(PutError::Refused(Refused::Closed, set)) => pool.put(&on(1), set).unwrap(),
+                Err(other) => panic!("{other:?}"),
+            }
+            pool.quiescent(&on(1));
+            pool.quiescent(&on(1));
+        })
+    };
+    match pool.drain(&on(0), &mut Yield(3)) {
+        Ok(drained) => assert_eq!(pool.stats(&on(0)).unwrap().in_flight, drained.in_flight()),
+        Err(DrainError::Timeout(_)) => {}
+        Err(other) => panic!("{other:?}"),
+    }
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// Two CPUs that nobody waits for drain, one after the other.
+fn drain_against_drain() {
+    let pool = pool::<3>();
+    fill(&pool, 2);
+    pool.idle_enter(&on(2)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || drain(&pool, 1, 2))
+    };
+    let first = drain(&pool, 0, 2);
+    let second = other.join().unwrap();
+    assert!(first || second);
+    assert_eq!(pool.backend().alive(), 0);
+}
+
+/// Two CPUs exchange sets through the depot.
+fn depot_between_two() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let three = [
+        pool.get(&on(0)).unwrap(),
+        pool.get(&on(0)).unwrap(),
+        pool.get(&on(0)).unwrap(),
+    ];
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            work(&pool, 1);
+            let _ = pool.shrink(&on(1), 0);
+        })
+    };
+    for set in three {
+        pool.put(&on(0), set).unwrap();
+    }
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+macro_rules! models {
+    ($($name:ident)*) => {
+        mod model {$(
+            #[test]
+            fn $name() {
+                loom::model(super::$name);
+            }
+        )*}
+    };
+}
+
+models! {
+    drain_against_get_and_put
+    drain_against_idle
+    drain_against_two
+    drain_against_offline
+    invalidate_against_get
+    close_against_put
+    deferred_free_against_reader
+    deferred_free_against_starter
+    drain_against_deferred_free
+    drain_against_drain
+    depot_between_two
+}
+
+/// Each ordering, made relaxed: the named model must fail. One that still passed would mean that the ordering is not needed,
+/// or that the models do not see why it is.
+macro_rules! weakened {
+    ($($site:ident $model:ident)*) => {
+        mod weakened {
+            use super::*;
+            $(
+                #[test]
+                #[allow(non_snake_case)]
+                fn $site() {
+                    weaken(Some(Site::$site));
+                    let result = std::panic::catch_unwind(|| loom::model(super::$model));
+                    weaken(None);
+                    assert!(result.is_err(), "{:?} relaxed, and {} found nothing", Site::$site, stringify!($model));
+                }
+            )*
+        }
+    };
+}
+
+weakened! {
+    GateRead drain_against_get_and_put
+    GateOpen drain_against_get_and_put
+    GraceStartRelease drain_against_get_and_put
+    GraceStartAcquire deferred_free_against_starter
+    QuiescentRead drain_against_get_and_put
+    QuiescentAnnounce drain_against_get_and_put
+    QuiescentCheck drain_against_get_and_put
+    IdleEnter drain_against_idle
+    IdleExitFence drain_against_idle
+    GraceFence drain_against_idle
+    DeferTagRelease deferred_free_against_starter
+    ControlAcquire drain_against_drain
+    ControlRelease drain_against_drain
+}
