@@ -117,19 +117,20 @@ impl Control {
                 Ok(received) => received,
                 Err(error) => return report::error(Party::Toolstack, shutdown::NODE, error),
             };
-        let said = report::event("control").text("request", request);
+        // Built only to be sent: an event that is being written keeps others of this CPU waiting.
+        let say = |answer| report::event("control").text("request", request).text("answer", answer);
         match answer {
             Answer::Nothing | Answer::Defer => {}
-            Answer::Refuse(why) => said.text("answer", "refused").text("msg", why).send(),
+            Answer::Refuse(why) => say("refused").text("msg", why).send(),
             Answer::Obey => match request {
                 Request::Suspend => self.suspend(),
                 Request::Reboot => {
-                    said.text("answer", "acknowledged").send();
+                    say("acknowledged").send();
                     xen::end(xen::End::Reboot)
                 }
                 // Xen knows one way to power off; `halt` is the toolstack's other word for it.
                 _ => {
-                    said.text("answer", "acknowledged").send();
+                    say("acknowledged").send();
                     xen::end(xen::End::Poweroff)
                 }
             },
