@@ -252,6 +252,8 @@ mod tests {
         let daemon = Daemon(page.0.get());
         let mut console = Console::new(page, quiet);
         console.write(b"before").unwrap();
+        daemon.type_in(b"before");
+        assert_eq!(console.read(&mut [0; 8]), Ok(6));
         // SAFETY: the page lives on; the test has one thread.
         unsafe { page.0.get().write(ffi::xencons_interface::default()) };
         console.reset(quiet);
