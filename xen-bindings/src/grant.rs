@@ -386,6 +386,12 @@ mod tests {
         assert_eq!(again, Ok(all[100]));
         assert_eq!(table.reset(), 504);
         assert_eq!((table.in_use(), table.given_out().count()), (0, 0));
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_frame_that_does_not_fit_an_entry_is_refused() {
+        let (mut table, _) = table();
         let too_high = Gfn(1 << 33);
         let error = table
             .grant_access(DomainId(3), too_high, Access::ReadWrite)
@@ -394,6 +400,7 @@ mod tests {
             error.to_string(),
             "gfn 0x200000000 does not fit a version 1 grant entry"
         );
+        assert_eq!(table.in_use(), 0);
     }
 
     #[test]

@@ -312,4 +312,14 @@ mod tests {
         assert!(machine_to_physical(Mfn(1 << 35)).is_none());
         assert_eq!(frame_to_cr3(Mfn(5)), 0x5000);
     }
+
+    #[test]
+    #[cfg(target_pointer_width = "32")]
+    fn the_machine_to_physical_table_is_where_the_header_says() {
+        assert_eq!(machine_to_physical(Mfn(2)).unwrap() as usize, 0xf580_0008);
+        assert!(machine_to_physical(Mfn(1 << 22)).is_none());
+        assert_eq!(frame_to_cr3(Mfn(5)), 0x5000);
+        // A frame above 4 GiB.
+        assert_eq!(frame_to_cr3(Mfn(0x12_3456)), 0x2345_6001);
+    }
 }

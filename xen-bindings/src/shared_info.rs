@@ -394,7 +394,13 @@ pub(crate) mod tests {
 
     #[test]
     fn the_wall_clock_has_64_bits_of_seconds() {
-        let view = page(|page| (page.wc_sec, page.wc_nsec, page.wc_sec_hi) = (5, 6, 1));
+        let view = page(|page| {
+            (page.wc_sec, page.wc_nsec) = (5, 6);
+            #[cfg(target_arch = "x86")]
+            (page.arch.wc_sec_hi = 1);
+            #[cfg(target_arch = "x86_64")]
+            (page.wc_sec_hi = 1);
+        });
         let want = WallClock {
             seconds: (1 << 32) + 5,
             nanoseconds: 6,
@@ -405,18 +411,22 @@ pub(crate) mod tests {
     #[test]
     fn the_bitmaps_and_flags_are_the_structure_s_own() {
         let view = page(|page| {
-            page.evtchn_pending[63] = 1 << 63;
+            page.evtchn_pending[WORD_BITS - 1] = 1 << (WORD_BITS - 1);
             page.evtchn_mask[0] = 1;
             page.vcpu_info[1].evtchn_upcall_pending = 1;
-            page.vcpu_info[1].evtchn_pending_sel = 1 << 63;
+            page.vcpu_info[1].evtchn_pending_sel = 1 << (WORD_BITS - 1);
             page.vcpu_info[1].arch.cr2 = 0xdead;
         });
-        assert_eq!(view.pending()[63].load(Ordering::Relaxed), 1 << 63);
+        let last = &view.pending()[WORD_BITS - 1];
+        assert_eq!(last.load(Ordering::Relaxed), 1 << (WORD_BITS - 1));
         assert_eq!(view.mask()[0].load(Ordering::Relaxed), 1);
         let vcpu = view.vcpu(1).unwrap();
         assert_eq!(vcpu.upcall_pending().load(Ordering::Relaxed), 1);
         assert_eq!(vcpu.upcall_mask().load(Ordering::Relaxed), 0);
-        assert_eq!(vcpu.selector().load(Ordering::Relaxed), 1 << 63);
+        assert_eq!(
+            vcpu.selector().load(Ordering::Relaxed),
+            1 << (WORD_BITS - 1)
+        );
         assert_eq!(vcpu.fault_address(), 0xdead);
     }
 }

@@ -352,7 +352,7 @@ mod tests {
         let vcpu = shared.vcpu(0).unwrap();
         let mine = PortSet::new();
         assert!(mine.add(Port(70)));
-        assert!(!mine.add(Port(4096)));
+        assert!(!mine.add(Port((WORD_BITS * WORD_BITS) as u32)));
         let raise_70 = || {
             raise(vcpu.selector(), shared.pending(), shared.mask(), 70);
             vcpu.upcall_pending().store(1, Ordering::SeqCst);
@@ -381,7 +381,8 @@ mod tests {
     #[test]
     fn unmasking_calls_xen_only_for_what_came_while_masked() {
         let shared = page(|_| ());
-        let port = Port(65);
+        // The second word's second port.
+        let port = Port(WORD_BITS as u32 + 1);
         mask(shared, port);
         assert_eq!(shared.mask()[1].load(Ordering::SeqCst), 2);
         let calls = std::rc::Rc::new(core::cell::Cell::new(0));

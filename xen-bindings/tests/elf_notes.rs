@@ -1,5 +1,5 @@
 //! The notes that `elf_note!` writes, read back from this very executable.
-#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#![cfg(target_os = "linux")]
 
 use std::fs;
 use xen_bindings::elfnote::{self, notes, Note};
@@ -12,27 +12,32 @@ core::arch::global_asm!(
 
 xen_bindings::elf_note!(PHYS32_ENTRY, address "elf_note_test_entry");
 xen_bindings::elf_note!(ENTRY, address "elf_note_test_entry - 0x40");
+#[cfg(target_pointer_width = "64")]
 xen_bindings::elf_note!(VIRT_BASE, number 0xffff_8880_0000_0000);
+#[cfg(target_pointer_width = "32")]
+xen_bindings::elf_note!(VIRT_BASE, number 0xc000_0000);
 xen_bindings::elf_note!(SUPPORTED_FEATURES, number32 0x801);
 xen_bindings::elf_note!(XEN_VERSION, text "xen-3.0");
 // Not a multiple of four bytes: what follows must still be aligned.
 xen_bindings::elf_note!(GUEST_OS, text "test guest");
 xen_bindings::elf_note!(LOADER, text "generic");
 
-/// The bytes of the section called `wanted` in a little-endian ELF64 file, and its alignment.
-fn section<'a>(elf: &'a [u8], wanted: &str) -> Option<(&'a [u8], u64)> {
+/// Bytes in a machine word.
+const WORD: usize = size_of::<usize>();
+
+/// The bytes of the section called `wanted` in a little-endian ELF file of this word size, and its alignment.
+fn section<'a>(elf: &'a [u8], wanted: &str) -> Option<(&'a [u8], usize)> {
     let u16_at = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
     let u32_at = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
-    let u64_at = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap());
-    let (headers, size, count, names) = (
-        u64_at(0x28) as usize,
-        u16_at(0x3a),
-        u16_at(0x3c),
-        u16_at(0x3e),
-    );
+    let word_at = |at: usize| usize::from_le_bytes(elf[at..at + WORD].try_into().unwrap());
+    // The file header ends with three words and some halves, the same in number for both sizes.
+    let headers = word_at(24 + 2 * WORD);
+    let halves = 24 + 3 * WORD + 4;
+    let (size, count, names) = (u16_at(halves + 6), u16_at(halves + 8), u16_at(halves + 10));
+    // A section header: name, type, flags, address, offset, size, link, info, alignment.
     let bytes = |header: usize| {
-        let at = u64_at(header + 0x18) as usize;
-        &elf[at..at + u64_at(header + 0x20) as usize]
+        let at = word_at(header + 8 + 2 * WORD);
+        &elf[at..at + word_at(header + 8 + 3 * WORD)]
     };
     let strings = bytes(headers + names * size);
     (0..count).map(|i| headers + i * size).find_map(|header| {
@@ -41,7 +46,7 @@ fn section<'a>(elf: &'a [u8], wanted: &str) -> Option<(&'a [u8], u64)> {
             .next()?;
         (name == wanted.as_bytes()).then(|| {
             assert_eq!(u32_at(header + 4), 7, "{wanted} is not of type SHT_NOTE");
-            (bytes(header), u64_at(header + 0x30))
+            (bytes(header), word_at(header + 16 + 4 * WORD))
         })
     })
 }
@@ -58,7 +63,13 @@ fn the_executable_holds_the_notes() {
     assert_eq!(of(elfnote::PHYS32_ENTRY).number(), Some(0x10_0040));
     assert_eq!(of(elfnote::PHYS32_ENTRY).kind, 18);
     assert_eq!(of(elfnote::ENTRY).number(), Some(0x10_0000));
-    assert_eq!(of(elfnote::VIRT_BASE).number(), Some(0xffff_8880_0000_0000));
+    let base = if WORD == 8 {
+        0xffff_8880_0000_0000
+    } else {
+        0xc000_0000
+    };
+    assert_eq!(of(elfnote::VIRT_BASE).number(), Some(base));
+    assert_eq!(of(elfnote::PHYS32_ENTRY).value.len(), WORD);
     assert_eq!(of(elfnote::SUPPORTED_FEATURES).value.len(), 4);
     assert_eq!(of(elfnote::SUPPORTED_FEATURES).number(), Some(0x801));
     assert_eq!(of(elfnote::XEN_VERSION).text(), Some("xen-3.0"));
