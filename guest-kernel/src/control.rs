@@ -299,7 +299,7 @@ fn report_churn() {
         .num("misses", pool.misses)
         .num("constructed", pool.constructed)
         .num("destructed", pool.destructed)
-        .nums("cached", possible().map(|cpu| pool.cached[cpu]))
+        .nums("cached", possible().map(pool::cached))
         .num("depot", pool.depot)
         .num("in_use", pool.in_use)
         .num("in_flight", pool.in_flight)

@@ -11,7 +11,7 @@ use xen_bindings::{vcpu, Result};
 use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::xen::shared_info;
 use crate::report::{self, Party};
-use crate::time;
+use crate::{cmdline, time};
 
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
@@ -128,6 +128,13 @@ pub fn rearm(me: usize) {
     if let Err(error) = armed {
         // Without a tick the loop still runs on every other event.
         report::error(Party::Xen, "timer", error);
+    }
+}
+
+/// Arms the timer again after a suspend: in a new domain it is not armed.
+pub fn rearm_after_suspend(me: usize) {
+    if !cmdline::options().switches.no_timer() {
+        rearm(me);
     }
 }
 

@@ -1,18 +1,238 @@
-//! temporary facade
-use crate::arch::cpu::CpuGuard;
-use crate::paging::set::Set;
-pub struct Proof(());
-#[derive(Clone, Copy, Debug)] pub struct DrainFailed;
-impl core::fmt::Display for DrainFailed { fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result { f.write_str("x") } }
-pub fn take(_g: &CpuGuard) -> Option<Set> { Set::construct().ok() }
-pub fn give(_g: &CpuGuard, s: Set) { s.destruct() }
-pub fn cpu_online(_me: usize) {}
-pub fn quiescent(_me: usize) {}
-pub fn idle_enter(_g: &CpuGuard) {}
-pub fn idle_exit(_g: &CpuGuard) {}
-pub fn leave(_me: usize) -> (u32, u32) { (0, 0) }
-pub fn drain_for_suspend(_d: u64) -> Result<Proof, DrainFailed> { Ok(Proof(())) }
-pub fn report_drain(_p: &Proof, _round: u64, _why: &str, _ns: u64) {}
-pub fn drain_on_request(_d: u64) {}
-#[derive(Default)] pub struct Figures { pub hits: u64, pub misses: u64, pub constructed: u64, pub destructed: u64, pub cached: [u64; 32], pub depot: u64, pub in_use: u64, pub in_flight: u64 }
-pub fn figures() -> Figures { Figures::default() }
+//! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
+
+use pagetable_pool::{
+    Backend, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool, PutError,
+    Refused, Spent, TrimError, Wait,
+};
+
+use crate::arch::cpu::{CpuGuard, MAX_CPUS};
+use crate::memory::frames::OutOfFrames;
+use crate::memory::Pfn;
+use crate::paging::set::{self, Set};
+use crate::report::{self, Party};
+#[cfg(feature = "switches")]
+use crate::cmdline;
+use crate::{events, time, xen};
+
+/// Magazines in the depot, and sets in each.
+const MAGAZINES: usize = 8;
+const ROUNDS: usize = 15;
+
+/// Sets that the depot holds at most, 16 KiB each.
+const HIGH_WATER: usize = 4 * ROUNDS;
+
+static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> =
+    Pool::new(Config { construct_batch: 4, high_water: HIGH_WATER, low_water: 0 }, Sets);
+
+/// A set that is taken.
+pub type Taken = Constructed<Set>;
+/// Holding one proves that no set is cached anywhere and none will be.
+pub type Proof = Drained<'static>;
+/// Why there is no proof.
+pub type DrainFailed = DrainError<Set, OutOfFrames>;
+
+/// Makes and unmakes sets under PVH: plain writes, no hypercall.
+struct Sets;
+
+impl Backend for Sets {
+    type Set = Set;
+    type Error = OutOfFrames;
+    const EMPTY: Set = Set { pages: [Pfn(0); 4] };
+
+    fn construct(&self, out: &mut [Set]) -> Result<Spent, ConstructError<OutOfFrames>> {
+        for made in 0..out.len() {
+            match Set::construct() {
+                Ok(set) => out[made] = set,
+                Err(none) => {
+                    out[..made].iter().for_each(|set| set.destruct());
+                    return Err(ConstructError::rolled_back(none));
+                }
+            }
+        }
+        Ok(Spent::default())
+    }
+
+    fn destruct(&self, sets: &[Set]) -> Result<Spent, DestructError<OutOfFrames>> {
+        // No flush: a set leaves a CPU's TLB when the CPU leaves the set, and it goes back only then.
+        sets.iter().for_each(|set| set.destruct());
+        Ok(Spent::default())
+    }
+
+    fn set_next(&self, set: Set, next: Option<Set>) {
+        set::link(set, next);
+    }
+
+    fn next(&self, set: Set) -> Option<Set> {
+        set::linked(set)
+    }
+}
+
+/// How vCPU 0 waits for the others.
+struct Patience {
+    deadline: u64,
+}
+
+impl Wait for Patience {
+    fn kick(&mut self, cpu: CpuId) {
+        events::kick(cpu.0);
+    }
+    fn relax(&mut self, _: CpuId) -> bool {
+        xen::yield_cpu();
+        time::now() < self.deadline
+    }
+    fn now_ns(&self) -> u64 {
+        time::now()
+    }
+}
+
+/// Tells the pool what a test build is to leave out. Once, at boot.
+pub fn apply_switches() {
+    #[cfg(feature = "switches")]
+    {
+        let switches = cmdline::options().switches;
+        POOL.skip_in_drains(switches.skip_cache().map(CpuId));
+        if switches.no_drain() {
+            POOL.drain_nothing();
+        }
+    }
+}
+
+/// Takes a set. `None` while the gate is closed or when there is no memory.
+pub fn take(guard: &CpuGuard) -> Option<Taken> {
+    match POOL.get(guard) {
+        Ok(set) => Some(set),
+        Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood) | GetError::Construct(OutOfFrames)) => None,
+        Err(other) => {
+            report::error(Party::Guest, "pool", format_args!("get: {other}"));
+            None
+        }
+    }
+}
+
+/// Gives a set back, in constructed form.
+pub fn give(guard: &CpuGuard, set: Taken) {
+    if let Err(error) = POOL.put(guard, set) {
+        report::error(Party::Guest, "pool", format_args!("put: {error}"));
+        if let PutError::Refused(_, set) = error {
+            // Still ours, and nobody else will take it: it stays in use, which the figures show.
+            core::mem::forget(set);
+        }
+    }
+}
+
+/// vCPU `me`, the running one, uses the pool from now on.
+pub fn cpu_online(me: usize) {
+    if let Err(error) = POOL.cpu_online(&CpuGuard::new()) {
+        report::error(Party::Guest, "pool", format_args!("vCPU {me} online: {error}"));
+    }
+}
+
+/// The running vCPU is inside no pool operation.
+pub fn quiescent() {
+    POOL.quiescent(&CpuGuard::new());
+}
+
+/// The running vCPU uses the pool no more until [`idle_exit`]: it sleeps or is parked.
+pub fn idle_enter(guard: &CpuGuard) {
+    if let Err(error) = POOL.idle_enter(guard) {
+        report::error(Party::Guest, "pool", format_args!("idle: {error}"));
+    }
+}
+
+/// The running vCPU is back.
+pub fn idle_exit(guard: &CpuGuard) {
+    if let Err(error) = POOL.idle_exit(guard) {
+        report::error(Party::Guest, "pool", format_args!("idle: {error}"));
+    }
+}
+
+/// The running vCPU leaves: its own cache is drained. Gives the sets drained and those still cached.
+pub fn leave() -> (u32, u32) {
+    let guard = CpuGuard::new();
+    #[cfg(feature = "switches")]
+    if cmdline::options().switches.no_detach_drain() {
+        let left = POOL.cpu_offline_without_drain(&guard).unwrap_or_default();
+        return (left.drained as u32, left.cached as u32);
+    }
+    match POOL.cpu_offline(&guard) {
+        Ok(left) => (left.drained as u32, left.cached as u32),
+        Err(error) => {
+            report::error(Party::Guest, "pool", format_args!("offline: {error}"));
+            let done = if let TrimError::Quarantined { done, .. } = error { done } else { 0 };
+            (done as u32, POOL.cpu_stats(CpuId(guard.cpu())).map_or(0, |cpu| cpu.cached as u32))
+        }
+    }
+}
+
+/// Empties every cache from this CPU. The gate stays closed for as long as the proof lives.
+pub fn drain(deadline: u64) -> Result<Proof, DrainFailed> {
+    POOL.drain(&CpuGuard::new(), &mut Patience { deadline })
+}
+
+/// Says what a drain did.
+pub fn report_drain(proof: &Proof, round: u64, why: &str) {
+    let report = proof.report();
+    report::event("drain")
+        .num("round", round)
+        .text("why", why)
+        .nums("per_cpu", (0..xen::max_vcpus()).map(|cpu| proof.taken_from(CpuId(cpu)) as u64))
+        .num("depot", report.depot as u64)
+        .num("sets", proof.sets() as u64)
+        .num("in_use", proof.in_use() as u64)
+        .num("in_flight", proof.in_flight() as u64)
+        .num("left", proof.left() as u64)
+        .num("backend_calls", report.backend_calls as u64)
+        .num("ns", report.ns)
+        .send();
+}
+
+/// Drains because somebody asked on the console, while the other vCPUs run, and goes on.
+pub fn drain_on_request(deadline: u64) {
+    match drain(deadline) {
+        Ok(proof) => report_drain(&proof, 0, "request"),
+        Err(error) => report::error(Party::Guest, "drain", error),
+    }
+}
+
+/// The pool's figures, for the churn event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Takes served from a vCPU's own cache.
+    pub hits: u64,
+    /// Takes served from the depot or by construction.
+    pub misses: u64,
+    /// Sets constructed.
+    pub constructed: u64,
+    /// Sets destructed.
+    pub destructed: u64,
+    /// Sets in the depot.
+    pub depot: u64,
+    /// Sets handed out.
+    pub in_use: u64,
+    /// Deferred frees that wait.
+    pub in_flight: u64,
+}
+
+/// The pool's figures now.
+pub fn figures() -> Figures {
+    match POOL.stats(&CpuGuard::new()) {
+        Ok(stats) => Figures {
+            hits: stats.total.hits as u64,
+            misses: stats.total.misses as u64,
+            constructed: stats.total.constructed as u64,
+            destructed: stats.total.destructed as u64,
+            depot: stats.depot as u64,
+            in_use: stats.in_use as u64,
+            in_flight: stats.in_flight as u64,
+        },
+        Err(error) => {
+            report::error(Party::Guest, "pool", format_args!("stats: {error}"));
+            Figures::default()
+        }
+    }
+}
+
+/// Sets in the cache of vCPU `cpu`.
+pub fn cached(cpu: usize) -> u64 {
+    POOL.cpu_stats(CpuId(cpu)).map_or(0, |cpu| cpu.cached as u64)
+}

@@ -103,7 +103,7 @@ pub fn run(me: usize) -> ! {
     churn::join(me);
     ONLINE.fetch_or(1 << me, Ordering::AcqRel);
     loop {
-        pool::quiescent(me);
+        pool::quiescent();
         let park = PARK.load(Ordering::Acquire);
         if me != 0 && park & 1 == 1 {
             stay_parked(me, park);
@@ -156,7 +156,7 @@ fn stay_parked(me: usize, park: u32) {
     }
     pool::idle_exit(&guard);
     // The domain may be another one now; a timer that was armed is lost with the old one.
-    events::rearm(me);
+    events::rearm_after_suspend(me);
     CPUS[me].parked.store(park.wrapping_add(1), Ordering::Release);
 }
 
@@ -271,7 +271,7 @@ fn leave(me: usize) {
     let slot = &CPUS[me];
     churn::leave(me);
     answer_verify(me);
-    let (drained, left) = pool::leave(me);
+    let (drained, left) = pool::leave();
     slot.drained.store(drained, Ordering::Relaxed);
     slot.left.store(left, Ordering::Relaxed);
     let guard = CpuGuard::new();

@@ -3,7 +3,7 @@
 use crate::arch::{self, cpu};
 use crate::memory::frames;
 use crate::report::{self, Party};
-use crate::{cmdline, console, control, events, smp, time, xen};
+use crate::{cmdline, console, control, events, pool, smp, time, xen};
 
 /// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info`.
 pub fn first(start_info: u64) -> ! {
@@ -31,6 +31,7 @@ pub fn first(start_info: u64) -> ! {
     report_boot(&boot);
     cpu::enable_interrupts();
     events::rearm(0);
+    pool::apply_switches();
     control::start();
     smp::run(0)
 }

@@ -11,6 +11,7 @@ use migration::shutdown::{self, Acknowledgement};
 use migration::xenstore::StoreError;
 use migration::{Blame, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, Timeline};
 
+use crate::arch::cpu::CpuGuard;
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
 use crate::{arch, audit, cmdline, console, control, events, pool, report, time, xen};
@@ -74,6 +75,8 @@ struct Guest<'s> {
     round: u64,
     hold: Option<Hold<'static>>,
     parked: Option<Parked>,
+    /// Interrupts are off from `detach` to the end of `reattach`.
+    alone: Option<CpuGuard>,
     incarnation: u32,
 }
 
@@ -144,9 +147,8 @@ impl Platform for Guest<'_> {
     }
 
     fn drain(&mut self, deadline: Deadline) -> Result<pool::Proof, Error> {
-        let begin = time::now();
-        let proof = pool::drain_for_suspend(nanos(deadline.at())).map_err(Error::Drain)?;
-        pool::report_drain(&proof, self.round, "suspend", time::now() - begin);
+        let proof = pool::drain(nanos(deadline.at())).map_err(Error::Drain)?;
+        pool::report_drain(&proof, self.round, "suspend");
         Ok(proof)
     }
 
@@ -156,6 +158,7 @@ impl Platform for Guest<'_> {
 
     fn detach(&mut self, _: &pool::Proof) -> Result<(), Error> {
         self.incarnation = xen::incarnation();
+        self.alone = Some(CpuGuard::new());
         Ok(())
     }
 
@@ -166,6 +169,7 @@ impl Platform for Guest<'_> {
     }
 
     fn reattach(&mut self, how: Return) -> Result<(), Error> {
+        let _alone = self.alone.take();
         if how == Return::Restored {
             let switches = cmdline::options().switches;
             // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
@@ -192,7 +196,7 @@ impl Platform for Guest<'_> {
         } else {
             time::thaw();
         }
-        events::rearm(0);
+        events::rearm_after_suspend(0);
         Ok(())
     }
 
@@ -214,7 +218,7 @@ const CONSOLE_FLUSH: u64 = 5_000_000_000;
 
 /// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
 pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
-    let mut guest = Guest { store, round, hold: None, parked: None, incarnation: 0 };
+    let mut guest = Guest { store, round, hold: None, parked: None, alone: None, incarnation: 0 };
     let limits = Limits::DEFAULT;
     let result = Machine::new(&mut guest, &mut [], limits).suspend();
     match result {

@@ -74,6 +74,14 @@ impl CpuGuard {
     }
 }
 
+// SAFETY: interrupts are off while the guard lives, and a vCPU's number never changes: nothing else that runs on it
+// calls the pool. There are no NMIs.
+unsafe impl pagetable_pool::CpuPinned for CpuGuard {
+    fn cpu(&self) -> pagetable_pool::CpuId {
+        pagetable_pool::CpuId(self.cpu)
+    }
+}
+
 impl Drop for CpuGuard {
     fn drop(&mut self) {
         if self.was_on {

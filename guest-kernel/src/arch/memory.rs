@@ -71,11 +71,6 @@ pub fn image_end() -> Pfn {
     Pfn(((&raw const kernel_end as usize - KERNEL_BASE) / PAGE_SIZE) as u32)
 }
 
-/// The frame of one of the kernel's own statics.
-pub fn pfn_of_static<T>(object: &'static T) -> Pfn {
-    Pfn(((ptr::from_ref(object) as usize - KERNEL_BASE) / PAGE_SIZE) as u32)
-}
-
 /// Hands `first..end` to the allocator. Once, on vCPU 0.
 ///
 /// # Panics

@@ -15,7 +15,7 @@ use crate::paging::layout::{DIRECT_MAP_FRAMES, ENTRIES};
 /// Ends the list: frame 0 is below the kernel and never managed.
 const NONE: u32 = 0;
 
-/// Next free frame for each frame, or NONE. The list goes through here and not through the free
+/// Next free frame for each free frame, or NONE; for one in use, a note of its owner's. The list goes through here and not through the free
 /// pages, so that a page's content stays what its last user left: a stray write is seen, not followed.
 /// 4 bytes for each of 196 608 frames: 768 KiB, whatever the guest has.
 static NEXT: [AtomicU32; DIRECT_MAP_FRAMES] = [const { AtomicU32::new(NONE) }; DIRECT_MAP_FRAMES];
@@ -90,4 +90,14 @@ pub fn free(pfn: Pfn) {
 pub fn counts() -> (usize, usize) {
     let list = FREE.lock();
     (list.free, list.total)
+}
+
+/// Notes a frame number with a frame that is in use; whoever has the frame has the note.
+pub fn set_note(pfn: Pfn, note: Pfn) {
+    NEXT[pfn.0 as usize].store(note.0, Ordering::Relaxed);
+}
+
+/// What [`set_note`] noted.
+pub fn note(pfn: Pfn) -> Pfn {
+    Pfn(NEXT[pfn.0 as usize].load(Ordering::Relaxed))
 }

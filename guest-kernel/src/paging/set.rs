@@ -39,7 +39,7 @@ impl Set {
 
     /// Takes a set apart: nothing of the constructed form stays in memory, so that a page which Xen
     /// saves as plain data carries no old address. Gives the frames back.
-    pub fn destruct(self) {
+    pub fn destruct(&self) {
         for page in self.pages.into_iter().rev() {
             raw::fill(page, 0);
             frames::free(page);
@@ -67,4 +67,15 @@ impl Set {
         }
         None
     }
+}
+
+/// Links a set, which nobody uses, to the next one, in the metadata of its holder's frame.
+pub fn link(set: Set, next: Option<Set>) {
+    frames::set_note(set.pages[HOLDER], next.map_or(Pfn(0), |next| next.pages[HOLDER]));
+}
+
+/// The set that [`link`] named. A linked set is a constructed one, so its holder's window names its pages.
+pub fn linked(set: Set) -> Option<Set> {
+    let holder = frames::note(set.pages[HOLDER]);
+    (holder != Pfn(0)).then(|| Set { pages: core::array::from_fn(|i| raw::read_entry(holder, WINDOW_SLOT + i).frame()) })
 }

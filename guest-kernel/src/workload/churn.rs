@@ -186,7 +186,7 @@ fn empty_mailbox(me: usize) {
 
 fn free(space: Space) {
     let set = space.take_down();
-    if let Some((page, slot, is)) = set.find_damage() {
+    if let Some((page, slot, is)) = set.set().find_damage() {
         report::error(
             Party::Guest,
             "churn",

@@ -9,7 +9,7 @@ use crate::memory::frames::{self, OutOfFrames};
 use crate::memory::Pfn;
 use crate::paging::entry::{Entry, Flags};
 use crate::paging::layout::{l1_slot, l2_place, ENTRIES, HOLDER, L2_PAGE_BYTES, PAGE_SIZE};
-use crate::paging::set::Set;
+use crate::pool::Taken;
 use crate::report;
 
 /// Pages that a space maps: one in each GiB of the user half.
@@ -23,7 +23,7 @@ pub const CHECKS: u64 = (2 * PAGES * WORDS + PAGES + 1) as u64;
 /// One address space.
 #[derive(Debug)]
 pub struct Space {
-    set: Set,
+    set: Taken,
     number: u32,
     age: u32,
     tables: [Pfn; PAGES],
@@ -49,7 +49,7 @@ fn pattern(number: u32, age: u32, page: usize, word: usize) -> u64 {
 
 impl Space {
     /// Maps user pages in `set`. Gives the set back when no frames are left.
-    pub fn build(set: Set, number: u32) -> Result<Space, (Set, OutOfFrames)> {
+    pub fn build(set: Taken, number: u32) -> Result<Space, (Taken, OutOfFrames)> {
         let mut taken = [Pfn::default(); 2 * PAGES];
         for n in 0..taken.len() {
             // A table must be zero; a data page gets its pattern below.
@@ -61,6 +61,7 @@ impl Space {
                 }
             }
         }
+        let pages = set.set().pages;
         let space = Space {
             set,
             number,
@@ -72,7 +73,7 @@ impl Space {
             let va = address(number, i);
             let (l2, slot) = l2_place(va);
             raw::write_entry(space.tables[i], l1_slot(va), Entry::new(space.pages[i], Flags::USER_DATA));
-            raw::write_entry(set.pages[l2], slot, Entry::new(space.tables[i], Flags::USER_DATA));
+            raw::write_entry(pages[l2], slot, Entry::new(space.tables[i], Flags::USER_DATA));
         }
         Ok(space)
     }
@@ -80,7 +81,7 @@ impl Space {
     /// Runs `body` with this space active on the running CPU.
     fn active<T>(&self, body: impl FnOnce() -> T) -> T {
         let me = cpu::id();
-        raw::activate(self.set.pages.map(Some), me);
+        raw::activate(self.set.set().pages.map(Some), me);
         let result = body();
         raw::activate([None; 4], me);
         result
@@ -126,10 +127,10 @@ impl Space {
     }
 
     /// Unmaps everything and gives the set back, in constructed form.
-    pub fn take_down(self) -> Set {
+    pub fn take_down(self) -> Taken {
         for i in 0..PAGES {
             let (l2, slot) = l2_place(address(self.number, i));
-            raw::write_entry(self.set.pages[l2], slot, Entry::EMPTY);
+            raw::write_entry(self.set.set().pages[l2], slot, Entry::EMPTY);
         }
         // No CPU's TLB knows these pages: a space is active only inside `active`, which ends with a flush.
         self.tables.into_iter().chain(self.pages).for_each(frames::free);
