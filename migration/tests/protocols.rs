@@ -608,6 +608,11 @@ fn a_suspend_and_an_operation_shut_each_other_out_and_the_loser_is_remembered() 
     let hold = lockout.hold().unwrap();
     assert_eq!(lockout.hold().unwrap_err(), Taken::BySuspend);
     assert_eq!(lockout.begin().unwrap_err(), Taken::BySuspend);
+    assert_eq!(
+        lockout.begin().unwrap_err(),
+        Taken::BySuspend,
+        "a second one does not wipe out the first"
+    );
     assert!(hold.release());
     assert!(!lockout.hold().unwrap().release(), "told once");
 
