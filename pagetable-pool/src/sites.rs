@@ -7,17 +7,16 @@
 //! |---|---|---|
 //! | [`Site::GateRead`] | acquire load | who sees the gate open again sees its own cache as the drainer left it |
 //! | [`Site::GateOpen`] | release store | the other half of `GateRead` |
-//! | [`Site::GraceStartRelease`] | release half of a read-modify-write | who sees the new grace period's number sees the closed gate, or the new generation |
-//! | [`Site::GraceStartAcquire`] | acquire half of it | who starts a grace period passes on what those who tagged deferred sets had done before |
-//! | [`Site::QuiescentRead`] | acquire load | the other half of `GraceStartRelease` |
+//! | [`Site::GraceStart`] | release read-modify-write | who sees the new grace period's number sees the closed gate, or the new generation |
+//! | [`Site::QuiescentRead`] | acquire load | the other half of `GraceStart` and `DeferTag`; whoever starts a grace period reads its number back this way |
 //! | [`Site::QuiescentAnnounce`] | release store | what this CPU did to its cache comes before the drainer's work on it |
 //! | [`Site::QuiescentCheck`] | acquire load | the other half of `QuiescentAnnounce` and `IdleEnter` |
 //! | [`Site::IdleEnter`] | release store | as `QuiescentAnnounce`, for a CPU that goes idle, parks or leaves |
 //! | [`Site::IdleExitFence`] | sequentially consistent fence | a CPU that comes back either is seen by the drainer as running, or sees the closed gate |
 //! | [`Site::GraceFence`] | sequentially consistent fence | the drainer's half of `IdleExitFence` |
-//! | [`Site::DeferTagRelease`] | release half of a read-modify-write | who starts the next grace period knows that the set was unlinked |
-//! | [`Site::ControlAcquire`] | acquire half of a compare-and-swap | one drain sees the caches as the drain before left them |
-//! | [`Site::ControlRelease`] | release store | the other half of `ControlAcquire` |
+//! | [`Site::DeferTag`] | release read-modify-write | who sees the number of the next grace period knows that the set was unlinked |
+//! | [`Site::ControlAcquire`] | acquire half of a compare-and-swap | who has control sees the gate as its predecessor left it |
+//! | [`Site::ControlRelease`] | release store | who drains sees the caches as the drain before left them |
 
 use crate::sync::{fence, AtomicBool, AtomicU32, Ordering};
 
@@ -27,15 +26,14 @@ use crate::sync::{fence, AtomicBool, AtomicU32, Ordering};
 pub enum Site {
     GateRead,
     GateOpen,
-    GraceStartRelease,
-    GraceStartAcquire,
+    GraceStart,
     QuiescentRead,
     QuiescentAnnounce,
     QuiescentCheck,
     IdleEnter,
     IdleExitFence,
     GraceFence,
-    DeferTagRelease,
+    DeferTag,
     ControlAcquire,
     ControlRelease,
 }
@@ -87,29 +85,14 @@ pub(crate) fn full_fence(site: Site) {
     }
 }
 
-/// Acquire and release halves, each its own site.
-fn both(acquire: Site, release: Site) -> Ordering {
-    match (weakened(acquire), weakened(release)) {
-        (false, false) => Ordering::AcqRel,
-        (true, false) => Ordering::Release,
-        (false, true) => Ordering::Acquire,
-        (true, true) => Ordering::Relaxed,
-    }
-}
-
 /// Moves the grace period's number from `from` to `to`, if it still is `from`.
 pub(crate) fn start_grace(number: &AtomicU32, from: u32, to: u32) -> Result<u32, u32> {
-    number.compare_exchange(
-        from,
-        to,
-        both(Site::GraceStartAcquire, Site::GraceStartRelease),
-        unless(Site::GraceStartAcquire, Ordering::Acquire),
-    )
+    number.compare_exchange(from, to, unless(Site::GraceStart, Ordering::Release), Ordering::Relaxed)
 }
 
 /// The grace period's number, the newest there is: a read-modify-write cannot read an old one.
 pub(crate) fn tag(number: &AtomicU32) -> u32 {
-    number.fetch_add(0, unless(Site::DeferTagRelease, Ordering::Release))
+    number.fetch_add(0, unless(Site::DeferTag, Ordering::Release))
 }
 
 pub(crate) fn try_control(taken: &AtomicBool) -> bool {

@@ -17,13 +17,14 @@ use pagetable_pool::sites::{weaken, Site};
 use pagetable_pool::*;
 
 const NO_SET: u32 = u32::MAX;
-const SETS: usize = 6;
+/// More than any model constructs: a number is used once, so that the backend adds no ordering of its own.
+const SETS: usize = 24;
 
 /// A backend whose sets' contents loom watches.
 struct Table {
     /// What a set's pages hold. Written when it is constructed, cached, handed out and destructed.
     contents: [UnsafeCell<u32>; SETS],
-    /// Which are constructed: plain atomics, so that they are no scheduling points.
+    /// 0, alive, or gone: plain atomics, so that they are no scheduling points.
     alive: [PlainU32; SETS],
     next: [PlainU32; SETS],
 }
@@ -54,7 +55,7 @@ impl Table {
     fn alive(&self) -> usize {
         self.alive
             .iter()
-            .filter(|alive| alive.load(SeqCst) != 0)
+            .filter(|alive| alive.load(SeqCst) == 1)
             .count()
     }
 }
@@ -69,7 +70,7 @@ impl Backend for Table {
             let free = self
                 .alive
                 .iter()
-                .position(|alive| alive.swap(1, SeqCst) == 0)
+                .position(|alive| alive.compare_exchange(0, 1, SeqCst, SeqCst).is_ok())
                 .expect("the model has enough sets");
             *place = free as u32;
         }
@@ -80,7 +81,7 @@ impl Backend for Table {
         for &set in sets {
             self.write(set, 0);
             assert_eq!(
-                self.alive[set as usize].swap(0, SeqCst),
+                self.alive[set as usize].swap(2, SeqCst),
                 1,
                 "destructed twice"
             );
@@ -186,6 +187,24 @@ fn drain_against_get_and_put() {
         thread::spawn(move || {
             work(&pool, 1);
             pool.quiescent(&on(1));
+            work(&pool, 1);
+        })
+    };
+    drain(&pool, 0, 3);
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// As above, but the other CPU lets a drain that waits go on, before it gets and puts again: perhaps through a gate that has
+/// been opened again. (Loom lets a thread read no store that is older than its last yield, so both models are needed.)
+fn drain_and_reopen_against_get_and_put() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.quiescent(&on(1));
+            thread::yield_now();
             work(&pool, 1);
         })
     };
@@ -400,6 +419,130 @@ fn drain_against_drain() {
     assert_eq!(pool.backend().alive(), 0);
 }
 
+/// One CPU drains and opens the gate; then, or before, another changes the generation. The gate is open in the end.
+fn invalidate_after_drain() {
+    let pool = pool::<3>();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || pool.invalidate(&on(1), &mut Yield(2)).is_ok())
+    };
+    drain(&pool, 0, 2);
+    other.join().unwrap();
+    pool.cpu_online(&on(2)).unwrap();
+    let set = pool.get(&on(2)).expect("the gate is open");
+    pool.put(&on(2), set).unwrap();
+}
+
+/// Three CPUs: one invalidates, one works and passes, one comes back from idle.
+fn invalidate_against_two() {
+    let pool = pool::<3>();
+    fill(&pool, 1);
+    fill(&pool, 2);
+    pool.idle_enter(&on(2)).unwrap();
+    let returned = Arc::new(AtomicU32::new(0));
+    let look = |pool: Arc<P<3>>, returned: Arc<AtomicU32>, cpu: usize| {
+        let done = returned.load(Relaxed) == 1;
+        let set = pool.get(&on(cpu)).unwrap();
+        assert!(!done || set.generation().get() == 2, "an old set came out");
+        pool.put(&on(cpu), set).unwrap();
+    };
+    let working = {
+        let (pool, returned) = (pool.clone(), returned.clone());
+        thread::spawn(move || {
+            pool.quiescent(&on(1));
+            thread::yield_now();
+            look(pool, returned, 1);
+        })
+    };
+    let waking = {
+        let (pool, returned) = (pool.clone(), returned.clone());
+        thread::spawn(move || {
+            pool.idle_exit(&on(2)).unwrap();
+            look(pool, returned, 2);
+        })
+    };
+    if pool.invalidate(&on(0), &mut Yield(3)).is_ok() {
+        returned.store(1, Relaxed);
+    }
+    working.join().unwrap();
+    waking.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// Three CPUs: one defers a free and collects it, one reads and passes, one comes back from idle and reads.
+fn deferred_free_against_two_readers() {
+    let pool = pool::<3>();
+    (0..3).for_each(|cpu| pool.cpu_online(&on(cpu)).unwrap());
+    pool.idle_enter(&on(2)).unwrap();
+    let set = pool.get(&on(0)).unwrap();
+    let link = Arc::new(AtomicU32::new(set.set()));
+    let read = |pool: &P<3>, link: &AtomicU32| {
+        let set = link.load(Relaxed);
+        if set != NO_SET {
+            pool.backend().read(set);
+        }
+    };
+    let running = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            read(&pool, &link);
+            pool.quiescent(&on(1));
+            thread::yield_now();
+            read(&pool, &link);
+        })
+    };
+    let waking = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            pool.idle_exit(&on(2)).unwrap();
+            read(&pool, &link);
+            pool.idle_enter(&on(2)).unwrap();
+        })
+    };
+    link.store(NO_SET, Relaxed);
+    pool.put_deferred(&on(0), set).unwrap();
+    pool.quiescent(&on(0));
+    thread::yield_now();
+    pool.quiescent(&on(0));
+    running.join().unwrap();
+    waking.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// Three CPUs: one drains, one leaves with a deferred free pending, one puts and passes.
+fn drain_against_offline_and_put() {
+    let pool = pool::<3>();
+    pool.cpu_online(&on(1)).unwrap();
+    pool.cpu_online(&on(2)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    pool.put_deferred(&on(1), set).unwrap();
+    let out = pool.get(&on(2)).unwrap();
+    let leaving = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.cpu_offline(&on(1)).unwrap();
+        })
+    };
+    let putting = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.put(&on(2), out).unwrap();
+            pool.quiescent(&on(2));
+        })
+    };
+    match pool.drain(&on(0), &mut Yield(3)) {
+        Ok(drained) => {
+            assert_eq!(drained.left(), 0);
+            assert_eq!(pool.stats(&on(0)).unwrap().in_flight, 0);
+        }
+        Err(DrainError::Timeout(_)) => {}
+        Err(other) => panic!("{other:?}"),
+    }
+    leaving.join().unwrap();
+    putting.join().unwrap();
+    settle(&pool, 0);
+}
+
 /// Two CPUs exchange sets through the depot.
 fn depot_between_two() {
     let pool = pool::<2>();
@@ -429,7 +572,13 @@ macro_rules! models {
         mod model {$(
             #[test]
             fn $name() {
-                loom::model(super::$name);
+                let executions = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+                let count = executions.clone();
+                loom::model(move || {
+                    count.fetch_add(1, super::SeqCst);
+                    super::$name()
+                });
+                println!("{}: {} executions", stringify!($name), executions.load(super::SeqCst));
             }
         )*}
     };
@@ -437,6 +586,7 @@ macro_rules! models {
 
 models! {
     drain_against_get_and_put
+    drain_and_reopen_against_get_and_put
     drain_against_idle
     drain_against_two
     drain_against_offline
@@ -446,6 +596,10 @@ models! {
     deferred_free_against_starter
     drain_against_deferred_free
     drain_against_drain
+    invalidate_after_drain
+    invalidate_against_two
+    deferred_free_against_two_readers
+    drain_against_offline_and_put
     depot_between_two
 }
 
@@ -460,7 +614,7 @@ macro_rules! weakened {
                 #[allow(non_snake_case)]
                 fn $site() {
                     weaken(Some(Site::$site));
-                    let result = std::panic::catch_unwind(|| loom::model(super::$model));
+                    let result = std::panic::catch_unwind(|| loom::model($model));
                     weaken(None);
                     assert!(result.is_err(), "{:?} relaxed, and {} found nothing", Site::$site, stringify!($model));
                 }
@@ -470,17 +624,16 @@ macro_rules! weakened {
 }
 
 weakened! {
-    GateRead drain_against_get_and_put
-    GateOpen drain_against_get_and_put
-    GraceStartRelease drain_against_get_and_put
-    GraceStartAcquire deferred_free_against_starter
+    GateRead drain_and_reopen_against_get_and_put
+    GateOpen drain_and_reopen_against_get_and_put
+    GraceStart drain_against_get_and_put
     QuiescentRead drain_against_get_and_put
     QuiescentAnnounce drain_against_get_and_put
     QuiescentCheck drain_against_get_and_put
     IdleEnter drain_against_idle
     IdleExitFence drain_against_idle
     GraceFence drain_against_idle
-    DeferTagRelease deferred_free_against_starter
-    ControlAcquire drain_against_drain
+    DeferTag deferred_free_against_starter
+    ControlAcquire invalidate_after_drain
     ControlRelease drain_against_drain
 }
