@@ -87,7 +87,12 @@ pub(crate) fn full_fence(site: Site) {
 
 /// Moves the grace period's number from `from` to `to`, if it still is `from`.
 pub(crate) fn start_grace(number: &AtomicU32, from: u32, to: u32) -> Result<u32, u32> {
-    number.compare_exchange(from, to, unless(Site::GraceStart, Ordering::Release), Ordering::Relaxed)
+    number.compare_exchange(
+        from,
+        to,
+        unless(Site::GraceStart, Ordering::Release),
+        Ordering::Relaxed,
+    )
 }
 
 /// The grace period's number, the newest there is: a read-modify-write cannot read an old one.
