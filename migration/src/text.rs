@@ -124,5 +124,8 @@ mod tests {
         write!(buf, "abc\u{e9}d").unwrap();
         assert_eq!(buf.as_str(), "abc");
         assert!(buf.is_cut());
+        let mut exact: Buf<3> = Buf::new();
+        write!(exact, "abc").unwrap();
+        assert_eq!((exact.as_str(), exact.is_cut()), ("abc", false));
     }
 }

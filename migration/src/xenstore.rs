@@ -151,6 +151,19 @@ mod tests {
         assert_eq!(StoreError::from_wire(b"EAGAIN\0"), StoreError::Again);
         assert_eq!(StoreError::from_wire(b"ENOENT"), StoreError::NotFound);
         assert_eq!(StoreError::from_wire(b"EACCES\0"), StoreError::Denied);
+        assert_eq!(StoreError::from_wire(b"EEXIST"), StoreError::Exists);
+        for quota in ["EQUOTA", "ENOSPC", "E2BIG"] {
+            assert_eq!(StoreError::from_wire(quota.as_bytes()), StoreError::Quota);
+        }
+        // The rest keep their names, for the message.
+        for other in [
+            "EINVAL", "EISDIR", "ENOMEM", "ENOSYS", "EROFS", "EBUSY", "EISCONN", "EIO",
+        ] {
+            assert_eq!(
+                StoreError::from_wire(other.as_bytes()),
+                StoreError::Other(other)
+            );
+        }
         assert!(matches!(
             StoreError::from_wire(b"EWHATEVER"),
             StoreError::Other(_)
