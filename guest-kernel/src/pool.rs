@@ -6,6 +6,7 @@ use pagetable_pool::{
 };
 
 use crate::arch::cpu::{CpuGuard, MAX_CPUS};
+use crate::audit::Kind;
 use crate::memory::frames::OutOfFrames;
 use crate::memory::Pfn;
 use crate::paging::set::{self, Set};
@@ -100,7 +101,10 @@ pub fn apply_switches() {
 /// Takes a set. `None` while the gate is closed or when there is no memory.
 pub fn take(guard: &CpuGuard) -> Option<Taken> {
     match POOL.get(guard) {
-        Ok(set) => Some(set),
+        Ok(set) => {
+            set.set().mark(Kind::LiveL2);
+            Some(set)
+        }
         Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood) | GetError::Construct(OutOfFrames)) => None,
         Err(other) => {
             report::error(Party::Guest, "pool", format_args!("get: {other}"));
@@ -111,6 +115,7 @@ pub fn take(guard: &CpuGuard) -> Option<Taken> {
 
 /// Gives a set back, in constructed form.
 pub fn give(guard: &CpuGuard, set: Taken) {
+    set.set().mark(Kind::IdleL2);
     if let Err(error) = POOL.put(guard, set) {
         report::error(Party::Guest, "pool", format_args!("put: {error}"));
         if let PutError::Refused(_, set) = error {

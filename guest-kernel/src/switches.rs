@@ -20,6 +20,7 @@ bitflags::bitflags! {
         const REREAD = 1 << 9;
         const VCPU_RESET = 1 << 10;
         const CANCEL_TRICK = 1 << 11;
+        const AUDIT = 1 << 12;
     }
 }
 
@@ -38,6 +39,7 @@ const WORDS: &[(&str, Off)] = &[
     ("resume=no-reread", Off::REREAD),
     ("resume=no-vcpu-reset", Off::VCPU_RESET),
     ("cancel=no-trick", Off::CANCEL_TRICK),
+    ("audit=off", Off::AUDIT),
 ];
 
 /// The steps to leave out.
@@ -52,6 +54,7 @@ pub struct Switches {
 macro_rules! question {
     ($(#[$doc:meta] $name:ident $flag:ident;)*) => {$(
         #[$doc]
+        #[cfg_attr(not(feature = "switches"), allow(dead_code))]
         pub fn $name(&self) -> bool {
             #[cfg(feature = "switches")]
             return self.off.contains(Off::$flag);
@@ -93,16 +96,16 @@ impl Switches {
         no_reread REREAD;
         /// Believe, after a restore, that offline vCPUs are still initialised?
         no_vcpu_reset VCPU_RESET;
+        /// Leave out the audit of the page tables?
+        no_audit AUDIT;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }
 
     /// The CPU whose cache every drain of all CPUs passes over.
+    #[cfg(feature = "switches")]
     pub fn skip_cache(&self) -> Option<usize> {
-        #[cfg(feature = "switches")]
-        return self.skip_cache;
-        #[cfg(not(feature = "switches"))]
-        None
+        self.skip_cache
     }
 
     /// Takes a word of the command line.

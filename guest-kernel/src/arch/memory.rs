@@ -5,7 +5,6 @@
 //! written here can only map a managed frame, so no caller can alias the kernel's own memory.
 
 use core::cell::UnsafeCell;
-use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::cpu::{self, MAX_CPUS, STACK_SIZE};
@@ -56,6 +55,9 @@ struct PaeL3(UnsafeCell<[u64; 4]>);
 unsafe impl Sync for PaeL3 {}
 #[cfg(target_arch = "x86")]
 static CPU_L3: [PaeL3; MAX_CPUS] = [const { PaeL3(UnsafeCell::new([0; 4])) }; MAX_CPUS];
+
+/// Frames that `map_fixed` has mapped, by slot; 0 for none.
+static RINGS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 
 /// The frames that the allocator manages: first and one past the last.
 static MANAGED_FIRST: AtomicU32 = AtomicU32::new(u32::MAX);
@@ -122,6 +124,50 @@ pub fn read_entry(table: Pfn, slot: usize) -> Entry {
 pub fn write_entry(table: Pfn, slot: usize, entry: Entry) {
     assert!(!entry.is_present() || is_managed(entry.frame()), "{entry:?} maps the kernel's own memory");
     write_word(table, slot, entry.bits());
+}
+
+/// The level of a table that the kernel itself stands on, by its frame; `None` for any other frame.
+///
+/// The per-CPU roots and, on x86_64, the kernel's L3 are not listed: they point to these and to live sets alone.
+pub fn kernel_table(pfn: Pfn) -> Option<u8> {
+    let l1_end = Pfn(MANAGED_FIRST.load(Ordering::Relaxed));
+    if pfn == KERNEL_L2.pfn() {
+        Some(2)
+    } else if pfn == FIXMAP_L1.pfn() || (pfn >= image_end() && pfn < l1_end) {
+        Some(1)
+    } else {
+        None
+    }
+}
+
+/// Reads an entry of any table: the kernel's own, or a managed frame.
+///
+/// # Panics
+/// If the frame is neither: a bug.
+pub fn read_table(pfn: Pfn, slot: usize) -> Entry {
+    if is_managed(pfn) {
+        return read_entry(pfn, slot);
+    }
+    assert!(kernel_table(pfn).is_some() && slot < ENTRIES);
+    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
+    // SAFETY: one of the kernel's tables, in the direct map; in bounds; only read.
+    Entry::from_bits(unsafe { table.wrapping_add(slot).read_volatile() })
+}
+
+/// One past the last frame of the direct map that is RAM.
+pub fn end_of_memory() -> Pfn {
+    Pfn(MANAGED_END.load(Ordering::Relaxed))
+}
+
+/// Is the frame one of the domain's RAM, as the kernel maps it?
+pub fn is_ram(pfn: Pfn) -> bool {
+    // The direct map ends with RAM. Holes in it are mapped nowhere, so no entry can name one by accident.
+    pfn < end_of_memory()
+}
+
+/// Is it the frame of a ring that the kernel has mapped?
+pub fn is_ring(frame: u64) -> bool {
+    RINGS.iter().any(|ring| u64::from(ring.load(Ordering::Relaxed)) == frame && frame != 0)
 }
 
 /// Fills the holder of a set with what the kernel's L2 page maps. The window is the caller's.
@@ -256,10 +302,11 @@ pub fn read_kernel_mark() -> (u64, u64) {
 /// Maps `frame`, which is not RAM of ours (a ring that Xen's tools made), in the fixmap and gives its address.
 ///
 /// # Panics
-/// If `slot` is not below 512: a bug.
+/// If there is no such slot: a bug.
 pub fn map_fixed(slot: usize, frame: u64) -> usize {
-    assert!(slot < ENTRIES);
+    assert!(slot < RINGS.len());
     let entry = Entry::from_bits(frame << 12 | Flags::KERNEL.bits());
+    RINGS[slot].store(frame as u32, Ordering::Relaxed);
     FIXMAP_L1.set(slot, entry);
     let va = FIXMAP_BASE + slot * PAGE_SIZE;
     // SAFETY: drops a stale translation at most.

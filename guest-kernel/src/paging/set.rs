@@ -3,6 +3,7 @@
 use super::entry::{Entry, Flags};
 use super::layout::{HOLDER, SET_PAGES, WINDOW_SLOT};
 use crate::arch::memory as raw;
+use crate::audit::{self, Kind};
 use crate::memory::frames::{self, OutOfFrames};
 use crate::memory::Pfn;
 
@@ -27,6 +28,7 @@ impl Set {
             }
         }
         let set = Set { pages };
+        set.mark(Kind::IdleL2);
         for &page in &pages[..HOLDER] {
             raw::fill(page, 0);
         }
@@ -40,10 +42,16 @@ impl Set {
     /// Takes a set apart: nothing of the constructed form stays in memory, so that a page which Xen
     /// saves as plain data carries no old address. Gives the frames back.
     pub fn destruct(&self) {
+        self.mark(Kind::Plain);
         for page in self.pages.into_iter().rev() {
             raw::fill(page, 0);
             frames::free(page);
         }
+    }
+
+    /// Notes for the audit what the pages are.
+    pub fn mark(&self, kind: Kind) {
+        self.pages.iter().for_each(|&page| audit::mark(page, kind));
     }
 
     /// The first thing that is not as constructed, if any: a user entry left behind, a kernel entry

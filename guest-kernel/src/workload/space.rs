@@ -5,6 +5,7 @@
 //! mapping, and by following the window to the frame and reading that. So a wrong L3, L2, link or L1 shows.
 
 use crate::arch::{cpu, memory as raw};
+use crate::audit::{self, Kind};
 use crate::memory::frames::{self, OutOfFrames};
 use crate::memory::Pfn;
 use crate::paging::entry::{Entry, Flags};
@@ -69,6 +70,7 @@ impl Space {
             tables: core::array::from_fn(|i| taken[i]),
             pages: core::array::from_fn(|i| taken[PAGES + i]),
         };
+        space.tables.iter().for_each(|&table| audit::mark(table, Kind::L1));
         for i in 0..PAGES {
             let va = address(number, i);
             let (l2, slot) = l2_place(va);
@@ -132,6 +134,7 @@ impl Space {
             let (l2, slot) = l2_place(address(self.number, i));
             raw::write_entry(self.set.set().pages[l2], slot, Entry::EMPTY);
         }
+        self.tables.iter().for_each(|&table| audit::mark(table, Kind::Plain));
         // No CPU's TLB knows these pages: a space is active only inside `active`, which ends with a flush.
         self.tables.into_iter().chain(self.pages).for_each(frames::free);
         self.set
