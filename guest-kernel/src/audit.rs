@@ -45,10 +45,25 @@ pub fn run(deadline: Deadline) -> Result<(), Finding> {
     if cmdline::options().switches.no_audit() {
         return Ok(());
     }
-    let mode = if cfg!(target_arch = "x86_64") { Mode::Long } else { Mode::Pae };
+    let mode = if cfg!(target_arch = "x86_64") {
+        Mode::Long
+    } else {
+        Mode::Pae
+    };
     let late = || deadline.has_passed(core::time::Duration::from_nanos(time::now()));
-    let seen = audit::audit(&Tables, &Rules::pvh(mode), REPORTED, || !late(), |finding| log::error!("audit: {finding}"));
-    log::debug!("audit: {} tables, {} entries, {} findings", seen.tables, seen.entries, seen.findings);
+    let seen = audit::audit(
+        &Tables,
+        &Rules::pvh(mode),
+        REPORTED,
+        || !late(),
+        |finding| log::error!("audit: {finding}"),
+    );
+    log::debug!(
+        "audit: {} tables, {} entries, {} findings",
+        seen.tables,
+        seen.entries,
+        seen.findings
+    );
     // One that did not end in time is the machine's to report: the step was late.
     seen.first.map_or(Ok(()), Err)
 }
@@ -71,7 +86,13 @@ impl Tables {
             return None;
         };
         let level = if level == 1 { Level::L1 } else { Level::L2 };
-        Some(Table { pfn: u64::from(pfn.0), level, typed: true, live, pae_xen_l2: false })
+        Some(Table {
+            pfn: u64::from(pfn.0),
+            level,
+            typed: true,
+            live,
+            pae_xen_l2: false,
+        })
     }
 }
 

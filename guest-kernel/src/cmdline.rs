@@ -26,7 +26,12 @@ pub fn options() -> Options {
     OPTIONS.get().copied().unwrap_or(DEFAULTS)
 }
 
-const DEFAULTS: Options = Options { log: LevelFilter::Info, churn: true, live: 8, switches: Switches::NONE };
+const DEFAULTS: Options = Options {
+    log: LevelFilter::Info,
+    churn: true,
+    live: 8,
+    switches: Switches::NONE,
+};
 
 /// Most long-lived address spaces per vCPU.
 pub const MAX_LIVE: usize = 16;
@@ -55,7 +60,9 @@ pub fn report_unknown(line: &str) {
 fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
     match word.split_once('=') {
         Some(("log", level)) => {
-            options.log = level.parse().map_err(|_| "the levels are off, error, warn, info, debug and trace")?
+            options.log = level
+                .parse()
+                .map_err(|_| "the levels are off, error, warn, info, debug and trace")?
         }
         Some(("churn", "off")) => options.churn = false,
         Some(("churn", "on")) => options.churn = true,

@@ -29,7 +29,9 @@ static PANICKING: AtomicBool = AtomicBool::new(false);
 /// Connects to the ring that the toolstack made, or, in a restored domain, to the one it made anew.
 /// A domain without a console is no error: what is written is dropped.
 pub fn connect() -> Result<()> {
-    let Some(ring) = hvm::console_ring()? else { return Ok(()) };
+    let Some(ring) = hvm::console_ring()? else {
+        return Ok(());
+    };
     {
         let _guard = CpuGuard::new();
         let mut state = STATE.lock();
@@ -54,7 +56,10 @@ pub fn write(text: &[u8]) {
     if *dropped > 0 && ring.room().is_ok_and(|room| room >= 128) {
         let lost = core::mem::take(dropped);
         let mut note = Note { bytes: [0; 64], len: 0 };
-        let _ = core::fmt::write(&mut note, format_args!("\n({lost} bytes were not read in time and are lost)\n"));
+        let _ = core::fmt::write(
+            &mut note,
+            format_args!("\n({lost} bytes were not read in time and are lost)\n"),
+        );
         let _ = ring.write(&note.bytes[..note.len]);
     }
     let mut rest = text;

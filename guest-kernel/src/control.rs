@@ -85,7 +85,9 @@ pub fn poll() {
     let mut control = CONTROL.lock();
     let Some(control) = control.as_mut() else { return };
     if !READY.swap(true, Ordering::Relaxed) {
-        report::event("ready").nums("online", smp::online().map(|cpu| cpu as u64)).send();
+        report::event("ready")
+            .nums("online", smp::online().map(|cpu| cpu as u64))
+            .send();
     }
     control.read_console();
     control.follow_xenstore();
@@ -112,11 +114,15 @@ impl Control {
 
     fn answer_shutdown(&mut self) {
         let accepts = Accepts::USUAL;
-        let (request, answer) =
-            match shutdown::receive(&mut self.store, Activity::Running, &accepts, Limits::DEFAULT.transaction_tries) {
-                Ok(received) => received,
-                Err(error) => return report::error(Party::Toolstack, shutdown::NODE, error),
-            };
+        let (request, answer) = match shutdown::receive(
+            &mut self.store,
+            Activity::Running,
+            &accepts,
+            Limits::DEFAULT.transaction_tries,
+        ) {
+            Ok(received) => received,
+            Err(error) => return report::error(Party::Toolstack, shutdown::NODE, error),
+        };
         // Built only to be sent: an event that is being written keeps others of this CPU waiting.
         let say = |answer| report::event("control").text("request", request).text("answer", answer);
         match answer {
@@ -139,7 +145,9 @@ impl Control {
 
     fn suspend(&mut self) {
         self.rounds += 1;
-        let Control { store, cpus, rounds, .. } = self;
+        let Control {
+            store, cpus, rounds, ..
+        } = self;
         suspend::suspend(store, *rounds, |outcome| {
             let keep = outcome == Outcome::Restored && cmdline::options().switches.no_vcpu_reset();
             if !keep {
@@ -162,7 +170,10 @@ impl Control {
         if let Err(error) = self.store.write(Tx::NONE, PONG, &token[..len]) {
             report::error(Party::Toolstack, PONG, error);
         }
-        report::event("pong").text("via", "xenstore").text("token", migration::Text::<INPUT>::new(&token[..len])).send();
+        report::event("pong")
+            .text("via", "xenstore")
+            .text("token", migration::Text::<INPUT>::new(&token[..len]))
+            .send();
     }
 
     fn read_console(&mut self) {
@@ -285,12 +296,17 @@ pub fn verify(why: &str) {
 fn report_churn() {
     let possible = || 0..xen::max_vcpus();
     let sum = |of: fn(&churn::Counters) -> &AtomicU64| -> u64 {
-        possible().map(|cpu| of(churn::counters(cpu)).load(Ordering::Relaxed)).sum()
+        possible()
+            .map(|cpu| of(churn::counters(cpu)).load(Ordering::Relaxed))
+            .sum()
     };
     let pool = pool::figures();
     report::event("churn")
         .nums("online", smp::online().map(|cpu| cpu as u64))
-        .nums("ops", possible().map(|cpu| churn::counters(cpu).ops.load(Ordering::Relaxed)))
+        .nums(
+            "ops",
+            possible().map(|cpu| churn::counters(cpu).ops.load(Ordering::Relaxed)),
+        )
         .num("alive", churn::alive())
         .num("checks", sum(|c| &c.checks))
         .num("mismatches", churn::mismatches())

@@ -104,7 +104,9 @@ pub fn kick(cpu: usize) {
 /// The upcall: handles what is pending for this vCPU. Interrupts are off.
 pub fn upcall(me: usize) {
     let events = &CPUS[me];
-    let Some(info) = shared_info().vcpu(me as u32) else { return };
+    let Some(info) = shared_info().vcpu(me as u32) else {
+        return;
+    };
     two_level::upcall(info, shared_info(), &events.mine, |port| {
         if port.0 == events.timer.load(Ordering::Acquire) {
             events.ticks.fetch_add(1, Ordering::Relaxed);

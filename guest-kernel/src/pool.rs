@@ -1,18 +1,18 @@
 //! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
 
 use pagetable_pool::{
-    Backend, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool, PutError,
-    Refused, Spent, TrimError, Wait,
+    Backend, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool, Refused,
+    Spent, TrimError, Wait,
 };
 
 use crate::arch::cpu::{CpuGuard, MAX_CPUS};
 use crate::audit::Kind;
+#[cfg(feature = "switches")]
+use crate::cmdline;
 use crate::memory::frames::OutOfFrames;
 use crate::memory::Pfn;
 use crate::paging::set::{self, Set};
 use crate::report::{self, Party};
-#[cfg(feature = "switches")]
-use crate::cmdline;
 use crate::{events, time, xen};
 
 /// Magazines in the depot, and sets in each.
@@ -22,8 +22,14 @@ const ROUNDS: usize = 15;
 /// Sets that the depot holds at most, 16 KiB each.
 const HIGH_WATER: usize = 4 * ROUNDS;
 
-static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> =
-    Pool::new(Config { construct_batch: 4, high_water: HIGH_WATER, low_water: 0 }, Sets);
+static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> = Pool::new(
+    Config {
+        construct_batch: 4,
+        high_water: HIGH_WATER,
+        low_water: 0,
+    },
+    Sets,
+);
 
 /// A set that is taken.
 pub type Taken = Constructed<Set>;
@@ -118,10 +124,7 @@ pub fn give(guard: &CpuGuard, set: Taken) {
     set.set().mark(Kind::IdleL2);
     if let Err(error) = POOL.put(guard, set) {
         report::error(Party::Guest, "pool", format_args!("put: {error}"));
-        if let PutError::Refused(_, set) = error {
-            // Still ours, and nobody else will take it: it stays in use, which the figures show.
-            core::mem::forget(set);
-        }
+        // A set that was refused is dropped with the error: it stays in use, which the figures show.
     }
 }
 
@@ -163,8 +166,15 @@ pub fn leave() -> (u32, u32) {
         Ok(left) => (left.drained as u32, left.cached as u32),
         Err(error) => {
             report::error(Party::Guest, "pool", format_args!("offline: {error}"));
-            let done = if let TrimError::Quarantined { done, .. } = error { done } else { 0 };
-            (done as u32, POOL.cpu_stats(CpuId(guard.cpu())).map_or(0, |cpu| cpu.cached as u32))
+            let done = if let TrimError::Quarantined { done, .. } = error {
+                done
+            } else {
+                0
+            };
+            (
+                done as u32,
+                POOL.cpu_stats(CpuId(guard.cpu())).map_or(0, |cpu| cpu.cached as u32),
+            )
         }
     }
 }
@@ -180,7 +190,10 @@ pub fn report_drain(proof: &Proof, round: u64, why: &str) {
     report::event("drain")
         .num("round", round)
         .text("why", why)
-        .nums("per_cpu", (0..xen::max_vcpus()).map(|cpu| proof.taken_from(CpuId(cpu)) as u64))
+        .nums(
+            "per_cpu",
+            (0..xen::max_vcpus()).map(|cpu| proof.taken_from(CpuId(cpu)) as u64),
+        )
         .num("depot", report.depot as u64)
         .num("sets", proof.sets() as u64)
         .num("in_use", proof.in_use() as u64)

@@ -22,7 +22,11 @@ pub struct Line {
 impl Line {
     /// An empty line.
     pub const fn new() -> Self {
-        Line { bytes: [0; LINE], len: 0, cut: false }
+        Line {
+            bytes: [0; LINE],
+            len: 0,
+            cut: false,
+        }
     }
     fn clear(&mut self) {
         self.len = 0;
@@ -89,8 +93,17 @@ fn line() -> (MutexGuard<'static, Line>, CpuGuard) {
 pub fn event(name: &'static str) -> Event {
     let (mut line, guard) = line();
     // The room is asked for again at the end: a cut line is never sent.
-    let _ = write!(line, "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{},\"cpu\":{}", time::now(), cpu::id());
-    Event { line, _guard: guard, name }
+    let _ = write!(
+        line,
+        "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{},\"cpu\":{}",
+        time::now(),
+        cpu::id()
+    );
+    Event {
+        line,
+        _guard: guard,
+        name,
+    }
 }
 
 impl Event {
@@ -113,7 +126,7 @@ impl Event {
     /// Adds text, escaped.
     pub fn text(mut self, key: &str, value: impl fmt::Display) -> Self {
         let _ = write!(self.line, ",\"{key}\":\"");
-        let _ = write!(Escaped(&mut *self.line), "{value}");
+        let _ = write!(Escaped(&mut self.line), "{value}");
         let _ = self.line.write_str("\"");
         self
     }
@@ -123,7 +136,7 @@ impl Event {
         let _ = write!(self.line, ",\"{key}\":[");
         for (i, value) in values.enumerate() {
             let _ = self.line.write_str(if i == 0 { "\"" } else { ",\"" });
-            let _ = Escaped(&mut *self.line).write_str(value);
+            let _ = Escaped(&mut self.line).write_str(value);
             let _ = self.line.write_str("\"");
         }
         let _ = self.line.write_str("]");
@@ -158,7 +171,11 @@ impl Event {
 
 /// Says that something failed.
 pub fn error(party: Party, place: &str, message: impl fmt::Display) {
-    event("error").text("party", party.name()).text("where", place).text("msg", message).send();
+    event("error")
+        .text("party", party.name())
+        .text("where", place)
+        .text("msg", message)
+        .send();
 }
 
 /// The `log` crate's way to the console.
@@ -207,7 +224,12 @@ pub fn panic(info: &core::panic::PanicInfo) {
     }
     // Only the first panic comes here, so the lock is free.
     let mut line = LAST.lock();
-    let _ = write!(line, "@{{\"v\":1,\"ev\":\"panic\",\"t\":{},\"cpu\":{},\"msg\":\"", time::now(), cpu::id());
+    let _ = write!(
+        line,
+        "@{{\"v\":1,\"ev\":\"panic\",\"t\":{},\"cpu\":{},\"msg\":\"",
+        time::now(),
+        cpu::id()
+    );
     let _ = write!(Escaped(&mut line), "{}", info.message());
     let _ = line.write_str("\",\"at\":\"");
     if let Some(at) = info.location() {

@@ -227,11 +227,17 @@ pub fn verify_everywhere(deadline: u64) -> Result<Verified, Stuck> {
     let asked = VERIFY.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     others().for_each(events::kick);
     answer_verify(cpu::id());
-    let mut all = Verified { spaces: u64::MAX, ..Verified::default() };
+    let mut all = Verified {
+        spaces: u64::MAX,
+        ..Verified::default()
+    };
     for cpu in online() {
         let slot = &CPUS[cpu];
         if !wait_until(deadline, || slot.verified.load(Ordering::Acquire) == asked) {
-            return Err(Stuck { cpu, asked: "check the address spaces" });
+            return Err(Stuck {
+                cpu,
+                asked: "check the address spaces",
+            });
         }
         all.spaces = all.spaces.min(slot.spaces.load(Ordering::Relaxed));
         all.checks += slot.checks.load(Ordering::Relaxed);
@@ -263,7 +269,10 @@ pub fn take_down(cpu: usize, deadline: u64) -> Result<Left, Stuck> {
         return Err(Stuck { cpu, asked: "leave" });
     }
     events::unbind_cpu(cpu);
-    Ok(Left { drained: slot.drained.load(Ordering::Relaxed), left: slot.left.load(Ordering::Relaxed) })
+    Ok(Left {
+        drained: slot.drained.load(Ordering::Relaxed),
+        left: slot.left.load(Ordering::Relaxed),
+    })
 }
 
 /// Leaves: everything that others could still expect of this vCPU ends here, in this order.
@@ -290,7 +299,9 @@ fn leave(me: usize) {
 ///
 /// `fresh` says that Xen knows no state of it: it starts at the entry code. Otherwise it goes on where it went down.
 pub fn bring_up(cpu: usize, fresh: bool, deadline: u64) -> Result<(), BringUpError> {
-    CPUS[cpu].verified.store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
+    CPUS[cpu]
+        .verified
+        .store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
     CPUS[cpu].parked.store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
     if fresh {
         xen::vcpu_initialise(cpu)?;

@@ -25,7 +25,10 @@ pub fn first(start_info: u64) -> ! {
     time::thaw();
     report::start_log(options.log);
     events::forget();
-    if let Err(error) = xen::set_upcall_vector(0).and_then(|()| events::bind_cpu(0)).and_then(|()| console::connect()) {
+    if let Err(error) = xen::set_upcall_vector(0)
+        .and_then(|()| events::bind_cpu(0))
+        .and_then(|()| console::connect())
+    {
         panic!("cannot set up events: {error}");
     }
     report_boot(&boot);
@@ -68,7 +71,10 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
         report::error(
             Party::Toolstack,
             "memory map",
-            format_args!("{} RAM ranges more than the kernel keeps are not used", boot.memory.dropped),
+            format_args!(
+                "{} RAM ranges more than the kernel keeps are not used",
+                boot.memory.dropped
+            ),
         );
     }
     let (_, managed) = frames::counts();

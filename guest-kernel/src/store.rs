@@ -60,7 +60,9 @@ static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers::new());
 impl Store {
     /// Connects to the ring that the toolstack made. Once.
     pub fn connect() -> xen_bindings::Result<Store> {
-        let Some(ring) = hvm::store_ring()? else { return Ok(Store { client: None }) };
+        let Some(ring) = hvm::store_ring()? else {
+            return Ok(Store { client: None });
+        };
         let buffers = MutexGuard::leak(BUFFERS.lock());
         let client = wire::Xenstore::new(arch::xen::store_page(ring), buffers, ring.port);
         events::listen(0, ring.port)?;
@@ -69,7 +71,9 @@ impl Store {
 
     /// Begins anew with the ring of a restored domain.
     pub fn reconnect(&mut self) -> xen_bindings::Result<()> {
-        let (Some(client), Some(ring)) = (self.client.as_mut(), hvm::store_ring()?) else { return Ok(()) };
+        let (Some(client), Some(ring)) = (self.client.as_mut(), hvm::store_ring()?) else {
+            return Ok(());
+        };
         client.reset(ring.port);
         events::listen(0, ring.port)
     }
@@ -77,7 +81,9 @@ impl Store {
     /// Takes in what xenstored has sent, and says what changed.
     pub fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
-        let Some(client) = self.client.as_mut() else { return changes };
+        let Some(client) = self.client.as_mut() else {
+            return changes;
+        };
         match client.poll() {
             // Reported where it first kept a request from being answered.
             Ok(_) | Err(Error::Violation(_)) => {}
@@ -104,11 +110,15 @@ impl Store {
     }
 
     fn client(&mut self) -> Result<&mut wire::Xenstore<'static, Port>, StoreError> {
-        self.client.as_mut().ok_or(StoreError::Other("nothing: the domain has no xenstore"))
+        self.client
+            .as_mut()
+            .ok_or(StoreError::Other("nothing: the domain has no xenstore"))
     }
 
     fn call(&mut self, request: Request<'_>) -> Result<&[u8], StoreError> {
-        self.client()?.call(&request, patience()).map_err(|error| translate(&error))
+        self.client()?
+            .call(&request, patience())
+            .map_err(|error| translate(&error))
     }
 }
 
@@ -139,14 +149,22 @@ fn translate(error: &Error) -> StoreError {
 
 impl Xenstore for Store {
     fn read(&mut self, tx: Tx, path: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
-        let value = self.call(Request::Read { tx: wire::Tx(tx.0), path })?;
+        let value = self.call(Request::Read {
+            tx: wire::Tx(tx.0),
+            path,
+        })?;
         let len = value.len().min(buf.len());
         buf[..len].copy_from_slice(&value[..len]);
         Ok(value.len())
     }
 
     fn write(&mut self, tx: Tx, path: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.call(Request::Write { tx: wire::Tx(tx.0), path, value }).map(drop)
+        self.call(Request::Write {
+            tx: wire::Tx(tx.0),
+            path,
+            value,
+        })
+        .map(drop)
     }
 
     fn transaction_start(&mut self) -> Result<Tx, StoreError> {

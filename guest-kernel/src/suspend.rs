@@ -107,7 +107,10 @@ impl Platform for Guest<'_> {
     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Error> {
         let answer = shutdown::acknowledge(self.store, tries)?;
         if answer == Acknowledgement::Given {
-            report::event("control").text("request", "suspend").text("answer", "acknowledged").send();
+            report::event("control")
+                .text("request", "suspend")
+                .text("answer", "acknowledged")
+                .send();
         }
         Ok(answer)
     }
@@ -221,7 +224,14 @@ const CONSOLE_FLUSH: u64 = 5_000_000_000;
 
 /// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
 pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
-    let mut guest = Guest { store, round, hold: None, parked: None, alone: None, incarnation: 0 };
+    let mut guest = Guest {
+        store,
+        round,
+        hold: None,
+        parked: None,
+        alone: None,
+        incarnation: 0,
+    };
     let limits = Limits::DEFAULT;
     let result = Machine::new(&mut guest, &mut [], limits).suspend();
     match result {
@@ -232,7 +242,7 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
             }
             report_resumed(round, resumed.outcome, &resumed.timeline);
             if let Some(fault) = resumed.faults.first() {
-                report::error(fault.cause.party(), fault.step, &fault.cause);
+                report::error(fault.cause.party(), fault.step, fault.cause);
             }
             control::verify(resumed.outcome.name());
         }

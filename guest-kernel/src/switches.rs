@@ -135,7 +135,11 @@ impl Switches {
         {
             let off = self.off;
             let skip = self.skip_cache.map(|_| "drain=skip");
-            return WORDS.iter().filter(move |(_, flag)| off.contains(*flag)).map(|(word, _)| *word).chain(skip);
+            WORDS
+                .iter()
+                .filter(move |(_, flag)| off.contains(*flag))
+                .map(|(word, _)| *word)
+                .chain(skip)
         }
         #[cfg(not(feature = "switches"))]
         core::iter::empty()

@@ -82,7 +82,10 @@ pub fn vcpu_initialise(cpu: usize) -> Result<()> {
 
 /// How many vCPUs Xen made for the domain: it knows no state of the one after the last.
 fn count_vcpus() -> usize {
-    (0..cpu::MAX_CPUS).take_while(|&cpu| vcpu::is_up(cpu as u32).is_ok()).count().max(1)
+    (0..cpu::MAX_CPUS)
+        .take_while(|&cpu| vcpu::is_up(cpu as u32).is_ok())
+        .count()
+        .max(1)
 }
 
 /// How many vCPUs the domain can have, of which the kernel can run [`cpu::MAX_CPUS`].
@@ -93,22 +96,33 @@ pub fn max_vcpus() -> usize {
 /// Xen's system time: nanoseconds since the host booted.
 pub fn system_time() -> u64 {
     // A vCPU of ours is one of the first 32, which have a slot.
-    arch::xen::shared_info().vcpu(cpu::id() as u32).map_or(0, |vcpu| vcpu.now())
+    arch::xen::shared_info()
+        .vcpu(cpu::id() as u32)
+        .map_or(0, |vcpu| vcpu.now())
 }
 
 /// Xen's version.
 pub fn version() -> Version {
-    LEAVES.get().map_or(Version { major: 0, minor: 0 }, |leaves| leaves.version())
+    LEAVES
+        .get()
+        .map_or(Version { major: 0, minor: 0 }, |leaves| leaves.version())
 }
 
 /// This domain's number now.
 pub fn domid() -> u32 {
-    LEAVES.get().and_then(|leaves| leaves.hvm()).and_then(|info| info.domid).unwrap_or(0)
+    LEAVES
+        .get()
+        .and_then(|leaves| leaves.hvm())
+        .and_then(|info| info.domid)
+        .unwrap_or(0)
 }
 
 /// How often this domain was restored.
 pub fn incarnation() -> u32 {
-    LEAVES.get().and_then(|leaves| leaves.time()).map_or(0, |time| time.incarnation)
+    LEAVES
+        .get()
+        .and_then(|leaves| leaves.time())
+        .map_or(0, |time| time.incarnation)
 }
 
 /// Suspends the domain. Without a proof that nothing is cached this cannot be called.

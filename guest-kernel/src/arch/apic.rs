@@ -19,7 +19,10 @@ pub fn enable() {
     // guest. The registers change nothing but interrupt delivery.
     unsafe {
         wrmsr(IA32_APIC_BASE, rdmsr(IA32_APIC_BASE) | APIC_BASE_ENABLE_X2APIC);
-        wrmsr(X2APIC_SPURIOUS, SPURIOUS_APIC_ENABLE | u64::from(super::traps::SPURIOUS_VECTOR));
+        wrmsr(
+            X2APIC_SPURIOUS,
+            SPURIOUS_APIC_ENABLE | u64::from(super::traps::SPURIOUS_VECTOR),
+        );
     }
 }
 

@@ -122,7 +122,10 @@ pub fn read_entry(table: Pfn, slot: usize) -> Entry {
 
 /// Writes an entry of a table that is a managed frame. What it maps must be managed as well.
 pub fn write_entry(table: Pfn, slot: usize, entry: Entry) {
-    assert!(!entry.is_present() || is_managed(entry.frame()), "{entry:?} maps the kernel's own memory");
+    assert!(
+        !entry.is_present() || is_managed(entry.frame()),
+        "{entry:?} maps the kernel's own memory"
+    );
     write_word(table, slot, entry.bits());
 }
 
@@ -167,7 +170,9 @@ pub fn is_ram(pfn: Pfn) -> bool {
 
 /// Is it the frame of a ring that the kernel has mapped?
 pub fn is_ring(frame: u64) -> bool {
-    RINGS.iter().any(|ring| u64::from(ring.load(Ordering::Relaxed)) == frame && frame != 0)
+    RINGS
+        .iter()
+        .any(|ring| u64::from(ring.load(Ordering::Relaxed)) == frame && frame != 0)
 }
 
 /// Fills the holder of a set with what the kernel's L2 page maps. The window is the caller's.
@@ -194,7 +199,9 @@ pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool, mut next_l1: 
     let guard_first = (&raw const stacks as usize - KERNEL_BASE) / PAGE_SIZE;
     let guard_every = STACK_SIZE / PAGE_SIZE;
     let is_guard = |pfn: usize| {
-        pfn >= guard_first && pfn < guard_first + MAX_CPUS * guard_every && (pfn - guard_first).is_multiple_of(guard_every)
+        pfn >= guard_first
+            && pfn < guard_first + MAX_CPUS * guard_every
+            && (pfn - guard_first).is_multiple_of(guard_every)
     };
     for slot in 0..(end.0 as usize).div_ceil(ENTRIES) {
         let l1 = next_l1();
@@ -245,7 +252,12 @@ pub fn activate(set: [Option<Pfn>; SET_PAGES], me: usize) {
         #[cfg(target_arch = "x86")]
         // SAFETY: this CPU's own L3, in bounds: a set has four pages.
         unsafe {
-            CPU_L3[me].0.get().cast::<u64>().wrapping_add(slot).write_volatile(entry.bits())
+            CPU_L3[me]
+                .0
+                .get()
+                .cast::<u64>()
+                .wrapping_add(slot)
+                .write_volatile(entry.bits())
         }
     }
     #[cfg(target_arch = "x86_64")]

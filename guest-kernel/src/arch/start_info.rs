@@ -68,7 +68,9 @@ pub fn read(at: u64) -> Result<BootInfo, BadStartInfo> {
     }
     let mut memory = MemoryMap::new();
     for n in 0..u64::from(info.memmap_entries) {
-        let place = info.memmap_paddr.saturating_add(n * size_of::<ffi::hvm_memmap_table_entry>() as u64);
+        let place = info
+            .memmap_paddr
+            .saturating_add(n * size_of::<ffi::hvm_memmap_table_entry>() as u64);
         // SAFETY: as above.
         let entry: ffi::hvm_memmap_table_entry = unsafe { read_physical(place)? };
         if entry.type_ == ffi::XEN_HVM_MEMMAP_TYPE_RAM {
@@ -86,5 +88,9 @@ pub fn read(at: u64) -> Result<BootInfo, BadStartInfo> {
         command_line[command_line_len] = byte;
         command_line_len += 1;
     }
-    Ok(BootInfo { command_line, command_line_len, memory })
+    Ok(BootInfo {
+        command_line,
+        command_line_len,
+        memory,
+    })
 }

@@ -26,7 +26,11 @@ struct FreeList {
     total: usize,
 }
 
-static FREE: Mutex<FreeList> = Mutex::new(FreeList { head: NONE, free: 0, total: 0 });
+static FREE: Mutex<FreeList> = Mutex::new(FreeList {
+    head: NONE,
+    free: 0,
+    total: 0,
+});
 
 /// No frame is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,11 @@ pub fn allocate_zeroed() -> Result<Pfn, OutOfFrames> {
 
 /// Gives a frame back. Nothing may map or hold it any more.
 pub fn free(pfn: Pfn) {
-    assert!(arch::memory::is_managed(pfn), "freed frame {:#x} is not the allocator's", pfn.0);
+    assert!(
+        arch::memory::is_managed(pfn),
+        "freed frame {:#x} is not the allocator's",
+        pfn.0
+    );
     let mut list = FREE.lock();
     NEXT[pfn.0 as usize].store(list.head, Ordering::Relaxed);
     list.head = pfn.0;

@@ -18,7 +18,11 @@ pub struct MemoryMap {
 impl MemoryMap {
     /// A map without RAM.
     pub const fn new() -> Self {
-        MemoryMap { ranges: [(0, 0); MAX_RANGES], len: 0, dropped: 0 }
+        MemoryMap {
+            ranges: [(0, 0); MAX_RANGES],
+            len: 0,
+            dropped: 0,
+        }
     }
 
     /// Adds the bytes `start..start + size`.
@@ -42,12 +46,19 @@ impl MemoryMap {
 
     /// Is the frame RAM?
     pub fn is_ram(&self, pfn: Pfn) -> bool {
-        self.ranges[..self.len].iter().any(|&(first, end)| (first..end).contains(&pfn.0))
+        self.ranges[..self.len]
+            .iter()
+            .any(|&(first, end)| (first..end).contains(&pfn.0))
     }
 
     /// One past the highest frame of RAM below `limit`.
     pub fn end_below(&self, limit: u32) -> Pfn {
-        Pfn(self.ranges[..self.len].iter().filter(|r| r.0 < limit).map(|r| r.1.min(limit)).max().unwrap_or(0))
+        Pfn(self.ranges[..self.len]
+            .iter()
+            .filter(|r| r.0 < limit)
+            .map(|r| r.1.min(limit))
+            .max()
+            .unwrap_or(0))
     }
 
     /// All RAM, in KiB.

@@ -25,7 +25,10 @@ bitflags::bitflags! {
 
 impl Flags {
     /// A page or table that the kernel alone uses.
-    pub const KERNEL: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::ACCESSED).union(Flags::DIRTY);
+    pub const KERNEL: Flags = Flags::PRESENT
+        .union(Flags::WRITABLE)
+        .union(Flags::ACCESSED)
+        .union(Flags::DIRTY);
     /// A page or table of the user half.
     pub const USER_DATA: Flags = Flags::KERNEL.union(Flags::USER);
     /// A link of the window. Read-only: Xen accepts a linear entry only without `_PAGE_RW`.

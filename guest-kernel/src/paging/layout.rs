@@ -57,7 +57,10 @@ pub const SET_PAGES: usize = 4;
 /// The holder's place in a set.
 pub const HOLDER: usize = 3;
 
-const _: () = assert!(WINDOW_SLOT + SET_PAGES <= 428, "Xen's area under 32-bit PV begins at slot 428");
+const _: () = assert!(
+    WINDOW_SLOT + SET_PAGES <= 428,
+    "Xen's area under 32-bit PV begins at slot 428"
+);
 const _: () = assert!(FIXMAP_SLOT < WINDOW_SLOT && DIRECT_MAP_SLOTS <= FIXMAP_SLOT);
 
 /// L2 page (0 to 3) and slot in it of an address below 4 GiB.

@@ -85,5 +85,7 @@ pub fn link(set: Set, next: Option<Set>) {
 /// The set that [`link`] named. A linked set is a constructed one, so its holder's window names its pages.
 pub fn linked(set: Set) -> Option<Set> {
     let holder = frames::note(set.pages[HOLDER]);
-    (holder != Pfn(0)).then(|| Set { pages: core::array::from_fn(|i| raw::read_entry(holder, WINDOW_SLOT + i).frame()) })
+    (holder != Pfn(0)).then(|| Set {
+        pages: core::array::from_fn(|i| raw::read_entry(holder, WINDOW_SLOT + i).frame()),
+    })
 }

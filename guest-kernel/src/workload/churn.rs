@@ -50,8 +50,12 @@ struct Mailbox {
     spaces: [Option<Space>; MAILBOX],
 }
 const MAILBOX: usize = 4;
-static MAILBOXES: [Mutex<Mailbox>; MAX_CPUS] =
-    [const { Mutex::new(Mailbox { open: false, spaces: [const { None }; MAILBOX] }) }; MAX_CPUS];
+static MAILBOXES: [Mutex<Mailbox>; MAX_CPUS] = [const {
+    Mutex::new(Mailbox {
+        open: false,
+        spaces: [const { None }; MAILBOX],
+    })
+}; MAX_CPUS];
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 
@@ -163,7 +167,9 @@ fn dispose(me: usize, space: Space, dice: u64) {
     if dice >> 40 & 1 == 0 {
         return free(space);
     }
-    let other = smp::online().nth((dice >> 48) as usize % smp::online().count().max(1)).unwrap_or(me);
+    let other = smp::online()
+        .nth((dice >> 48) as usize % smp::online().count().max(1))
+        .unwrap_or(me);
     let mut mailbox = MAILBOXES[other].lock();
     if other != me && mailbox.open {
         if let Some(place) = mailbox.spaces.iter_mut().find(|place| place.is_none()) {

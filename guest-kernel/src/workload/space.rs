@@ -54,7 +54,11 @@ impl Space {
         let mut taken = [Pfn::default(); 2 * PAGES];
         for n in 0..taken.len() {
             // A table must be zero; a data page gets its pattern below.
-            match if n < PAGES { frames::allocate_zeroed() } else { frames::allocate() } {
+            match if n < PAGES {
+                frames::allocate_zeroed()
+            } else {
+                frames::allocate()
+            } {
                 Ok(pfn) => taken[n] = pfn,
                 Err(none) => {
                     taken[..n].iter().for_each(|&pfn| frames::free(pfn));
@@ -74,7 +78,11 @@ impl Space {
         for i in 0..PAGES {
             let va = address(number, i);
             let (l2, slot) = l2_place(va);
-            raw::write_entry(space.tables[i], l1_slot(va), Entry::new(space.pages[i], Flags::USER_DATA));
+            raw::write_entry(
+                space.tables[i],
+                l1_slot(va),
+                Entry::new(space.pages[i], Flags::USER_DATA),
+            );
             raw::write_entry(pages[l2], slot, Entry::new(space.tables[i], Flags::USER_DATA));
         }
         Ok(space)
@@ -105,7 +113,10 @@ impl Space {
     /// Reads the pattern back, through the user mapping and through the window, and the kernel's entries through the
     /// holder. Reports each mismatch as it is seen, up to a few; gives their count.
     pub fn check(&self) -> u64 {
-        let mut wrong = Mismatches { space: self.number, count: 0 };
+        let mut wrong = Mismatches {
+            space: self.number,
+            count: 0,
+        };
         self.active(|| {
             for i in 0..PAGES {
                 let va = address(self.number, i);
