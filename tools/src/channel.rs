@@ -103,7 +103,10 @@ impl Channel {
         let output = child::run(self.command(script), input, limit)
             .with_context(|| format!("in dom0: {script}"))?;
         if output.status == 255 && output.stderr.contains("ssh") | self.lost() {
-            anyhow::bail!("the connection to dom0 is lost, at: {script}{}", output.said());
+            anyhow::bail!(
+                "the connection to dom0 is lost, at: {script}{}",
+                output.said()
+            );
         }
         Ok(output)
     }
@@ -113,7 +116,8 @@ impl Channel {
     /// # Errors
     /// As [`Channel::run`], and if its exit status is not 0.
     pub fn must(&self, script: &str, limit: Duration) -> Result<String> {
-        self.run(script, limit)?.success(&format!("in dom0: {script}"))
+        self.run(script, limit)?
+            .success(&format!("in dom0: {script}"))
     }
 
     /// Copies bytes into a file in dom0.
@@ -163,13 +167,29 @@ impl Channel {
 fn base(key: &Path, known_hosts: &Path, dir: &Path) -> Command {
     let mut command = Command::new("ssh");
     // -F none: nothing of the user's own ssh set-up plays a part.
-    command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "HostName=127.0.0.1"]);
+    command.args([
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "HostName=127.0.0.1",
+    ]);
     command.args(["-o", "HostKeyAlias=dom0", "-o", "StrictHostKeyChecking=yes"]);
     command.args(["-o", "ConnectTimeout=60", "-o", "ServerAliveInterval=20"]);
     command.args(["-o", "ServerAliveCountMax=6", "-o", "IdentitiesOnly=yes"]);
-    command.args(["-o", "LogLevel=ERROR", "-o", "Ciphers=chacha20-poly1305@openssh.com"]);
-    command.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
-    command.arg("-o").arg(format!("ControlPath={}", dir.join("s").display()));
+    command.args([
+        "-o",
+        "LogLevel=ERROR",
+        "-o",
+        "Ciphers=chacha20-poly1305@openssh.com",
+    ]);
+    command
+        .arg("-o")
+        .arg(format!("UserKnownHostsFile={}", known_hosts.display()));
+    command
+        .arg("-o")
+        .arg(format!("ControlPath={}", dir.join("s").display()));
     command.arg("-i").arg(key);
     command
 }

@@ -15,6 +15,8 @@ pub struct Config {
     pub mem: u32,
     /// The kernel's command line.
     pub cmdline: String,
+    /// Hardware-assisted paging; without it Xen must have shadow paging. See [`crate::xen_build::hap`].
+    pub hap: bool,
 }
 
 impl Config {
@@ -24,8 +26,14 @@ impl Config {
         // One 2 MiB page tables' pool is enough for these guests; xl's default would be larger than they are.
         format!(
             "name = \"{}\"\ntype = \"pvh\"\nkernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
-             cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n",
-            self.name, self.kernel, self.vcpus, self.max_vcpus, self.mem,
+             cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n\
+             hap = {}\n",
+            self.name,
+            self.kernel,
+            self.vcpus,
+            self.max_vcpus,
+            self.mem,
+            u8::from(self.hap),
         )
     }
 }
@@ -43,8 +51,10 @@ mod tests {
             vcpus: 2,
             mem: 32,
             cmdline: "a=\"b\" c".into(),
+            hap: false,
         };
         assert!(config.text().contains("cmdline = \"a=\\\"b\\\" c\""));
         assert!(config.text().contains("maxvcpus = 4\n"));
+        assert!(config.text().contains("hap = 0\n"));
     }
 }

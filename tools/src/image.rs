@@ -177,7 +177,10 @@ impl Root {
             let mut entry = entry.context("mmdebstrap's archive is torn")?;
             let path = entry.path()?.to_string_lossy().into_owned();
             let path = path.trim_start_matches("./").to_owned();
-            if ["usr/share/", "var/", "usr/lib/python3"].iter().any(|p| path.starts_with(p)) {
+            if ["usr/share/", "var/", "usr/lib/python3"]
+                .iter()
+                .any(|p| path.starts_with(p))
+            {
                 continue;
             }
             let kind = entry.header().entry_type();
@@ -186,10 +189,12 @@ impl Root {
                 entry.read_to_end(&mut bytes)?;
                 root.files.insert(path, bytes);
             } else if let (true, Some(target)) = (kind.is_symlink(), entry.link_name()?) {
-                root.links.insert(path, target.to_string_lossy().into_owned());
+                root.links
+                    .insert(path, target.to_string_lossy().into_owned());
             } else if let (true, Some(target)) = (kind.is_hard_link(), entry.link_name()?) {
                 let target = target.to_string_lossy();
-                root.links.insert(path, format!("/{}", target.trim_start_matches("./")));
+                root.links
+                    .insert(path, format!("/{}", target.trim_start_matches("./")));
             }
         }
         Ok(root)
@@ -255,9 +260,33 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
     let mut archive = Archive::default();
     let mut folders = BTreeSet::new();
     for folder in [
-        "bin", "sbin", "dev", "dev/pts", "proc", "sys", "run", "run/xen", "run/xenstored", "run/lock",
-        "tmp", "etc", "etc/xen", "etc/dropbear", "root", "root/.ssh", "var", "var/lib", "var/lib/xen",
-        "var/lib/xenstored", "var/log", "var/log/xen", "var/log/xen/console", "lab", "usr", "usr/bin", "usr/sbin",
+        "bin",
+        "sbin",
+        "dev",
+        "dev/pts",
+        "proc",
+        "sys",
+        "run",
+        "run/xen",
+        "run/xenstored",
+        "run/lock",
+        "tmp",
+        "etc",
+        "etc/xen",
+        "etc/dropbear",
+        "root",
+        "root/.ssh",
+        "var",
+        "var/lib",
+        "var/lib/xen",
+        "var/lib/xenstored",
+        "var/log",
+        "var/log/xen",
+        "var/log/xen/console",
+        "lab",
+        "usr",
+        "usr/bin",
+        "usr/sbin",
     ] {
         add_folders(&mut archive, &mut folders, folder);
     }
@@ -272,10 +301,20 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
         libraries.extend(needed(program, bytes)?);
         add_file(&mut archive, &mut folders, program, 0o755, bytes);
     }
-    for name in ["chmod", "exists", "list", "ls", "read", "rm", "watch", "write"] {
+    for name in [
+        "chmod", "exists", "list", "ls", "read", "rm", "watch", "write",
+    ] {
         archive.symlink(&format!("usr/bin/xenstore-{name}"), "xenstore");
     }
-    for name in ["xl", "xenstored", "xenconsoled", "xenctx", "xen-hvmctx", "readnotes", "lsevtchn"] {
+    for name in [
+        "xl",
+        "xenstored",
+        "xenconsoled",
+        "xenctx",
+        "xen-hvmctx",
+        "readnotes",
+        "lsevtchn",
+    ] {
         archive.symlink(
             &format!("usr/sbin/{name}"),
             &format!("/usr/lib/xen-4.17/bin/{name}"),
@@ -300,7 +339,13 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
         } else {
             "lib/x86_64-linux-gnu"
         };
-        add_file(&mut archive, &mut folders, &format!("{folder}/{name}"), 0o755, bytes);
+        add_file(
+            &mut archive,
+            &mut folders,
+            &format!("{folder}/{name}"),
+            0o755,
+            bytes,
+        );
     }
     // Some are looked for by programs linked with a run path of Xen's own.
     let modules = modules(root, release)?;
@@ -310,7 +355,11 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
     }
 
     let keys = sshkey::Keys::generate(dir)?;
-    archive.file("root/.ssh/authorized_keys", 0o600, keys.client_public.as_bytes());
+    archive.file(
+        "root/.ssh/authorized_keys",
+        0o600,
+        keys.client_public.as_bytes(),
+    );
     archive.file("etc/dropbear/host_key", 0o600, &keys.host_private_dropbear);
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("etc/group", 0o644, b"root:x:0:\n");
@@ -338,7 +387,11 @@ fn add_folders(archive: &mut Archive, folders: &mut BTreeSet<String>, path: &str
         let folder = &path[..at];
         if !folder.is_empty() && folders.insert(folder.to_owned()) {
             // sshd refuses keys in folders that others may write.
-            let mode = if folder.starts_with("root") { 0o700 } else { 0o755 };
+            let mode = if folder.starts_with("root") {
+                0o700
+            } else {
+                0o755
+            };
             archive.dir(folder, mode);
         }
     }
@@ -361,11 +414,14 @@ fn add_file(
 fn needed(path: &str, bytes: &[u8]) -> Result<Vec<String>> {
     use object::read::elf::{Dyn, FileHeader, ProgramHeader};
     let context = || format!("{path} is not an ELF file this code can read");
-    let header = object::elf::FileHeader64::<object::Endianness>::parse(bytes).with_context(context)?;
+    let header =
+        object::elf::FileHeader64::<object::Endianness>::parse(bytes).with_context(context)?;
     let endian = header.endian().with_context(context)?;
     let mut names = Vec::new();
     let (mut strings, mut offsets) = (None, Vec::new());
-    let segments = header.program_headers(endian, bytes).with_context(context)?;
+    let segments = header
+        .program_headers(endian, bytes)
+        .with_context(context)?;
     for segment in segments {
         let Some(entries) = segment.dynamic(endian, bytes).with_context(context)? else {
             continue;
@@ -447,7 +503,10 @@ fn add_module(
         .split(|&b| b == 0)
         .find_map(|field| field.strip_prefix(b"depends="))
         .unwrap_or_default();
-    for other in String::from_utf8_lossy(depends).split(',').filter(|s| !s.is_empty()) {
+    for other in String::from_utf8_lossy(depends)
+        .split(',')
+        .filter(|s| !s.is_empty())
+    {
         add_module(root, by_name, &other.replace('-', "_"), order, depth + 1)?;
     }
     order.push((name.to_owned(), bytes));
@@ -518,7 +577,8 @@ mod tests {
         };
         root.files.insert("usr/lib/a/real".into(), vec![1]);
         root.links.insert("lib".into(), "usr/lib".into());
-        root.links.insert("usr/lib/b".into(), "/lib/a/../a/real".into());
+        root.links
+            .insert("usr/lib/b".into(), "/lib/a/../a/real".into());
         root.links.insert("loop".into(), "loop".into());
         assert_eq!(root.resolve("lib/b").as_deref(), Some("usr/lib/a/real"));
         assert_eq!(root.resolve("loop"), None);
@@ -539,6 +599,9 @@ mod tests {
     fn the_libraries_of_a_program_are_read() {
         let me = std::env::current_exe().unwrap();
         let names = needed("test", &fs::read(me).unwrap()).unwrap();
-        assert!(names.iter().any(|name| name.starts_with("libc.so")), "{names:?}");
+        assert!(
+            names.iter().any(|name| name.starts_with("libc.so")),
+            "{names:?}"
+        );
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::qemu::{self, Qemu};
+use crate::xen_build::Xen;
 use crate::{image, progress, repo};
 
 /// The longest dom0 may take to come up. It takes 10 to 20 s on an idle machine.
@@ -21,6 +22,8 @@ pub struct Machine {
     pub dom0: Channel,
     /// The run's folder.
     pub run: PathBuf,
+    /// The hypervisor it runs.
+    pub xen: Xen,
     qemu: Option<Mutex<Qemu>>,
     /// How long the boot took.
     pub boot: Duration,
@@ -37,17 +40,23 @@ pub struct UpState {
     pub run: PathBuf,
     /// The image it was booted from.
     pub image: String,
+    /// The hypervisor it runs.
+    #[serde(default)]
+    pub xen: Xen,
 }
 
 impl UpState {
-    fn path() -> PathBuf {
-        repo::lab().join("up.json")
+    fn path(xen: Xen) -> PathBuf {
+        repo::lab().join(match xen {
+            Xen::Debian12 => "up.json".to_owned(),
+            other => format!("up-{}.json", other.name()),
+        })
     }
 
-    /// The detached machine, if it still runs.
-    pub fn load() -> Option<Self> {
-        let state: Self = serde_json::from_slice(&fs::read(Self::path()).ok()?).ok()?;
-        state.is_running().then_some(state)
+    /// The detached machine with this hypervisor, if it still runs. There may be one of each.
+    pub fn load(xen: Xen) -> Option<Self> {
+        let state: Self = serde_json::from_slice(&fs::read(Self::path(xen)).ok()?).ok()?;
+        (state.xen == xen && state.is_running()).then_some(state)
     }
 
     /// Whether the process is there and is that QEMU: its command line names the run's folder.
@@ -65,7 +74,7 @@ impl UpState {
             // Its own process group, made when it was started.
             let _ = killpg(nix::unistd::Pid::from_raw(self.pid as i32), Signal::SIGKILL);
         }
-        let _ = fs::remove_file(Self::path());
+        let _ = fs::remove_file(Self::path(self.xen));
     }
 }
 
@@ -120,12 +129,13 @@ fn stamp(time: SystemTime) -> String {
 }
 
 impl Machine {
-    /// Boots Xen and dom0; returns when dom0 takes commands and `xl` works.
+    /// Boots this Xen (built first if need be) and dom0; returns when dom0 takes commands and `xl` works.
     ///
     /// # Errors
     /// If the image cannot be built, QEMU dies, or dom0 does not answer in time.
-    pub fn boot(run: &Path, detached: bool) -> Result<Self> {
-        let image = image::ensure(false)?;
+    pub fn boot(run: &Path, detached: bool, xen: Xen) -> Result<Self> {
+        let mut image = image::ensure(false)?;
+        image.xen = xen.hypervisor(&image)?;
         let (accel, _) = qemu::accel();
         progress::step("booting Xen and dom0", || {
             let start = Instant::now();
@@ -149,12 +159,14 @@ impl Machine {
                     port: machine.port,
                     run: run.to_path_buf(),
                     image: image::fingerprint(),
+                    xen,
                 };
-                repo::write(&UpState::path(), &serde_json::to_vec(&state)?)?;
+                repo::write(&UpState::path(xen), &serde_json::to_vec(&state)?)?;
             }
             Ok(Self {
                 dom0,
                 run: run.to_path_buf(),
+                xen,
                 qemu: (!detached).then(|| Mutex::new(machine)),
                 boot: start.elapsed(),
             })
@@ -177,6 +189,7 @@ impl Machine {
         Ok(Self {
             dom0,
             run: state.run.clone(),
+            xen: state.xen,
             qemu: None,
             boot: Duration::ZERO,
         })

@@ -5,18 +5,26 @@
 
 mod bindings;
 mod channel;
+mod check;
 mod child;
+mod console;
 mod cpio;
+mod demo;
+mod event;
 mod guest;
 mod image;
+mod kernel;
 mod machine;
 mod packages;
 mod progress;
 mod qemu;
 mod repo;
+mod report;
+mod scenario;
 mod sshkey;
 mod stop;
 mod trial;
+mod xen_build;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,9 +32,14 @@ use std::time::Duration;
 use anyhow::{bail, Result};
 use clap::{Parser, Subcommand};
 use machine::{Machine, UpState};
+use xen_build::Xen;
 
 #[derive(Parser)]
-#[command(name = "cargo lab", bin_name = "cargo lab", about = "Real Xen, dom0 and our guests on any machine that runs QEMU")]
+#[command(
+    name = "cargo lab",
+    bin_name = "cargo lab",
+    about = "Real Xen, dom0 and our guests on any machine that runs QEMU"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Cmd,
@@ -34,14 +47,29 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Cmd {
+    /// The main job on real Xen, live: churn, hotplug, save, restore, checkpoint, migrate
+    Demo {
+        /// Print the steps as JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Builds the guest kernels into target/guest and checks them
+    Build,
     /// Boots Xen and dom0 and gives you a shell in dom0
     Up {
         /// Leave the machine running and return; `try`, `exec` and `up` use it, `down` stops it
         #[arg(long)]
         detach: bool,
+        /// The hypervisor; one machine of each may be left running
+        #[arg(long, default_value = "debian12")]
+        xen: Xen,
     },
     /// Stops the machine that `up --detach` left running
-    Down,
+    Down {
+        /// Its hypervisor
+        #[arg(long, default_value = "debian12")]
+        xen: Xen,
+    },
     /// Runs one shell command in dom0 of the machine that `up --detach` left running
     Exec {
         /// The command
@@ -50,6 +78,9 @@ enum Cmd {
         /// Seconds it may take
         #[arg(long, default_value_t = 120)]
         limit: u64,
+        /// The machine's hypervisor
+        #[arg(long, default_value = "debian12")]
+        xen: Xen,
     },
     /// Boots one guest kernel and shows its console, then Xen's messages
     Try(trial::Args),
@@ -78,17 +109,30 @@ fn main() -> ExitCode {
 
 fn run(command: Cmd) -> Result<ExitCode> {
     match command {
-        Cmd::Up { detach } => up(detach)?,
-        Cmd::Down => match UpState::load() {
+        Cmd::Demo { json } => return demo::run(json),
+        Cmd::Build => {
+            for line in kernel::build()? {
+                println!("{line}");
+            }
+        }
+        Cmd::Up { detach, xen } => up(detach, xen)?,
+        Cmd::Down { xen } => match UpState::load(xen) {
             Some(state) => state.stop(),
-            None => bail!("no detached machine is running"),
+            None => bail!("no detached machine with Xen {} is running", xen.name()),
         },
-        Cmd::Exec { command, limit } => {
-            let Some(state) = UpState::load() else {
-                bail!("no detached machine is running: cargo lab up --detach starts one");
+        Cmd::Exec {
+            command,
+            limit,
+            xen,
+        } => {
+            let Some(state) = UpState::load(xen) else {
+                let xen = xen.name();
+                bail!("no such machine is running: cargo lab up --detach --xen {xen} starts one");
             };
             let machine = Machine::attach(&state)?;
-            let out = machine.dom0.run(&command.join(" "), Duration::from_secs(limit))?;
+            let out = machine
+                .dom0
+                .run(&command.join(" "), Duration::from_secs(limit))?;
             print!("{}", out.stdout);
             eprint!("{}", out.stderr);
             return Ok(ExitCode::from(out.status.clamp(0, 255) as u8));
@@ -105,15 +149,26 @@ fn run(command: Cmd) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(detach: bool) -> Result<()> {
+fn up(detach: bool, xen: Xen) -> Result<()> {
     packages::ensure(packages::LAB)?;
-    let machine = match UpState::load() {
+    let machine = match UpState::load(xen) {
         Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&machine::new_run("up")?, detach)?,
+        None => Machine::boot(&machine::new_run("up")?, detach, xen)?,
     };
-    println!("{}", machine.dom0.must("uname -r; xl info | grep -E 'xen_version|free_memory'; xl list", Duration::from_secs(60))?.trim());
+    println!(
+        "{}",
+        machine
+            .dom0
+            .must(
+                "uname -r; xl info | grep -E 'xen_version|free_memory'; xl list",
+                Duration::from_secs(60)
+            )?
+            .trim()
+    );
     if detach {
-        println!("The machine runs on. cargo lab exec -- xl list; cargo lab try ELF; cargo lab down");
+        println!(
+            "The machine runs on. cargo lab exec -- xl list; cargo lab try ELF; cargo lab down"
+        );
         return Ok(());
     }
     let mut shell = machine.dom0.interactive();

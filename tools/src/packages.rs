@@ -25,8 +25,16 @@ const fn package(name: &'static str, file: &'static str, why: &'static str) -> P
 
 /// Needed to boot Xen and dom0.
 pub const LAB: &[Package] = &[
-    package("qemu-system-x86", "/usr/bin/qemu-system-x86_64", "the machine Xen runs on"),
-    package("mmdebstrap", "/usr/bin/mmdebstrap", "fetches dom0's packages"),
+    package(
+        "qemu-system-x86",
+        "/usr/bin/qemu-system-x86_64",
+        "the machine Xen runs on",
+    ),
+    package(
+        "mmdebstrap",
+        "/usr/bin/mmdebstrap",
+        "fetches dom0's packages",
+    ),
     package("openssh-client", "/usr/bin/ssh", "commands to dom0"),
     package("xz-utils", "/usr/bin/xz", "unpacks dom0's kernel"),
 ];
@@ -35,14 +43,37 @@ pub const LAB: &[Package] = &[
 pub const KERNEL: &[Package] = &[
     package("rustc-web", "/usr/bin/rustc", "compiles the guest kernel"),
     package("cargo-web", "/usr/bin/cargo", "builds the guest kernel"),
-    package("rust-web-src", "/usr/share/doc/rust-web-src", "core and alloc for the guest kernel"),
+    package(
+        "rust-web-src",
+        "/usr/share/doc/rust-web-src",
+        "core and alloc for the guest kernel",
+    ),
     package("gcc", "/usr/bin/gcc", "the linker's driver"),
+];
+
+/// Needed to build the hypervisor of [`crate::xen_build`].
+pub const XEN_BUILD: &[Package] = &[
+    package("dpkg-dev", "/usr/bin/dpkg-source", "unpacks Xen's source"),
+    package("make", "/usr/bin/make", "builds Xen"),
+    package("gcc", "/usr/bin/gcc", "compiles Xen"),
+    package("libc6-dev", "/usr/include/stdio.h", "Xen's build programs"),
+    package("bison", "/usr/bin/bison", "Xen's configuration language"),
+    package("flex", "/usr/bin/flex", "Xen's configuration language"),
+    package("python3", "/usr/bin/python3", "Xen's build programs"),
 ];
 
 /// Needed to make or check `xen-bindings/src/ffi`.
 pub const BINDINGS: &[Package] = &[
-    package("libclang-14-dev", "/usr/lib/llvm-14/lib/libclang.so.1", "bindgen's parser"),
-    package("libxen-dev", "/usr/include/xen/xen.h", "Xen's public headers"),
+    package(
+        "libclang-14-dev",
+        "/usr/lib/llvm-14/lib/libclang.so.1",
+        "bindgen's parser",
+    ),
+    package(
+        "libxen-dev",
+        "/usr/include/xen/xen.h",
+        "Xen's public headers",
+    ),
 ];
 
 /// Those of `wanted` that are not installed.

@@ -7,10 +7,13 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use object::Object;
 
 use crate::guest::Config;
+use crate::kernel::Arch;
 use crate::machine::{self, Machine, UpState};
-use crate::stop;
+use crate::xen_build::{self, Xen};
+use crate::{qemu, stop};
 
 /// What to try.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,9 @@ pub struct Args {
     /// Leave the guest in place at the end (with a detached machine).
     #[arg(long)]
     leave: bool,
+    /// The hypervisor; the default is the one that this guest needs on this host.
+    #[arg(long)]
+    xen: Option<Xen>,
 }
 
 const LOG: &str = "/var/log/xen/console/guest-try.log";
@@ -45,14 +51,30 @@ const LOG: &str = "/var/log/xen/console/guest-try.log";
 /// If the machine does not boot or `xl create` fails.
 pub fn run(args: &Args) -> Result<()> {
     let elf = fs::read(&args.elf).with_context(|| format!("cannot read {}", args.elf.display()))?;
-    let machine = match UpState::load() {
+    let file =
+        object::File::parse(&*elf).with_context(|| format!("{} is no ELF", args.elf.display()))?;
+    let arch = if file.is_64() {
+        Arch::X86_64
+    } else {
+        Arch::I686
+    };
+    let (accel, _) = qemu::accel();
+    let (needed, why) = xen_build::needed_xen(arch, accel);
+    let xen = args.xen.unwrap_or(needed);
+    if needed != Xen::default() {
+        println!("-- Xen {}; {} is needed: {why}", xen.name(), needed.name());
+    }
+    let machine = match UpState::load(xen) {
         Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&machine::new_run("try")?, false)?,
+        None => Machine::boot(&machine::new_run("try")?, false, xen)?,
     };
     let dom0 = &machine.dom0;
     let short = Duration::from_secs(60);
     dom0.run("xl destroy try 2>/dev/null", short)?;
-    dom0.must(&format!("xl dmesg -c >/dev/null; : > {LOG}; : > {}", incoming()), short)?;
+    dom0.must(
+        &format!("xl dmesg -c >/dev/null; : > {LOG}; : > {}", incoming()),
+        short,
+    )?;
     dom0.put("/lab/try.elf", &elf)?;
     let config = Config {
         name: "try".into(),
@@ -61,13 +83,18 @@ pub fn run(args: &Args) -> Result<()> {
         vcpus: args.vcpus,
         mem: args.mem,
         cmdline: args.cmdline.clone(),
+        hap: xen_build::hap(arch, accel),
     };
     dom0.put("/lab/try.cfg", config.text().as_bytes())?;
     let (send, lines) = mpsc::channel::<Vec<u8>>();
     let mut followers = Vec::new();
     for log in [LOG.to_owned(), incoming()] {
         let mut follower = dom0.stream(&format!("tail -n +1 -F {log} 2>/dev/null"))?;
-        let out = follower.child().stdout.take().context("tail has no output")?;
+        let out = follower
+            .child()
+            .stdout
+            .take()
+            .context("tail has no output")?;
         followers.push(follower);
         let send = send.clone();
         std::thread::spawn(move || {
@@ -83,7 +110,16 @@ pub fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     println!("-- xl create, {} vCPUs, {} MiB", args.vcpus, args.mem);
     let created = dom0.run("xl -v create /lab/try.cfg 2>&1", Duration::from_secs(120))?;
-    println!("-- xl create: status {} after {:.1} s{}", created.status, created.took.as_secs_f64(), if created.ok() { String::new() } else { created.said() });
+    println!(
+        "-- xl create: status {} after {:.1} s{}",
+        created.status,
+        created.took.as_secs_f64(),
+        if created.ok() {
+            String::new()
+        } else {
+            created.said()
+        }
+    );
     let show = |limit: Duration| {
         while let Ok(line) = lines.recv_timeout(limit) {
             let text = String::from_utf8_lossy(&line);
@@ -113,13 +149,21 @@ pub fn run(args: &Args) -> Result<()> {
                 println!("-- {command}");
                 let out = dom0.run(command, Duration::from_secs(180))?;
                 show(Duration::from_millis(300));
-                println!("-- status {} after {:.1} s{}", out.status, out.took.as_secs_f64(), out.said());
+                println!(
+                    "-- status {} after {:.1} s{}",
+                    out.status,
+                    out.took.as_secs_f64(),
+                    out.said()
+                );
             }
         }
     }
     show(Duration::from_millis(500));
     println!("-- xl list");
-    print!("{}", dom0.run("xl list; xl vcpu-list try 2>&1", short)?.stdout);
+    print!(
+        "{}",
+        dom0.run("xl list; xl vcpu-list try 2>&1", short)?.stdout
+    );
     println!("-- xl dmesg");
     print!("{}", dom0.run("xl dmesg", short)?.stdout);
     if !args.leave {

@@ -1,0 +1,395 @@
+//! What must hold in a guest's events. Pure functions: each takes events and gives findings (nothing found:
+//! an empty list), so that each is shown to fail on a bad log without a hypervisor.
+
+use crate::event::Event;
+
+/// What is wrong, in words for a person.
+pub type Findings = Vec<String>;
+
+/// The phases a suspend goes through, in this order (`docs/events.md`).
+pub const PHASES: [&str; 6] = [
+    "requested",
+    "acknowledged",
+    "quiesced",
+    "drained",
+    "audited",
+    "detached",
+];
+
+/// Nothing in the log says that something is broken: no panic, error, mismatch or failed suspend.
+pub fn alarms(events: &[Event]) -> Findings {
+    let mut found = Findings::new();
+    for event in events {
+        match event.ev.as_str() {
+            "panic" | "error" | "mismatch" | "suspend-failed" => {
+                found.push(format!("the guest says {}: {}", event.ev, event.body));
+            }
+            "churn" | "verify" => match event.num("mismatches") {
+                Some(0) => {}
+                n => found.push(format!("{}: mismatches is {n:?}, not 0", event.ev)),
+            },
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Between the first and the last `churn` event the work and the timers went on, on these vCPUs and on no
+/// other.
+pub fn churn(events: &[Event], online: &[u64]) -> Findings {
+    let mut found = Findings::new();
+    let churns: Vec<&Event> = events.iter().filter(|e| e.ev == "churn").collect();
+    let (Some(first), Some(last)) = (churns.first(), churns.last()) else {
+        return vec!["there is no churn event".into()];
+    };
+    if churns.len() < 2 {
+        return vec!["there is only one churn event: nothing can be compared".into()];
+    }
+    for event in &churns {
+        if event.nums("online").as_deref() != Some(online) {
+            found.push(format!(
+                "churn runs on {:?}, but {online:?} should be online",
+                event.nums("online")
+            ));
+            break;
+        }
+    }
+    for (key, name) in [("ops", "operations"), ("timer_ticks", "timer ticks")] {
+        let (Some(before), Some(after)) = (first.nums(key), last.nums(key)) else {
+            found.push(format!("churn has no {key}"));
+            continue;
+        };
+        if before.len() != after.len() {
+            found.push(format!("the number of vCPUs in {key} changed"));
+            continue;
+        }
+        for (vcpu, (a, b)) in before.iter().zip(&after).enumerate() {
+            let on = online.contains(&(vcpu as u64));
+            if on && b <= a {
+                found.push(format!(
+                    "vCPU {vcpu} is online, but its {name} stand still at {b}"
+                ));
+            } else if !on && key == "ops" && b != a {
+                found.push(format!(
+                    "vCPU {vcpu} is offline, but its {name} went from {a} to {b}"
+                ));
+            }
+        }
+        for vcpu in online {
+            if *vcpu >= after.len() as u64 {
+                found.push(format!("vCPU {vcpu} is missing in {key}"));
+            }
+        }
+    }
+    match (first.num("checks"), last.num("checks")) {
+        (Some(a), Some(b)) if b > a => {}
+        _ => found.push("no pattern was checked meanwhile".into()),
+    }
+    found
+}
+
+/// The drain of a suspend round: said, complete, and before the hypercall.
+pub fn suspend(events: &[Event], round: u64, vcpus: usize) -> Findings {
+    let mut found = Findings::new();
+    let mine: Vec<&Event> = events
+        .iter()
+        .filter(|e| e.num("round") == Some(round))
+        .collect();
+    let mut last = 0;
+    for phase in PHASES {
+        match mine.iter().position(|e| e.is("suspend", "phase", phase)) {
+            None => found.push(format!("round {round}: the phase {phase} is missing")),
+            Some(at) if at < last => {
+                found.push(format!("round {round}: the phase {phase} is out of order"));
+            }
+            Some(at) => last = at,
+        }
+    }
+    let Some(at) = mine.iter().position(|e| e.is("drain", "why", "suspend")) else {
+        found.push(format!("round {round}: there is no drain event"));
+        return found;
+    };
+    if mine
+        .iter()
+        .position(|e| e.is("suspend", "phase", "detached"))
+        .is_some_and(|detached| at > detached)
+    {
+        found.push(format!(
+            "round {round}: the drain came after the last phase"
+        ));
+    }
+    found.extend(drain(mine[at], vcpus));
+    found
+}
+
+/// A drain event proves that nothing was left in a cache or in flight.
+pub fn drain(event: &Event, vcpus: usize) -> Findings {
+    let mut found = Findings::new();
+    for key in ["left", "in_flight"] {
+        match event.num(key) {
+            Some(0) => {}
+            n => found.push(format!("drain: {key} is {n:?}, not 0")),
+        }
+    }
+    match (event.nums("per_cpu"), event.num("depot"), event.num("sets")) {
+        (Some(per_cpu), Some(depot), Some(sets)) => {
+            if per_cpu.len() != vcpus {
+                found.push(format!(
+                    "drain: {} vCPUs are named, {vcpus} are possible",
+                    per_cpu.len()
+                ));
+            }
+            let sum = per_cpu.iter().sum::<u64>() + depot;
+            if sum != sets {
+                found.push(format!(
+                    "drain: {sum} sets in caches and depot, but {sets} in all"
+                ));
+            }
+        }
+        _ => found.push("drain: per_cpu, depot or sets is missing".into()),
+    }
+    found
+}
+
+/// The way back: `resumed` as expected, on the same vCPUs, by a clock that did not go back.
+pub fn resumed(events: &[Event], round: u64, how: &str, online: &[u64]) -> Findings {
+    let mut found = Findings::new();
+    let Some(at) = events
+        .iter()
+        .position(|e| e.ev == "resumed" && e.num("round") == Some(round))
+    else {
+        return vec![format!("round {round}: there is no resumed event")];
+    };
+    let event = &events[at];
+    if event.text("how") != Some(how) {
+        found.push(format!(
+            "resumed: how is {:?}, not {how}",
+            event.text("how")
+        ));
+    }
+    if event.nums("online").as_deref() != Some(online) {
+        found.push(format!(
+            "resumed: {:?} are online, {online:?} should be",
+            event.nums("online")
+        ));
+    }
+    let before = events
+        .iter()
+        .filter(|e| e.num("round") == Some(round) && e.ev != "resumed")
+        .map(|e| e.t)
+        .max();
+    if before.is_some_and(|before| event.t < before) {
+        found.push(format!(
+            "the clock went back over the suspend, to {}",
+            event.t
+        ));
+    }
+    found
+}
+
+/// A `verify` event: every live address space was read back on these vCPUs.
+pub fn verify(events: &[Event], why: &str, online: &[u64]) -> Findings {
+    let Some(event) = events.iter().rfind(|e| e.is("verify", "why", why)) else {
+        return vec![format!("there is no verify event for {why}")];
+    };
+    let mut found = Findings::new();
+    if event.num("mismatches") != Some(0) {
+        found.push(format!(
+            "verify: mismatches is {:?}",
+            event.num("mismatches")
+        ));
+    }
+    if !event.num("spaces").is_some_and(|n| n > 0) || !event.num("checks").is_some_and(|n| n > 0) {
+        found.push("verify: no address space was read".into());
+    }
+    if event.nums("online").as_deref() != Some(online) {
+        found.push(format!(
+            "verify: read on {:?}, {online:?} should be online",
+            event.nums("online")
+        ));
+    }
+    found
+}
+
+/// A vCPU left and took nothing with it.
+pub fn cpu_down(events: &[Event], vcpu: u64) -> Findings {
+    let Some(event) = events
+        .iter()
+        .rfind(|e| e.ev == "cpu-down" && e.num("vcpu") == Some(vcpu))
+    else {
+        return vec![format!("there is no cpu-down event for vCPU {vcpu}")];
+    };
+    let mut found = Findings::new();
+    if event.num("left") != Some(0) {
+        found.push(format!(
+            "vCPU {vcpu} left with {:?} sets in its cache",
+            event.num("left")
+        ));
+    }
+    if event.num("drained").is_none() {
+        found.push(format!("vCPU {vcpu}: drained is missing"));
+    }
+    found
+}
+
+/// Each vCPU's clock went only forwards, in the order its lines came.
+pub fn clocks(events: &[Event]) -> Findings {
+    let mut last = std::collections::BTreeMap::new();
+    for event in events {
+        let before = last.insert(event.cpu, event.t);
+        if before.is_some_and(|before| event.t < before) {
+            return vec![format!(
+                "vCPU {}: the clock went back at {}",
+                event.cpu, event.ev
+            )];
+        }
+    }
+    Findings::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{parse, Line};
+
+    fn log(lines: &[&str]) -> Vec<Event> {
+        lines
+            .iter()
+            .enumerate()
+            .map(|(n, body)| {
+                let line = format!("@{{\"v\":1,\"t\":{},\"cpu\":0,{body}}}", (n + 1) * 1000);
+                match parse(line.as_bytes()) {
+                    Line::Event(event) => event,
+                    other => panic!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
+    fn churn_line(ops: &str, ticks: &str, checks: u32) -> String {
+        format!(
+            r#""ev":"churn","online":[0,1],"ops":{ops},"timer_ticks":{ticks},"checks":{checks},"mismatches":0"#
+        )
+    }
+
+    #[test]
+    fn churn_must_advance_where_it_should_and_only_there() {
+        let run = |ops: &str, ticks: &str, checks, online: &[u64]| {
+            let (a, b) = (
+                churn_line("[5,5,5]", "[1,1,1]", 10),
+                churn_line(ops, ticks, checks),
+            );
+            churn(&log(&[&a, &b]), online)
+        };
+        assert_eq!(run("[6,6,5]", "[2,2,1]", 11, &[0, 1]), Findings::new());
+        assert!(run("[6,5,5]", "[2,2,1]", 11, &[0, 1])[0].contains("vCPU 1 is online"));
+        assert!(run("[6,6,6]", "[2,2,1]", 11, &[0, 1])[0].contains("vCPU 2 is offline"));
+        assert!(run("[6,6,5]", "[1,2,1]", 11, &[0, 1])[0].contains("timer ticks stand still"));
+        assert!(run("[6,6,5]", "[2,2,1]", 10, &[0, 1])[0].contains("no pattern"));
+        assert!(!run("[6,6]", "[2,2,1]", 11, &[0, 1]).is_empty());
+        assert!(!run("[6,6,5]", "[2,2,1]", 11, &[0, 1, 2]).is_empty());
+        assert!(!churn(&log(&[&churn_line("[1]", "[1]", 1)]), &[0]).is_empty());
+        assert!(!churn(&[], &[0]).is_empty());
+    }
+
+    #[test]
+    fn alarms_are_heard() {
+        assert!(alarms(&log(&[r#""ev":"ready","online":[0]"#])).is_empty());
+        for bad in [
+            r#""ev":"panic","msg":"x","at":"y""#,
+            r#""ev":"error","party":"guest","where":"x","msg":"y""#,
+            r#""ev":"mismatch","vcpu":1"#,
+            r#""ev":"suspend-failed","round":1"#,
+            r#""ev":"churn","mismatches":1"#,
+            r#""ev":"verify""#,
+        ] {
+            assert_eq!(alarms(&log(&[bad])).len(), 1, "{bad}");
+        }
+    }
+
+    fn suspend_log(drain: &str) -> Vec<String> {
+        let mut lines: Vec<String> = PHASES
+            .iter()
+            .map(|phase| format!(r#""ev":"suspend","round":2,"phase":"{phase}","ns":1"#))
+            .collect();
+        lines.insert(
+            3,
+            format!(r#""ev":"drain","round":2,"why":"suspend",{drain}"#),
+        );
+        lines
+    }
+
+    const GOOD_DRAIN: &str = r#""per_cpu":[3,0],"depot":4,"sets":7,"in_flight":0,"left":0"#;
+
+    fn check_suspend(lines: &[String]) -> Findings {
+        suspend(
+            &log(&lines.iter().map(String::as_str).collect::<Vec<_>>()),
+            2,
+            2,
+        )
+    }
+
+    #[test]
+    fn a_suspend_needs_its_drain_and_phases() {
+        assert_eq!(check_suspend(&suspend_log(GOOD_DRAIN)), Findings::new());
+        for (from, to) in [
+            ("\"left\":0", "\"left\":1"),
+            ("\"left\":0", "\"gone\":0"),
+            ("\"in_flight\":0", "\"in_flight\":2"),
+            ("[3,0]", "[3]"),
+            ("\"sets\":7", "\"sets\":8"),
+            ("\"depot\":4,", ""),
+        ] {
+            let drain = GOOD_DRAIN.replace(from, to);
+            assert!(!check_suspend(&suspend_log(&drain)).is_empty(), "{drain}");
+        }
+        for leave_out in 0..7 {
+            let mut lines = suspend_log(GOOD_DRAIN);
+            lines.remove(leave_out);
+            assert_eq!(check_suspend(&lines).len(), 1, "{leave_out}");
+        }
+        let mut lines = suspend_log(GOOD_DRAIN);
+        lines.swap(0, 1);
+        assert!(!check_suspend(&lines).is_empty());
+        let mut lines = suspend_log(GOOD_DRAIN);
+        lines.swap(3, 6);
+        assert!(!check_suspend(&lines).is_empty());
+        // The other round's events do not count.
+        assert!(!suspend(&log(&[]), 2, 2).is_empty());
+    }
+
+    #[test]
+    fn resumed_must_be_what_was_asked_for() {
+        let good = r#""ev":"resumed","round":1,"how":"restored","online":[0,1]"#;
+        assert!(resumed(&log(&[good]), 1, "restored", &[0, 1]).is_empty());
+        assert!(!resumed(&log(&[good]), 1, "cancelled", &[0, 1]).is_empty());
+        assert!(!resumed(&log(&[good]), 1, "restored", &[0]).is_empty());
+        assert!(!resumed(&log(&[good]), 2, "restored", &[0, 1]).is_empty());
+        let phase = r#""ev":"suspend","round":1,"phase":"detached""#;
+        let mut events = log(&[phase, good]);
+        assert!(resumed(&events, 1, "restored", &[0, 1]).is_empty());
+        events[1].t = 1;
+        assert!(!resumed(&events, 1, "restored", &[0, 1]).is_empty());
+        assert!(!clocks(&events).is_empty());
+    }
+
+    #[test]
+    fn verify_and_cpu_down_can_fail() {
+        let good =
+            r#""ev":"verify","why":"hotplug","spaces":3,"checks":9,"mismatches":0,"online":[0]"#;
+        assert!(verify(&log(&[good]), "hotplug", &[0]).is_empty());
+        assert!(!verify(&log(&[good]), "restored", &[0]).is_empty());
+        assert!(!verify(&log(&[good]), "hotplug", &[0, 1]).is_empty());
+        for (from, to) in [
+            ("\"spaces\":3", "\"spaces\":0"),
+            ("\"mismatches\":0", "\"mismatches\":1"),
+        ] {
+            assert!(!verify(&log(&[&good.replace(from, to)]), "hotplug", &[0]).is_empty());
+        }
+        let down = r#""ev":"cpu-down","vcpu":3,"why":"hotplug","drained":5,"left":0"#;
+        assert!(cpu_down(&log(&[down]), 3).is_empty());
+        assert!(!cpu_down(&log(&[down]), 2).is_empty());
+        assert!(!cpu_down(&log(&[&down.replace("\"left\":0", "\"left\":2")]), 3).is_empty());
+        assert!(!cpu_down(&log(&[&down.replace("\"drained\":5,", "")]), 3).is_empty());
+    }
+}

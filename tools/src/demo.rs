@@ -1,0 +1,118 @@
+//! `cargo lab demo`: the main job, live, for both word sizes.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::guest::Config;
+use crate::kernel::{self, Arch};
+use crate::machine::{self, Machine};
+use crate::scenario::{main_job, Action, Life, Step, Timeline};
+use crate::xen_build::{self, Xen};
+use crate::{packages, progress, qemu, repo, report};
+
+/// How long the guest may take for an event. Emulated, a suspend takes a few seconds.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// The guest of the main job.
+pub fn config(arch: Arch) -> Config {
+    Config {
+        name: format!("guest-{}", arch.name()),
+        kernel: String::new(),
+        max_vcpus: 4,
+        vcpus: 4,
+        mem: 32,
+        cmdline: String::new(),
+        hap: xen_build::hap(arch, qemu::accel().0),
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// If the lab cannot be set up. A guest that fails is in the table and in the exit status.
+pub fn run(json: bool) -> Result<ExitCode> {
+    packages::ensure(packages::LAB)?;
+    kernel::ensure()?;
+    let start = Instant::now();
+    let run = machine::new_run("demo")?;
+    // Both guests run on either Xen, where they can run at all: one machine that suits the choosier one.
+    let (accel, _) = qemu::accel();
+    let needed = Arch::ALL.map(|arch| xen_build::needed_xen(arch, accel).0);
+    let xen = if needed.contains(&Xen::Pv32) {
+        Xen::Pv32
+    } else {
+        Xen::Debian12
+    };
+    let machine = Machine::boot(&run, false, xen)?;
+    let timeline = Timeline::open(&run)?;
+    let mut guests = Vec::new();
+    for arch in Arch::ALL {
+        let config = config(arch);
+        let name = config.name.clone();
+        eprintln!(
+            "{} as PVH: {} vCPUs, {} MiB, churn on every vCPU",
+            repo::shown(&arch.elf(false)),
+            config.vcpus,
+            config.mem
+        );
+        let mut life = Life::new(&machine, &timeline, config, arch.elf(false), LIMIT)?;
+        let steps = live(&mut life, &main_job())?;
+        life.end()?;
+        guests.push((name, steps));
+    }
+    let summary = serde_json::to_vec_pretty(&guests)?;
+    repo::write(&run.join("summary.json"), &summary)?;
+    if json {
+        println!("{}", String::from_utf8_lossy(&summary));
+    } else {
+        println!("\n{}", report::steps(&guests));
+        println!(
+            "{} from power-on to the end; logs and timeline in {}",
+            progress::seconds(start.elapsed()),
+            repo::shown(&run)
+        );
+    }
+    let all_ok = guests
+        .iter()
+        .all(|(_, steps)| steps.iter().all(Step::ok) && steps.len() == main_job().len());
+    Ok(if all_ok {
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("xenlab: the main job failed");
+        ExitCode::FAILURE
+    })
+}
+
+/// Does the actions with a line for each; stops after the first that fails.
+///
+/// # Errors
+/// As [`Life::act`].
+pub fn live(life: &mut Life<'_>, actions: &[Action]) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for action in actions {
+        let step = life.act(action)?;
+        let drained = if step.drained.is_empty() {
+            String::new()
+        } else {
+            format!("; drained {}", step.drained)
+        };
+        eprintln!(
+            "  {:>6.1} s  {:<28} {}{drained}",
+            step.secs,
+            step.step,
+            if step.ok() {
+                step.checked.clone()
+            } else {
+                format!("FAILED: {}", step.findings.join("; "))
+            },
+        );
+        let ok = step.ok();
+        steps.push(step);
+        if !ok {
+            break;
+        }
+    }
+    Ok(steps)
+}

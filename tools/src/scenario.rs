@@ -1,0 +1,639 @@
+//! A guest's life as a list of actions, with a check after each.
+//!
+//! An action asks Xen's tools for something and then waits for the *events* that must follow, with a generous
+//! limit (the lab is emulated); it never waits for time to pass. The checks are those of [`crate::check`].
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{bail, Context, Result};
+use serde_json::json;
+
+use crate::check::{self, Findings};
+use crate::console::Console;
+use crate::event::Event;
+use crate::guest::Config;
+use crate::machine::Machine;
+use crate::stop;
+
+/// Something done to a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// `xl create`, until churn runs on every vCPU.
+    Create,
+    /// Until this many more churn events came.
+    Churn(usize),
+    /// `xl vcpu-set`.
+    VcpuSet(u64),
+    /// `xl save`: the domain is gone afterwards.
+    Save,
+    /// `xl restore` of that.
+    Restore,
+    /// `xl save -c`: the domain goes on.
+    Checkpoint,
+    /// `xl migrate` to the same host.
+    Migrate,
+    /// A line to the console and a value in xenstore, both answered.
+    Ping,
+    /// The console's `drain` command.
+    Drain,
+    /// `control/shutdown` with a word nobody knows.
+    Unknown,
+    /// `xl reboot`.
+    Reboot,
+    /// `xl shutdown`: the domain is gone afterwards.
+    Poweroff,
+    /// `control/shutdown` with `halt`: the domain is gone afterwards.
+    Halt,
+    /// `xl vcpu-set` while `xl save -c` is under way.
+    VcpuSetDuringCheckpoint(u64),
+}
+
+impl Action {
+    /// As a person would write it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Create => "xl create".into(),
+            Self::Churn(n) => format!("churn, {n} more reports"),
+            Self::VcpuSet(n) => format!("xl vcpu-set {n}"),
+            Self::Save => "xl save".into(),
+            Self::Restore => "xl restore".into(),
+            Self::Checkpoint => "xl save -c".into(),
+            Self::Migrate => "xl migrate".into(),
+            Self::Ping => "ping by console and xenstore".into(),
+            Self::Drain => "drain on request".into(),
+            Self::Unknown => "an unknown request".into(),
+            Self::Reboot => "xl reboot".into(),
+            Self::Poweroff => "xl shutdown".into(),
+            Self::Halt => "halt".into(),
+            Self::VcpuSetDuringCheckpoint(n) => format!("xl vcpu-set {n} during xl save -c"),
+        }
+    }
+}
+
+/// The main job: what the demo shows and the suite checks, for each word size.
+pub fn main_job() -> Vec<Action> {
+    use Action::{Checkpoint, Create, Migrate, Ping, Poweroff, Restore, Save, VcpuSet};
+    vec![
+        Create,
+        VcpuSet(2),
+        VcpuSet(4),
+        Save,
+        Restore,
+        Ping,
+        Save,
+        Restore,
+        Ping,
+        Checkpoint,
+        Ping,
+        Migrate,
+        Ping,
+        VcpuSet(3),
+        VcpuSet(4),
+        Poweroff,
+    ]
+}
+
+/// What an action led to.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Step {
+    /// The action.
+    pub step: String,
+    /// What is wrong; empty if nothing.
+    pub findings: Findings,
+    /// Seconds.
+    pub secs: f64,
+    /// Sets drained from each vCPU's cache, where a drain belongs to the action.
+    pub drained: String,
+    /// What was checked, in words.
+    pub checked: String,
+}
+
+impl Step {
+    /// Whether nothing was found.
+    pub fn ok(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// The run's `timeline.jsonl`.
+pub struct Timeline {
+    file: Mutex<File>,
+    start: Instant,
+}
+
+impl Timeline {
+    /// Opens it (it may hold earlier entries).
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn open(run: &std::path::Path) -> Result<Self> {
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(run.join("timeline.jsonl"))
+            .context("cannot write timeline.jsonl")?;
+        Ok(Self {
+            file: Mutex::new(file),
+            start: Instant::now(),
+        })
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// If the disk is full, for one.
+    pub fn add(&self, guest: &str, what: &str, result: &str) -> Result<()> {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0.0, |d| d.as_secs_f64());
+        let entry = json!({
+            "unix": unix, "secs": self.start.elapsed().as_secs_f64(),
+            "guest": guest, "what": what, "result": result,
+        });
+        let mut file = self
+            .file
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        writeln!(file, "{entry}").context("cannot write timeline.jsonl")
+    }
+}
+
+/// A guest in its life.
+pub struct Life<'m> {
+    machine: &'m Machine,
+    config: Config,
+    console: Console,
+    timeline: &'m Timeline,
+    online: Vec<u64>,
+    round: u64,
+    /// Events before this index belong to earlier actions.
+    mark: usize,
+    /// How long to wait for an event.
+    limit: Duration,
+    elf: PathBuf,
+    pings: u32,
+}
+
+/// The longest a command of Xen's tools may take.
+const XL: Duration = Duration::from_secs(150);
+
+impl<'m> Life<'m> {
+    /// Prepares a guest; it does not exist yet.
+    ///
+    /// # Errors
+    /// If dom0 does not answer or the kernel cannot be read.
+    pub fn new(
+        machine: &'m Machine,
+        timeline: &'m Timeline,
+        mut config: Config,
+        elf: PathBuf,
+        limit: Duration,
+    ) -> Result<Self> {
+        let name = config.name.clone();
+        let dom0 = &machine.dom0;
+        dom0.run(&format!("xl destroy {name} 2>/dev/null"), XL)?;
+        let bytes = std::fs::read(&elf)
+            .with_context(|| format!("cannot read {} (cargo lab build makes it)", elf.display()))?;
+        config.kernel = format!("/lab/{name}.elf");
+        dom0.put(&config.kernel, &bytes)?;
+        dom0.put(&format!("/lab/{name}.cfg"), config.text().as_bytes())?;
+        let console = Console::follow(dom0, &name, &machine.run)?;
+        Ok(Self {
+            machine,
+            online: (0..u64::from(config.vcpus)).collect(),
+            config,
+            console,
+            timeline,
+            round: 0,
+            mark: 0,
+            limit,
+            elf,
+            pings: 0,
+        })
+    }
+
+    /// Does one action and checks it.
+    ///
+    /// # Errors
+    /// Only what ends the whole run: an interruption, a machine that is gone, a full disk. What the guest does
+    /// wrong is a finding in the step.
+    pub fn act(&mut self, action: &Action) -> Result<Step> {
+        let name = action.name();
+        let start = Instant::now();
+        self.timeline.add(&self.config.name, &name, "begins")?;
+        let mut step = Step {
+            step: name.clone(),
+            findings: Findings::new(),
+            secs: 0.0,
+            drained: String::new(),
+            checked: String::new(),
+        };
+        if let Err(error) = self.perform(action, &mut step) {
+            stop::check()?;
+            self.machine.check()?;
+            step.findings.push(format!("{error:#}"));
+        }
+        let window = self.window();
+        step.findings.extend(check::alarms(&window));
+        let broken = std::mem::take(&mut self.console.said().broken);
+        step.findings.extend(
+            broken
+                .into_iter()
+                .map(|line| format!("a broken event, {line}")),
+        );
+        step.secs = start.elapsed().as_secs_f64();
+        self.mark += window.len();
+        let result = if step.ok() {
+            "ok".to_owned()
+        } else {
+            step.findings.join("; ")
+        };
+        self.timeline.add(&self.config.name, &name, &result)?;
+        Ok(step)
+    }
+
+    /// Destroys the domain.
+    ///
+    /// # Errors
+    /// If dom0 does not answer.
+    pub fn end(&mut self) -> Result<()> {
+        let name = &self.config.name;
+        let clean = format!("xl destroy {name} 2>/dev/null; xl destroy {name}--incoming 2>/dev/null; rm -f /lab/{name}.*");
+        self.machine.dom0.run(&clean, XL)?;
+        Ok(())
+    }
+
+    fn perform(&mut self, action: &Action, step: &mut Step) -> Result<()> {
+        let name = self.config.name.clone();
+        match *action {
+            Action::Create => {
+                self.xl(&format!("xl create /lab/{name}.cfg"))?;
+                self.wait("ready", |e| e.ev == "ready")?;
+                step.findings.extend(self.ready());
+                self.churn_on(step, 2)?;
+            }
+            Action::Churn(n) => self.churn_on(step, n)?,
+            Action::VcpuSet(n) => {
+                let (old, new) = (self.online.clone(), (0..n).collect::<Vec<_>>());
+                self.xl(&format!("xl vcpu-set --ignore-host {name} {n}"))?;
+                self.hotplugged(&old, &new, step)?;
+                self.churn_on(step, 2)?;
+            }
+            Action::Save => {
+                self.xl(&format!("xl save {name} /lab/{name}.save"))?;
+                self.round += 1;
+                self.suspended(step)?;
+                if self.exists()? {
+                    bail!("the domain is still there after xl save");
+                }
+            }
+            Action::Restore => {
+                self.xl(&format!("xl restore /lab/{name}.save"))?;
+                self.machine
+                    .dom0
+                    .run(&format!("rm -f /lab/{name}.save"), XL)?;
+                self.came_back(step, "restored")?;
+            }
+            Action::Checkpoint => {
+                self.xl(&format!(
+                    "xl save -c {name} /lab/{name}.check && rm /lab/{name}.check"
+                ))?;
+                self.round += 1;
+                self.suspended(step)?;
+                self.came_back(step, "cancelled")?;
+            }
+            Action::Migrate => {
+                self.xl(&format!("xl migrate -s '' {name} 'xl migrate-receive'"))?;
+                self.round += 1;
+                self.suspended(step)?;
+                self.came_back(step, "restored")?;
+            }
+            Action::VcpuSetDuringCheckpoint(n) => {
+                let (old, new) = (self.online.clone(), (0..n).collect::<Vec<_>>());
+                self.xl(&format!(
+                    "xl save -c {name} /lab/{name}.check & save=$!; xl vcpu-set --ignore-host {name} {n}; wait $save && rm /lab/{name}.check"
+                ))?;
+                self.round += 1;
+                self.suspended(step)?;
+                let round = self.round;
+                self.wait("resumed", |e| {
+                    e.ev == "resumed" && e.num("round") == Some(round)
+                })?;
+                // Which of the two the guest takes first is its own choice; both must be done in the end.
+                self.hotplugged(&old, &new, step)?;
+                self.churn_on(step, 2)?;
+            }
+            Action::Ping => self.ping(step)?,
+            Action::Drain => {
+                self.type_line("drain")?;
+                let event = self.wait("drain", |e| e.is("drain", "why", "request"))?;
+                step.drained = drained(&event);
+                step.findings
+                    .extend(check::drain(&event, self.config.max_vcpus as usize));
+                self.churn_on(step, 2)?;
+            }
+            Action::Unknown => {
+                self.request("dance")?;
+                let event = self.wait("control", |e| e.is("control", "request", "dance"))?;
+                if event.text("answer") != Some("refused") {
+                    step.findings
+                        .push(format!("an unknown request was {:?}", event.text("answer")));
+                }
+                step.checked = "refused".into();
+                self.churn_on(step, 2)?;
+            }
+            Action::Reboot => {
+                self.xl(&format!("xl reboot {name}"))?;
+                self.wait("end", |e| e.is("end", "why", "reboot"))?;
+                self.wait("boot", |e| e.ev == "boot")?;
+                self.online = (0..u64::from(self.config.vcpus)).collect();
+                self.round = 0;
+                self.wait("ready", |e| e.ev == "ready")?;
+                // Only what the new incarnation says may be compared.
+                let at = self
+                    .window()
+                    .iter()
+                    .rposition(|e| e.ev == "ready")
+                    .unwrap_or(0);
+                self.mark += at;
+                step.findings.extend(self.ready());
+                self.churn_on(step, 2)?;
+            }
+            Action::Poweroff | Action::Halt => {
+                let why = if *action == Action::Halt {
+                    self.request("halt")?;
+                    "halt"
+                } else {
+                    self.xl(&format!("xl shutdown {name}"))?;
+                    "poweroff"
+                };
+                self.wait("end", |e| e.is("end", "why", why))?;
+                stop::wait_for("the domain to go", self.limit, || {
+                    Ok((!self.exists()?).then_some(()))
+                })?;
+                step.checked = "its last line said; the domain is gone".into();
+            }
+        }
+        Ok(())
+    }
+
+    /// The new vCPUs came or went, each with its event, and all memory was read back.
+    fn hotplugged(&mut self, old: &[u64], new: &[u64], step: &mut Step) -> Result<()> {
+        let mut gone = Vec::new();
+        for &vcpu in old.iter().filter(|v| !new.contains(v)) {
+            let event = self.wait(&format!("cpu-down of vCPU {vcpu}"), |e| {
+                e.ev == "cpu-down" && e.num("vcpu") == Some(vcpu)
+            })?;
+            step.findings.extend(check::cpu_down(&self.window(), vcpu));
+            gone.push(format!("{vcpu}: {}", event.num("drained").unwrap_or(0)));
+        }
+        if !gone.is_empty() {
+            step.drained = gone.join(", ");
+        }
+        for &vcpu in new.iter().filter(|v| !old.contains(v)) {
+            self.wait(&format!("cpu-up of vCPU {vcpu}"), |e| {
+                e.ev == "cpu-up" && e.num("vcpu") == Some(vcpu)
+            })?;
+        }
+        self.online = new.to_vec();
+        if old != new {
+            let last = self.wait("verify on the new vCPUs", |e| {
+                e.is("verify", "why", "hotplug") && e.nums("online").as_deref() == Some(new)
+            })?;
+            step.findings
+                .extend(check::verify(&[last.clone()], "hotplug", new));
+            step.checked = verified(&last);
+        }
+        Ok(())
+    }
+
+    fn suspended(&mut self, step: &mut Step) -> Result<()> {
+        let round = self.round;
+        let mine = |e: &Event| e.num("round") == Some(round);
+        self.wait("the last phase of the suspend", |e| {
+            mine(e) && e.is("suspend", "phase", "detached")
+        })?;
+        let window = self.window();
+        step.findings.extend(check::suspend(
+            &window,
+            round,
+            self.config.max_vcpus as usize,
+        ));
+        if let Some(event) = window.iter().find(|e| mine(e) && e.ev == "drain") {
+            step.drained = drained(event);
+            if event.num("sets") == Some(0) {
+                step.findings
+                    .push("drain: no set was drained under churn: this shows nothing".into());
+            }
+        }
+        step.checked = "all phases in order, nothing left or in flight".into();
+        Ok(())
+    }
+
+    fn came_back(&mut self, step: &mut Step, how: &str) -> Result<()> {
+        let round = self.round;
+        self.wait("resumed", |e| {
+            e.ev == "resumed" && e.num("round") == Some(round)
+        })?;
+        let event = self.wait("verify", |e| e.is("verify", "why", how))?;
+        // The rounds' phases came before `mark` if saving and restoring are two actions: look at all of them.
+        let mut all = self.console.said().events.clone();
+        // A reboot begins the rounds anew.
+        let born = all.iter().rposition(|e| e.ev == "boot").unwrap_or(0);
+        all.drain(..born);
+        step.findings
+            .extend(check::resumed(&all, round, how, &self.online));
+        step.findings
+            .extend(check::verify(&self.window(), how, &self.online));
+        step.checked = verified(&event);
+        let at = self
+            .window()
+            .iter()
+            .position(|e| e.ev == "resumed")
+            .unwrap_or(0);
+        let skipped = self.window()[..at].to_vec();
+        step.findings.extend(check::alarms(&skipped));
+        self.mark += at;
+        self.churn_on(step, 2)
+    }
+
+    /// Waits for `n` + 1 churn reports on the present vCPUs and compares the first with the last.
+    fn churn_on(&mut self, step: &mut Step, n: usize) -> Result<()> {
+        let online = self.online.clone();
+        let from = self.console.said().events.len();
+        let reports = |all: &[Event]| all[from..].iter().filter(|e| e.ev == "churn").count();
+        self.until(&format!("{} churn events", n + 1), |all| reports(all) > n)?;
+        let all = self.console.said().events.clone();
+        step.findings.extend(check::churn(&all[from..], &online));
+        if let Some(last) = all.iter().rfind(|e| e.ev == "churn") {
+            let words = format!(
+                "churn on {} vCPUs, {} spaces alive, {} checks",
+                online.len(),
+                last.num("alive").unwrap_or(0),
+                last.num("checks").unwrap_or(0)
+            );
+            if !step.checked.is_empty() {
+                step.checked.push_str("; ");
+            }
+            step.checked.push_str(&words);
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Findings {
+        let window = self.window();
+        let Some(event) = window.iter().rfind(|e| e.ev == "ready") else {
+            return vec!["there is no ready event".into()];
+        };
+        if event.nums("online").as_ref() == Some(&self.online) {
+            Findings::new()
+        } else {
+            vec![format!(
+                "ready on {:?}, {:?} were asked for",
+                event.nums("online"),
+                self.online
+            )]
+        }
+    }
+
+    fn ping(&mut self, step: &mut Step) -> Result<()> {
+        self.pings += 1;
+        let token = format!("console{}", self.pings);
+        self.type_line(&format!("ping {token}"))?;
+        self.wait("pong on the console", |e| {
+            e.is("pong", "via", "console") && e.text("token") == Some(&token)
+        })?;
+        let token = format!("store{}", self.pings);
+        let id = self.domid()?;
+        self.xl(&format!(
+            "xenstore-write /local/domain/{id}/data/ping {token}"
+        ))?;
+        self.wait("pong through xenstore", |e| {
+            e.is("pong", "via", "xenstore") && e.text("token") == Some(&token)
+        })?;
+        let path = format!("/local/domain/{id}/data/pong");
+        stop::wait_for("the answer in xenstore", self.limit, || {
+            let out = self
+                .machine
+                .dom0
+                .run(&format!("xenstore-read {path}"), XL)?;
+            Ok((out.stdout.trim() == token).then_some(()))
+        })?;
+        step.checked = "both answered, the value is in xenstore".into();
+        Ok(())
+    }
+
+    fn type_line(&self, line: &str) -> Result<()> {
+        let id = self.domid()?;
+        self.xl(&format!(
+            "printf '%s\\n' '{line}' > \"$(xenstore-read /local/domain/{id}/console/tty)\""
+        ))
+    }
+
+    fn request(&self, word: &str) -> Result<()> {
+        let id = self.domid()?;
+        self.xl(&format!(
+            "xenstore-write /local/domain/{id}/control/shutdown {word}"
+        ))
+    }
+
+    fn domid(&self) -> Result<String> {
+        let name = &self.config.name;
+        let id = self.machine.dom0.must(&format!("xl domid {name}"), XL)?;
+        Ok(id.trim().to_owned())
+    }
+
+    fn exists(&self) -> Result<bool> {
+        let name = &self.config.name;
+        Ok(self
+            .machine
+            .dom0
+            .run(&format!("xl domid {name} 2>/dev/null"), XL)?
+            .ok())
+    }
+
+    fn xl(&self, script: &str) -> Result<()> {
+        self.machine.dom0.must(script, XL).map(drop)
+    }
+
+    fn window(&self) -> Vec<Event> {
+        let said = self.console.said();
+        said.events.get(self.mark..).unwrap_or_default().to_vec()
+    }
+
+    /// Waits until this action's events hold one that `wanted` takes.
+    fn wait(&self, what: &str, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
+        let mark = self.mark;
+        let mut hit = None;
+        self.until(what, |all| {
+            hit = all
+                .get(mark..)
+                .unwrap_or_default()
+                .iter()
+                .rfind(|e| wanted(e))
+                .cloned();
+            hit.is_some()
+        })?;
+        hit.context("an event came and went")
+    }
+
+    fn until(&self, what: &str, mut holds: impl FnMut(&[Event]) -> bool) -> Result<()> {
+        let name = &self.config.name;
+        let result = stop::wait_for(what, self.limit, || {
+            let said = self.console.said();
+            if holds(&said.events) {
+                return Ok(Some(()));
+            }
+            if said.events.iter().skip(self.mark).any(|e| e.ev == "panic") {
+                bail!("{name} panicked while we waited for {what}");
+            }
+            drop(said);
+            self.machine.check()?;
+            Ok(None)
+        });
+        result.with_context(|| {
+            let last = self
+                .console
+                .said()
+                .events
+                .last()
+                .map(|e| e.body.to_string());
+            format!(
+                "the guest's last event: {}",
+                last.unwrap_or_else(|| "none".into())
+            )
+        })
+    }
+
+    /// The guest's kernel.
+    pub fn elf(&self) -> &std::path::Path {
+        &self.elf
+    }
+}
+
+fn drained(event: &Event) -> String {
+    let per_cpu: Vec<String> = event
+        .nums("per_cpu")
+        .unwrap_or_default()
+        .iter()
+        .map(u64::to_string)
+        .collect();
+    format!(
+        "{} + depot {}",
+        per_cpu.join(" "),
+        event.num("depot").unwrap_or(0)
+    )
+}
+
+fn verified(event: &Event) -> String {
+    format!(
+        "{} spaces read back, {} checks, {} mismatches",
+        event.num("spaces").unwrap_or(0),
+        event.num("checks").unwrap_or(0),
+        event.num("mismatches").unwrap_or(0)
+    )
+}
