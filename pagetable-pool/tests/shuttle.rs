@@ -207,11 +207,11 @@ fn six_cpus() {
 
 #[test]
 fn random_schedules() {
-    shuttle::check_random(six_cpus, 2000);
+    shuttle::check_random(six_cpus, 20_000);
 }
 
 /// PCT finds bugs that need few, but the right, preemptions.
 #[test]
 fn schedules_with_few_preemptions() {
-    shuttle::check_pct(six_cpus, 2000, 3);
+    shuttle::check_pct(six_cpus, 20_000, 3);
 }
