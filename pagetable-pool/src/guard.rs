@@ -33,7 +33,8 @@ bitflags::bitflags! {
 ///
 /// # Safety
 /// For as long as a value lives, the code that has it runs on the CPU that `cpu` names, `cpu` gives the same answer, and no
-/// other code runs on that CPU which calls the pool, except from a non-maskable interrupt. No two CPUs have one number.
+/// other code runs on that CPU which calls the pool, except from a non-maskable interrupt, and except while the pool is inside
+/// [`Wait::relax`](crate::Wait::relax). No two CPUs have one number.
 pub unsafe trait CpuPinned {
     /// The CPU.
     fn cpu(&self) -> CpuId;

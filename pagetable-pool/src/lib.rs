@@ -15,6 +15,9 @@
 //! - **No memory is taken after set-up.** A pool is a `static`. Where arrays run out, sets are linked through a word of the
 //!   kernel's frame metadata.
 //!
+//! What may be called where, where each idea comes from, how this compares with other drains, and which memory orderings
+//! it needs: [`guide`].
+//!
 //! # A kernel that uses it
 //!
 //! ```
@@ -147,6 +150,8 @@ mod sync;
 mod token;
 mod trim;
 mod validate;
+
+pub mod guide;
 
 pub use backend::{Backend, ConstructError, DestructError, Spent};
 pub use config::Config;

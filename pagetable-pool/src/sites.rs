@@ -1,27 +1,14 @@
 //! The memory orderings that the algorithm relies on, each with a name.
 //!
-//! Every ordering stronger than relaxed stands in this table and nowhere else, so that the loom suite can weaken them
+//! Every ordering stronger than relaxed stands here and nowhere else, so that the loom suite can weaken them
 //! one at a time and show that a model then fails (`tests/loom.rs`, `weakened_*`).
 //!
-//! | site | ordering | why |
-//! |---|---|---|
-//! | [`Site::GateRead`] | acquire load | who sees the gate open again sees its own cache as the drainer left it |
-//! | [`Site::GateOpen`] | release store | the other half of `GateRead` |
-//! | [`Site::GraceStart`] | release read-modify-write | who sees the new grace period's number sees the closed gate, or the new generation |
-//! | [`Site::QuiescentRead`] | acquire load | the other half of `GraceStart` and `DeferTag`; whoever starts a grace period reads its number back this way |
-//! | [`Site::QuiescentAnnounce`] | release store | what this CPU did to its cache comes before the drainer's work on it |
-//! | [`Site::QuiescentCheck`] | acquire load | the other half of `QuiescentAnnounce` and `IdleEnter` |
-//! | [`Site::IdleEnter`] | release store | as `QuiescentAnnounce`, for a CPU that goes idle, parks or leaves |
-//! | [`Site::IdleExitFence`] | sequentially consistent fence | a CPU that comes back either is seen by the drainer as running, or sees the closed gate |
-//! | [`Site::GraceFence`] | sequentially consistent fence | the drainer's half of `IdleExitFence` |
-//! | [`Site::DeferTag`] | release read-modify-write | who sees the number of the next grace period knows that the set was unlinked |
-//! | [`Site::ControlAcquire`] | acquire half of a compare-and-swap | who has control sees the gate as its predecessor left it |
-//! | [`Site::ControlRelease`] | release store | who drains sees the caches as the drain before left them |
+//! What each one is for, and which model fails without it, stands in `docs/orderings.md` ([`crate::guide::orderings`]).
 
 use crate::sync::{fence, AtomicBool, AtomicU32, Ordering};
 
 /// A place where the algorithm needs an ordering.
-#[allow(missing_docs)] // the table above says what each one is
+#[allow(missing_docs)] // the table says what each one is
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
     GateRead,

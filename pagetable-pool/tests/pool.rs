@@ -242,10 +242,16 @@ fn after_invalidate_no_old_set_is_handed_out() {
         0,
         "the depot's went at once"
     );
+    let calls = pool.backend().destruct_calls.load(SeqCst);
     assert_eq!(
         pool.try_get(&on(0)),
         None,
         "and try_get does not give a stale one"
+    );
+    assert_eq!(
+        pool.backend().destruct_calls.load(SeqCst),
+        calls,
+        "nor destructs it: that may take a lock"
     );
     pool.put(&on(1), in_use).unwrap(); // destructed, not cached
     for cpu in 0..3 {
@@ -481,23 +487,31 @@ fn all_pass_without_collecting(pool: &P) -> impl Wait + '_ {
 
 #[test]
 fn deferred_frees_of_mixed_generations_are_destructed_not_used() {
-    let pool = pool();
-    let sets: Vec<_> = (0..6).map(|_| pool.get(&on(0)).unwrap()).collect();
-    let mut sets = sets.into_iter();
-    (0..5).for_each(|_| pool.put_deferred(&on(0), sets.next().unwrap()).unwrap());
-    pool.backend().form.store(2, SeqCst);
-    pool.invalidate(&on(1), &mut all_pass_without_collecting(&pool))
-        .unwrap();
-    pool.put_deferred(&on(0), sets.next().unwrap()).unwrap();
-    let new = pool.get(&on(0)).unwrap();
-    pool.put_deferred(&on(0), new).unwrap();
-    assert_eq!(
-        pool.barrier(&on(2), &mut all_pass_without_collecting(&pool)),
-        Ok(7)
-    );
-    for cpu in 0..3 {
-        while let Some(set) = pool.try_get(&on(cpu)) {
-            assert_eq!(pool.backend().form_of(set.set()), 2);
+    // On the list that the array overflows to, an old set before a new one, and after it.
+    for old_first in [false, true] {
+        let pool = pool();
+        let mut old: Vec<_> = (0..5).map(|_| pool.get(&on(0)).unwrap()).collect();
+        pool.backend().form.store(2, SeqCst);
+        pool.invalidate(&on(1), &mut all_pass_without_collecting(&pool))
+            .unwrap();
+        let mut order = vec![old.pop().unwrap(), pool.get(&on(0)).unwrap()];
+        if old_first {
+            order.reverse();
+        }
+        old.into_iter()
+            .for_each(|set| pool.put_deferred(&on(0), set).unwrap());
+        while let Some(set) = order.pop() {
+            pool.put_deferred(&on(0), set).unwrap();
+        }
+        assert_eq!(pool.stats(&on(0)).unwrap().deferred_overflow, 2);
+        assert_eq!(
+            pool.barrier(&on(2), &mut all_pass_without_collecting(&pool)),
+            Ok(6)
+        );
+        for cpu in 0..3 {
+            while let Some(set) = pool.try_get(&on(cpu)) {
+                assert_eq!(pool.backend().form_of(set.set()), 2);
+            }
         }
     }
 }
@@ -548,7 +562,10 @@ fn shrink_takes_the_coldest_in_one_batch_and_leaves_the_reserve() {
         low_water: 5,
         ..Config::DEFAULT
     });
-    fill(&pool, 0, 24); // 8 in the cache, 16 in the depot
+    let sets: Vec<_> = (0..24).map(|_| pool.get(&on(0)).unwrap()).collect();
+    let names: Vec<_> = sets.iter().map(|set| set.set()).collect();
+    sets.into_iter()
+        .for_each(|set| pool.put(&on(0), set).unwrap()); // 8 in the cache, 16 in the depot
     assert_eq!(pool.stats(&on(0)).unwrap().depot, 16);
     let calls = pool.backend().destruct_calls.load(SeqCst);
     assert_eq!(
@@ -558,6 +575,16 @@ fn shrink_takes_the_coldest_in_one_batch_and_leaves_the_reserve() {
             depot: 12
         })
     );
+    let alive: Vec<_> = names
+        .iter()
+        .map(|&name| pool.backend().is_alive(name))
+        .collect();
+    assert_eq!(
+        alive[..4],
+        [false; 4],
+        "the four that were put first are gone"
+    );
+    assert_eq!(alive[4..], [true; 20], "and no others");
     assert_eq!(
         pool.shrink(&on(1), 0),
         Ok(Shrunk {
@@ -660,7 +687,7 @@ fn contexts_that_may_not_lock_or_wait_are_refused_before_any_lock_is_touched() {
 /// A backend that calls back into the pool, as an NMI in the middle of an operation would.
 struct CallsBack(
     Table,
-    std::sync::OnceLock<&'static Pool<CallsBack, 1, 2, 4>>,
+    std::sync::OnceLock<&'static Pool<CallsBack, 2, 2, 4>>,
     std::sync::atomic::AtomicUsize,
 );
 
@@ -677,7 +704,15 @@ impl Backend for CallsBack {
             pool.drain(&on(0), &mut Impatient::default()),
             Err(DrainError::Refused(Refused::Reentered))
         ));
-        pool.quiescent(&on(0)); // ignored: it is not true
+        // Not true, and ignored: another CPU's drain still waits for this operation.
+        let mut wait = Meanwhile {
+            kicked: Vec::new(),
+            patience: 3,
+            step: |_: CpuId| pool.quiescent(&on(0)),
+        };
+        assert!(
+            matches!(pool.drain(&on(1), &mut wait), Err(DrainError::Timeout(late)) if late.cpu == CpuId(0))
+        );
         self.2.fetch_add(1, SeqCst);
         self.0.construct(out)
     }
@@ -695,7 +730,7 @@ impl Backend for CallsBack {
 #[test]
 fn a_call_back_from_inside_an_operation_is_refused() {
     let backend = CallsBack(Table::new(8), Default::default(), Default::default());
-    let pool: &'static _ = Box::leak(Box::new(Pool::<_, 1, 2, 4>::new(Config::DEFAULT, backend)));
+    let pool: &'static _ = Box::leak(Box::new(Pool::<_, 2, 2, 4>::new(Config::DEFAULT, backend)));
     pool.backend().1.set(pool).ok().unwrap();
     pool.cpu_online(&on(0)).unwrap();
     let set = pool.get(&on(0)).unwrap();
