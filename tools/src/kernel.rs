@@ -223,6 +223,16 @@ fn forbidden(code: &[u8], address: u64, bits: u32, count: &mut u64) -> Option<St
             .iter()
             .map(|used| used.register())
             .find(|r: &Register| r.is_vector_register() || r.is_st() || r.is_mm());
+        let x87 = instruction.cpuid_features().iter().any(|feature| {
+            use iced_x86::CpuidFeature::{FPU, FPU287, FPU387};
+            [FPU, FPU287, FPU387].contains(feature)
+        });
+        if x87 {
+            return Some(format!(
+                "{:?} uses the FPU at {at:#x}",
+                instruction.mnemonic()
+            ));
+        }
         if let Some(register) = bad {
             return Some(format!(
                 "{:?} uses {register:?} at {at:#x}",

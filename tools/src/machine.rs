@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{bail, Context, Result};
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,6 @@ pub struct Machine {
     /// The hypervisor it runs.
     pub xen: Xen,
     qemu: Option<Mutex<Qemu>>,
-    /// How long the boot took.
-    pub boot: Duration,
 }
 
 /// What `up --detach` leaves for later commands.
@@ -138,7 +136,6 @@ impl Machine {
         image.xen = xen.hypervisor(&image)?;
         let (accel, _) = qemu::accel();
         progress::step("booting Xen and dom0", || {
-            let start = Instant::now();
             let mut machine = qemu::start(&image, run, accel, detached)?;
             let result = Channel::connect(&image, machine.port, BOOT_LIMIT, || machine.check(run))
                 .and_then(|dom0| {
@@ -168,7 +165,6 @@ impl Machine {
                 run: run.to_path_buf(),
                 xen,
                 qemu: (!detached).then(|| Mutex::new(machine)),
-                boot: start.elapsed(),
             })
         })
     }
@@ -191,7 +187,6 @@ impl Machine {
             run: state.run.clone(),
             xen: state.xen,
             qemu: None,
-            boot: Duration::ZERO,
         })
     }
 

@@ -10,10 +10,12 @@ mod child;
 mod console;
 mod cpio;
 mod demo;
+mod doctor;
 mod event;
 mod guest;
 mod image;
 mod kernel;
+mod lab_tests;
 mod machine;
 mod packages;
 mod progress;
@@ -23,6 +25,7 @@ mod report;
 mod scenario;
 mod sshkey;
 mod stop;
+mod suite;
 mod trial;
 mod xen_build;
 
@@ -53,6 +56,20 @@ enum Cmd {
         #[arg(long)]
         json: bool,
     },
+    /// Every test, on the host and on Xen; the last line is the sum
+    Test(suite::Args),
+    /// What this host has, what is missing, and the line that installs it
+    Doctor {
+        /// For a script
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes what was built: images, runs, kernels
+    Clean {
+        /// Only the runs' folders
+        #[arg(long)]
+        runs: bool,
+    },
     /// Builds the guest kernels into target/guest and checks them
     Build,
     /// Boots Xen and dom0 and gives you a shell in dom0
@@ -60,6 +77,9 @@ enum Cmd {
         /// Leave the machine running and return; `try`, `exec` and `up` use it, `down` stops it
         #[arg(long)]
         detach: bool,
+        /// Keep the machine running without a shell, until Ctrl-C
+        #[arg(long, conflicts_with = "detach")]
+        hold: bool,
         /// The hypervisor; one machine of each may be left running
         #[arg(long, default_value = "debian12")]
         xen: Xen,
@@ -110,12 +130,28 @@ fn main() -> ExitCode {
 fn run(command: Cmd) -> Result<ExitCode> {
     match command {
         Cmd::Demo { json } => return demo::run(json),
+        Cmd::Test(args) => return suite::run(&args),
+        Cmd::Doctor { json } => return doctor::run(json),
+        Cmd::Clean { runs } => {
+            for xen in Xen::ALL {
+                if let Some(state) = UpState::load(xen) {
+                    println!("stopping the detached machine with Xen {}", xen.name());
+                    state.stop();
+                }
+            }
+            if runs {
+                kernel::remove(&repo::lab().join("runs"))?;
+            } else {
+                kernel::remove(&repo::lab())?;
+                kernel::clean()?;
+            }
+        }
         Cmd::Build => {
             for line in kernel::build()? {
                 println!("{line}");
             }
         }
-        Cmd::Up { detach, xen } => up(detach, xen)?,
+        Cmd::Up { detach, hold, xen } => up(detach, hold, xen)?,
         Cmd::Down { xen } => match UpState::load(xen) {
             Some(state) => state.stop(),
             None => bail!("no detached machine with Xen {} is running", xen.name()),
@@ -149,7 +185,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(detach: bool, xen: Xen) -> Result<()> {
+fn up(detach: bool, hold: bool, xen: Xen) -> Result<()> {
     packages::ensure(packages::LAB)?;
     let machine = match UpState::load(xen) {
         Some(state) => Machine::attach(&state)?,
@@ -170,6 +206,14 @@ fn up(detach: bool, xen: Xen) -> Result<()> {
             "The machine runs on. cargo lab exec -- xl list; cargo lab try ELF; cargo lab down"
         );
         return Ok(());
+    }
+    if hold {
+        println!("The machine runs until Ctrl-C");
+        loop {
+            stop::check()?;
+            machine.check()?;
+            std::thread::sleep(stop::POLL);
+        }
     }
     let mut shell = machine.dom0.interactive();
     let _ = shell.status()?;

@@ -50,6 +50,8 @@ pub enum Action {
     Halt,
     /// `xl vcpu-set` while `xl save -c` is under way.
     VcpuSetDuringCheckpoint(u64),
+    /// `xl restore`, and `xl vcpu-set` before the guest runs again.
+    RestoreThenVcpuSet(u64),
 }
 
 impl Action {
@@ -69,6 +71,7 @@ impl Action {
             Self::Reboot => "xl reboot".into(),
             Self::Poweroff => "xl shutdown".into(),
             Self::Halt => "halt".into(),
+            Self::RestoreThenVcpuSet(n) => format!("xl restore, xl vcpu-set {n} before it runs"),
             Self::VcpuSetDuringCheckpoint(n) => format!("xl vcpu-set {n} during xl save -c"),
         }
     }
@@ -174,7 +177,6 @@ pub struct Life<'m> {
     mark: usize,
     /// How long to wait for an event.
     limit: Duration,
-    elf: PathBuf,
     pings: u32,
 }
 
@@ -211,7 +213,6 @@ impl<'m> Life<'m> {
             round: 0,
             mark: 0,
             limit,
-            elf,
             pings: 0,
         })
     }
@@ -239,6 +240,11 @@ impl<'m> Life<'m> {
         }
         let window = self.window();
         step.findings.extend(check::alarms(&window));
+        // A domain that arrives by migration has a console log of its own, and the two are read side by side:
+        // there is no order between their lines.
+        if *action != Action::Migrate && *action != Action::Reboot {
+            step.findings.extend(check::clocks(&window));
+        }
         let broken = std::mem::take(&mut self.console.said().broken);
         step.findings.extend(
             broken
@@ -327,6 +333,18 @@ impl<'m> Life<'m> {
                 self.hotplugged(&old, &new, step)?;
                 self.churn_on(step, 2)?;
             }
+            Action::RestoreThenVcpuSet(n) => {
+                let (old, new) = (self.online.clone(), (0..n).collect::<Vec<_>>());
+                self.xl(&format!(
+                    "xl restore -p /lab/{name}.save && xl vcpu-set --ignore-host {name} {n} && xl unpause {name}"
+                ))?;
+                let round = self.round;
+                self.wait("resumed", |e| {
+                    e.ev == "resumed" && e.num("round") == Some(round)
+                })?;
+                self.hotplugged(&old, &new, step)?;
+                self.churn_on(step, 2)?;
+            }
             Action::Ping => self.ping(step)?,
             Action::Drain => {
                 self.type_line("drain")?;
@@ -405,7 +423,7 @@ impl<'m> Life<'m> {
                 e.is("verify", "why", "hotplug") && e.nums("online").as_deref() == Some(new)
             })?;
             step.findings
-                .extend(check::verify(&[last.clone()], "hotplug", new));
+                .extend(check::verify(std::slice::from_ref(&last), "hotplug", new));
             step.checked = verified(&last);
         }
         Ok(())
@@ -607,11 +625,6 @@ impl<'m> Life<'m> {
                 last.unwrap_or_else(|| "none".into())
             )
         })
-    }
-
-    /// The guest's kernel.
-    pub fn elf(&self) -> &std::path::Path {
-        &self.elf
     }
 }
 

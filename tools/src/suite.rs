@@ -1,0 +1,552 @@
+//! `cargo lab test`: every test, on the host and in the lab.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use serde::Serialize;
+
+use crate::lab_tests::{self, LabTest};
+use crate::machine::{self, Machine, UpState};
+use crate::scenario::{Life, Timeline};
+use crate::xen_build::Xen;
+use crate::{bindings, child, kernel, packages, progress, repo, stop};
+
+/// Options of `cargo lab test`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+    /// Name the tests and run none
+    #[arg(long)]
+    list: bool,
+    /// Tests at the same time, each with its own machine if it needs one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    jobs: u8,
+    /// Stop at the first lab test that fails and leave its machine running
+    #[arg(long)]
+    keep: bool,
+    /// One JSON object per test and one for the sums
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a test ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "result", content = "why")]
+pub enum Outcome {
+    /// As it should; a word on what was seen.
+    Passed(String),
+    /// The reason.
+    Failed(String),
+    /// The reason.
+    Skipped(String),
+}
+
+/// A test on the host; gets a file for its output.
+type HostTest = fn(&Path) -> Result<Outcome>;
+
+enum What {
+    /// Runs on the host.
+    Host(HostTest),
+    /// A shell command of a crate's list of proofs.
+    Proof(String),
+    /// Runs on Xen.
+    Lab(Box<LabTest>),
+}
+
+struct Test {
+    name: String,
+    what: What,
+}
+
+impl Test {
+    fn kind(&self) -> &'static str {
+        match self.what {
+            What::Lab(_) => "lab",
+            _ => "host",
+        }
+    }
+}
+
+/// All tests, in the order in which they run: what is quick and what the others need comes first.
+fn all() -> Vec<Test> {
+    let host: [(&str, HostTest); 11] = [
+        ("host/fmt", |log| cargo(log, "fmt --all -- --check", &[])),
+        ("host/fmt-guest-kernel", |log| {
+            cargo(
+                log,
+                "fmt --manifest-path guest-kernel/Cargo.toml -- --check",
+                &[],
+            )
+        }),
+        ("host/bindings-current", |_| {
+            packages::ensure(packages::BINDINGS)?;
+            Ok(match bindings::run(true) {
+                Ok(()) => Outcome::Passed("both files are what Xen's headers give".into()),
+                Err(why) => Outcome::Failed(why),
+            })
+        }),
+        ("host/kernel-build", |_| {
+            Ok(Outcome::Passed(kernel::build()?.join("; ")))
+        }),
+        ("host/clippy", |log| {
+            cargo(
+                log,
+                "clippy --workspace --all-targets --locked -- -D warnings",
+                &[],
+            )
+        }),
+        ("host/doc", |log| {
+            cargo(
+                log,
+                "doc --workspace --no-deps --locked",
+                &[("RUSTDOCFLAGS", "-D warnings")],
+            )
+        }),
+        ("host/unit-pagetable-pool", |log| {
+            cargo(log, "test --locked -p pagetable-pool", &[])
+        }),
+        ("host/unit-migration", |log| {
+            cargo(log, "test --locked -p migration", &[])
+        }),
+        ("host/unit-xen-bindings", |log| {
+            cargo(log, "test --locked -p xen-bindings", &[])
+        }),
+        ("host/unit-tools", |log| {
+            cargo(log, "test --locked -p tools", &[])
+        }),
+        ("host/interrupt", interrupt),
+    ];
+    let mut tests: Vec<Test> = host
+        .into_iter()
+        .map(|(name, run)| Test {
+            name: name.to_owned(),
+            what: What::Host(run),
+        })
+        .collect();
+    for krate in ["pagetable-pool", "migration", "xen-bindings"] {
+        let text = std::fs::read_to_string(repo::root().join(krate).join("proofs.md"));
+        for (n, command) in proofs(&text.unwrap_or_default()).into_iter().enumerate() {
+            tests.push(Test {
+                name: format!("host/proof-{krate}-{:02} {command}", n + 1),
+                what: What::Proof(command),
+            });
+        }
+    }
+    tests.extend(lab_tests::all().into_iter().map(|test| Test {
+        name: test.name.clone(),
+        what: What::Lab(Box::new(test)),
+    }));
+    tests
+}
+
+/// The commands in a list of proofs: the lines of its `sh` blocks.
+fn proofs(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let line = line.trim();
+        if line.starts_with("```") {
+            inside = !inside && matches!(line, "```sh" | "```bash" | "```console");
+        } else if inside && !line.is_empty() && !line.starts_with('#') {
+            commands.push(line.trim_start_matches("$ ").to_owned());
+        }
+    }
+    commands
+}
+
+fn cargo(log: &Path, arguments: &str, env: &[(&str, &str)]) -> Result<Outcome> {
+    let mut command = Command::new("cargo");
+    command.args(arguments.split(' ')).envs(env.iter().copied());
+    let tool = arguments.split(' ').next().unwrap_or_default();
+    if ["fmt", "clippy"].contains(&tool) {
+        let mut version = Command::new("cargo");
+        version.args([tool, "--version"]);
+        if !child::run(version, b"", Duration::from_secs(60))?.ok() {
+            return Ok(Outcome::Skipped(format!(
+                "this toolchain has no cargo {tool}"
+            )));
+        }
+    }
+    finish(log, command)
+}
+
+/// Runs a command in the repository's root, its output in `log`.
+fn finish(log: &Path, mut command: Command) -> Result<Outcome> {
+    command
+        .current_dir(repo::root())
+        .env("CARGO_TERM_COLOR", "never");
+    let out = child::run(command, b"", Duration::from_secs(1500))?;
+    let text = format!("{}{}", out.stdout, out.stderr);
+    repo::write(log, text.as_bytes())?;
+    if !out.ok() {
+        return Ok(Outcome::Failed(format!(
+            "exit status {}, see {}{}",
+            out.status,
+            repo::shown(log),
+            out.said()
+        )));
+    }
+    Ok(Outcome::Passed(count(&text)))
+}
+
+/// The sum of cargo's own counts, if it ran tests.
+fn count(text: &str) -> String {
+    let passed: u64 = text
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("test result: ok. ")?
+                .split(' ')
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
+        .sum();
+    match passed {
+        0 => String::new(),
+        n => format!("{n} tests"),
+    }
+}
+
+/// Interrupts ourselves while a machine runs: nothing may stay behind and the exit status says so.
+fn interrupt(log: &Path) -> Result<Outcome> {
+    use nix::sys::signal::{kill, Signal};
+    packages::ensure(packages::LAB)?;
+    let before = machines();
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["up", "--hold"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::fs::File::create(log)?)
+        .stderr(std::process::Stdio::null());
+    let mut running = child::Guarded::spawn(command)?;
+    let ours = stop::wait_for(
+        "a machine of the interrupted run",
+        Duration::from_secs(300),
+        || {
+            if running.ended()?.is_some() {
+                bail!("it ended before it was interrupted");
+            }
+            Ok(machines().into_iter().find(|pid| !before.contains(pid)))
+        },
+    )?;
+    kill(
+        nix::unistd::Pid::from_raw(running.child().id() as i32),
+        Signal::SIGINT,
+    )?;
+    let status = stop::wait_for("the end of it", Duration::from_secs(60), || running.ended())?;
+    if machines().contains(&ours) {
+        return Ok(Outcome::Failed(format!(
+            "QEMU (process {ours}) is still there"
+        )));
+    }
+    Ok(match child::code(status) {
+        stop::EXIT_INTERRUPTED => Outcome::Passed("no process left, exit status 130".into()),
+        other => Outcome::Failed(format!("exit status {other}")),
+    })
+}
+
+/// The process ids of all machines of this repository.
+fn machines() -> Vec<u32> {
+    let runs = repo::lab().join("runs");
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        (line.starts_with("qemu-system-x86_64") && line.contains(&*runs.to_string_lossy()))
+            .then(|| entry.file_name().to_string_lossy().parse().ok())?
+    })
+    .collect()
+}
+
+#[derive(Serialize)]
+struct Done {
+    test: String,
+    secs: f64,
+    run: String,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// Runs the tests.
+///
+/// # Errors
+/// If no test has such a name, we are interrupted, or the disk is full.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let filter = args.filter.clone().unwrap_or_default();
+    let tests: VecDeque<Test> = all()
+        .into_iter()
+        .filter(|t| t.name.contains(&filter))
+        .collect();
+    if tests.is_empty() {
+        bail!("no test's name contains \"{filter}\": cargo lab test --list names them");
+    }
+    if args.list {
+        for test in &tests {
+            if args.json {
+                println!(
+                    "{}",
+                    serde_json::json!({"test": test.name, "kind": test.kind()})
+                );
+            } else {
+                println!("{:<5} {}", test.kind(), test.name);
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.keep && args.jobs > 1 {
+        bail!("--keep and --jobs do not go together");
+    }
+    let total = tests.len();
+    if tests.iter().any(|t| t.kind() == "lab") {
+        packages::ensure(packages::LAB)?;
+    }
+    let run = machine::new_run("test")?;
+    println!("{total} tests; logs in {}", repo::shown(&run));
+    let queue = Mutex::new(tests);
+    let done = Mutex::new(Vec::new());
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        // Each worker starts its machines itself and lives as long as they do (see child::Guarded).
+        let workers: Vec<_> = (0..args.jobs)
+            .map(|_| scope.spawn(|| worker(args, &run, &queue, &done, total)))
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|w| w.join().unwrap_or_else(|_| bail!("a worker panicked")))
+    })?;
+    let done = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    repo::write(
+        &run.join("summary.json"),
+        &serde_json::to_vec_pretty(&done)?,
+    )?;
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for one in &done {
+        match &one.outcome {
+            Outcome::Passed(_) => passed += 1,
+            Outcome::Failed(why) => {
+                failed += 1;
+                println!("FAILED  {}: {why}\n        logs: {}", one.test, one.run);
+            }
+            Outcome::Skipped(why) => {
+                skipped += 1;
+                println!("skipped {}: {why}", one.test);
+            }
+        }
+    }
+    println!("{} in all", progress::seconds(start.elapsed()));
+    if args.json {
+        println!(
+            "{}",
+            serde_json::json!({"passed": passed, "failed": failed, "skipped": skipped})
+        );
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn worker(
+    args: &Args,
+    run: &Path,
+    queue: &Mutex<VecDeque<Test>>,
+    done: &Mutex<Vec<Done>>,
+    total: usize,
+) -> Result<()> {
+    fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+        mutex
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    let mut machine: Option<Machine> = None;
+    loop {
+        let Some(test) = lock(queue).pop_front() else {
+            break;
+        };
+        let number = total - lock(queue).len();
+        println!("[{number}/{total}] {} ...", test.name);
+        let start = Instant::now();
+        let folder = repo::shown(run);
+        let mut folder = folder;
+        let result = match &test.what {
+            What::Host(host) => {
+                let log = run.join(format!("{}.log", test.name.replace('/', "-")));
+                host(&log)
+            }
+            What::Proof(command) => {
+                let name = test.name.split(' ').next().unwrap_or_default();
+                let mut bash = Command::new("bash");
+                bash.args(["-c", command]);
+                finish(&run.join(format!("{}.log", name.replace('/', "-"))), bash)
+            }
+            What::Lab(lab) => {
+                let result = in_lab(args, lab, run, &mut machine);
+                if let Some(machine) = &machine {
+                    folder = repo::shown(&machine.run);
+                }
+                result
+            }
+        };
+        stop::check()?;
+        let outcome = result.unwrap_or_else(|error| {
+            // Whatever broke, it is not to be the next test's trouble.
+            machine = None;
+            Outcome::Failed(format!("{error:#}"))
+        });
+        let secs = start.elapsed().as_secs_f64();
+        let (word, why) = match &outcome {
+            Outcome::Passed(why) => ("ok", why),
+            Outcome::Failed(why) => ("FAILED", why),
+            Outcome::Skipped(why) => ("skipped", why),
+        };
+        let failed = word == "FAILED";
+        println!("[{number}/{total}] {} {word}, {secs:.1} s {why}", test.name);
+        let one = Done {
+            test: test.name.clone(),
+            secs,
+            run: folder,
+            outcome,
+        };
+        if args.json {
+            println!("{}", serde_json::to_string(&one)?);
+        }
+        lock(done).push(one);
+        if failed && matches!(test.what, What::Lab(_)) {
+            if args.keep {
+                lock(queue).clear();
+                println!(
+                    "the machine is left running: cargo lab exec --xen {}; cargo lab down",
+                    word_of(&test)
+                );
+                return Ok(());
+            }
+            // A guest that failed may have left anything behind: the next test gets a fresh machine.
+            machine = None;
+        }
+    }
+    if args.keep {
+        if let Some(state) = machine.as_ref().and_then(|m| UpState::load(m.xen)) {
+            state.stop();
+        }
+    }
+    Ok(())
+}
+
+fn word_of(test: &Test) -> &'static str {
+    match &test.what {
+        What::Lab(lab) => lab.xen.name(),
+        _ => Xen::Debian12.name(),
+    }
+}
+
+/// Runs one lab test on the worker's machine, booting it first if there is none of its kind.
+fn in_lab(
+    args: &Args,
+    test: &LabTest,
+    run: &Path,
+    machine: &mut Option<Machine>,
+) -> Result<Outcome> {
+    if machine
+        .as_ref()
+        .is_some_and(|m| m.xen != test.xen || m.check().is_err())
+    {
+        *machine = None;
+    }
+    if machine.is_none() {
+        if args.keep && UpState::load(test.xen).is_some() {
+            bail!("a detached machine is running already: cargo lab down");
+        }
+        if let Err(why) = crate::image::ensure(false).and_then(|image| test.xen.hypervisor(&image))
+        {
+            stop::check()?;
+            if test.xen == Xen::Pv32 {
+                return Ok(Outcome::Skipped(format!(
+                    "the Xen it needs could not be had: {why:#}"
+                )));
+            }
+            return Err(why);
+        }
+        *machine = Some(Machine::boot(&fresh(run)?, args.keep, test.xen)?);
+    }
+    let machine = machine.as_ref().context("no machine")?;
+    let timeline = Timeline::open(&machine.run)?;
+    let mut life = Life::new(
+        machine,
+        &timeline,
+        test.config.clone(),
+        test.elf(),
+        test.limit,
+    )?;
+    let mut steps = Vec::new();
+    for action in &test.actions {
+        let step = life.act(action)?;
+        let ok = step.ok();
+        println!(
+            "        {:>6.1} s  {:<34} {}",
+            step.secs,
+            step.step,
+            if ok { "ok" } else { "finding" }
+        );
+        steps.push(step);
+        if !ok {
+            break;
+        }
+    }
+    let outcome = lab_tests::judge(&steps, test.actions.len(), test.expect);
+    if !matches!(outcome, Outcome::Failed(_)) || !args.keep {
+        life.end()?;
+    }
+    Ok(outcome)
+}
+
+/// A folder below the run's for one machine.
+fn fresh(run: &Path) -> Result<PathBuf> {
+    for n in 1..1000 {
+        let dir = run.join(format!("machine-{n}"));
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).context("cannot make the machine's folder"),
+        }
+    }
+    bail!("a thousand machines in one run")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proofs_are_the_lines_of_sh_blocks() {
+        let text =
+            "x\n```sh\n# why\ncargo a\n$ cargo b\n```\n```rust\nlet x;\n```\n```sh\ncargo c\n```\n";
+        assert_eq!(proofs(text), ["cargo a", "cargo b", "cargo c"]);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = all().into_iter().map(|t| t.name).collect();
+        names.sort();
+        let many = names.len();
+        names.dedup();
+        assert_eq!(names.len(), many);
+    }
+
+    #[test]
+    fn cargo_s_counts_are_added() {
+        assert_eq!(
+            count("test result: ok. 3 passed; 0\nx\ntest result: ok. 4 passed; 0"),
+            "7 tests"
+        );
+        assert_eq!(count(""), "");
+    }
+}
