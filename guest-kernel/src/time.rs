@@ -19,7 +19,9 @@ pub fn now() -> u64 {
     if FROZEN.load(Ordering::Acquire) {
         return LATEST.load(Ordering::Acquire);
     }
-    let now = xen::system_time().wrapping_add(OFFSET.load(Ordering::Relaxed));
+    // Two looks at Xen's clock may differ by a little the wrong way, right after boot below the guest's zero.
+    let now = xen::system_time().wrapping_add(OFFSET.load(Ordering::Relaxed)) as i64;
+    let now = now.max(0) as u64;
     LATEST.fetch_max(now, Ordering::AcqRel).max(now)
 }
 
