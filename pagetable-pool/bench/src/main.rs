@@ -101,7 +101,7 @@ impl Figures {
     fn markdown(&self) -> String {
         let mut out = String::new();
         let mut line = |text: String| {
-            out.push_str(text.trim_end());
+            out.push_str(&text);
             out.push('\n');
         };
         line(match &self.instructions {
@@ -110,7 +110,7 @@ impl Figures {
             ),
             Err(reason) => format!("Instructions of a get+put hit pair: not counted ({reason}).\n"),
         });
-        line("Take one and give it back, nanoseconds of processor time a pair, the slowest thread's (the shortest of 9 runs):\n".into());
+        line("Take one and give it back, nanoseconds of processor time a pair, the slowest thread's (the median of 9 runs):\n".into());
         line(format!(
             "| pool | {} | at 1 thread |",
             self.threads

@@ -37,8 +37,8 @@ fn processor_time() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Nanoseconds of processor time for one pair on each of `threads` threads at once: the slowest thread's, and the shortest
-/// of several runs, since other work on the machine only ever makes a run longer.
+/// Nanoseconds of processor time for one pair on each of `threads` threads at once: the slowest thread's, and the median
+/// of several runs: in the shortest the threads may not have met, if the machine had other work.
 fn measure(threads: usize, work: impl Fn(usize, u64) + Send + Sync + 'static) -> f64 {
     let work = Arc::new(work);
     let run = |pairs: u64| {
@@ -66,9 +66,9 @@ fn measure(threads: usize, work: impl Fn(usize, u64) + Send + Sync + 'static) ->
     while run(pairs) < 30_000_000 {
         pairs *= 2;
     }
-    (0..9)
-        .map(|_| run(pairs) as f64 / pairs as f64)
-        .fold(f64::INFINITY, f64::min)
+    let mut runs: Vec<_> = (0..9).map(|_| run(pairs) as f64 / pairs as f64).collect();
+    runs.sort_by(f64::total_cmp);
+    runs[runs.len() / 2]
 }
 
 struct Allocator;
