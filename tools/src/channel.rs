@@ -42,6 +42,8 @@ impl Channel {
         let end = Instant::now() + limit;
         loop {
             let log = dir.path().join("log");
+            // ssh appends; only the last try's words are of use.
+            let _ = std::fs::remove_file(&log);
             let mut command = base(&image.key, &image.known_hosts, dir.path());
             command
                 .args(["-M", "-N", "-p", &port.to_string(), "-E"])

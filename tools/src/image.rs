@@ -110,7 +110,12 @@ pub fn fingerprint() -> String {
 
 /// The cached image, if there is one for the present inputs.
 pub fn cached() -> Option<Image> {
-    let dir = repo::lab().join("images").join(fingerprint());
+    kept(&fingerprint())
+}
+
+/// The cached image with this fingerprint: an older one serves a machine that was booted from it.
+pub fn kept(fingerprint: &str) -> Option<Image> {
+    let dir = repo::lab().join("images").join(fingerprint);
     dir.join("about").exists().then(|| Image::at(&dir))
 }
 
