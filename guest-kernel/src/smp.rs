@@ -13,10 +13,6 @@ use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::workload::churn;
 use crate::{cmdline, control, events, pool, report, time, xen};
 
-/// Steps of churn between two waits for the timer. Small enough that four vCPUs of a guest leave
-/// dom0 room on one emulated CPU.
-const BURST: usize = 12;
-
 /// One bit for each vCPU that runs its loop.
 static ONLINE: AtomicU32 = AtomicU32::new(0);
 
@@ -116,7 +112,7 @@ pub fn run(me: usize) -> ! {
             control::poll();
         }
         if cmdline::options().churn {
-            for _ in 0..BURST {
+            for _ in 0..cmdline::options().burst {
                 if !churn::step(me) {
                     break;
                 }
