@@ -263,7 +263,7 @@ pub fn all() -> Vec<LabTest> {
                 control.actions.to_vec(),
             );
             test.switches = true;
-            test.config.cmdline = control.word.to_owned();
+            test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
             test.expect = Some(control.expect);
             test.limit = Duration::from_secs(30);
             tests.push(test);

@@ -177,7 +177,8 @@ impl Machine {
     /// # Errors
     /// If dom0 does not answer.
     pub fn attach(state: &UpState) -> Result<Self> {
-        let image = image::kept(&state.image).context("the image of the running machine is gone")?;
+        let image =
+            image::kept(&state.image).context("the image of the running machine is gone")?;
         let dom0 = Channel::connect(&image, state.port, Duration::from_secs(60), || {
             if state.is_running() {
                 Ok(())

@@ -41,7 +41,11 @@ use xen_build::Xen;
 #[command(
     name = "cargo lab",
     bin_name = "cargo lab",
-    about = "Real Xen, dom0 and our guests on any machine that runs QEMU"
+    about = "Real Xen, dom0 and our guests on any machine that runs QEMU",
+    after_help = "Begin with:  cargo lab demo          the main job, live (first run: some minutes of set-up)\n\
+                  Then:        cargo lab test --list   what is tested; docs/lab.md says how it judges\n\
+                  By hand:     cargo lab up            a shell in dom0\n\n\
+                  Everything it makes is below target/; as root it installs Debian packages it lacks, and says so."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -478,6 +478,9 @@ fn in_lab(
         *machine = Some(Machine::boot(&fresh(run)?, args.keep, test.xen)?);
     }
     let machine = machine.as_ref().context("no machine")?;
+    if !test.elf().exists() {
+        kernel::ensure()?;
+    }
     let timeline = Timeline::open(&machine.run)?;
     let mut life = Life::new(
         machine,
