@@ -162,8 +162,13 @@ impl Grace {
 
     /// Called on the CPU that owns `seen`: it runs from now on.
     pub(crate) fn resume(&self, seen: &Seen) {
-        seen.0
-            .store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+        // Release: the number may be one that somebody waits for. It then ends the wait, and what this CPU did before it was
+        // away must come before that.
+        release(
+            Site::IdleExitAnnounce,
+            &seen.0,
+            self.current.load(Ordering::Relaxed),
+        );
         full_fence(Site::IdleExitFence);
     }
 

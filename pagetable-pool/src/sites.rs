@@ -18,6 +18,7 @@ pub enum Site {
     QuiescentAnnounce,
     QuiescentCheck,
     IdleEnter,
+    IdleExitAnnounce,
     IdleExitFence,
     GraceFence,
     DeferTag,

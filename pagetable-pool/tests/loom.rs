@@ -1,6 +1,6 @@
-//! Models, checked exhaustively within a bound on preemptions, and the same models with each ordering weakened.
+//! Models, checked exhaustively (two threads) or within a bound on preemptions (three), and with each ordering weakened.
 //!
-//! Run with `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release --features checks --test loom`; see
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --release --features checks --test loom`; see
 //! `proofs.md`.
 //!
 //! Every cache, and the contents of every set, is one of loom's cells: a model fails as soon as two CPUs can touch one
@@ -185,8 +185,10 @@ fn drain_against_get_and_put() {
     let other = {
         let pool = pool.clone();
         thread::spawn(move || {
-            work(&pool, 1);
-            pool.quiescent(&on(1));
+            for _ in 0..2 {
+                work(&pool, 1);
+                pool.quiescent(&on(1));
+            }
             work(&pool, 1);
         })
     };
@@ -213,6 +215,50 @@ fn drain_and_reopen_against_get_and_put() {
     settle(&pool, 0);
 }
 
+/// One CPU drains twice; the other gets and puts, and passes.
+fn drain_twice_against_get_and_put() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            for _ in 0..3 {
+                work(&pool, 1);
+                pool.quiescent(&on(1));
+                thread::yield_now();
+            }
+        })
+    };
+    drain(&pool, 0, 3);
+    drain(&pool, 0, 3);
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU closes the pool for good; the other defers a free, and then goes.
+fn close_against_deferred_free() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            match pool.put_deferred(&on(1), set) {
+                Ok(()) => {}
+                Err(PutError::Refused(_, set)) => pool.put(&on(1), set).unwrap(),
+                Err(other) => panic!("{other:?}"),
+            }
+            pool.cpu_offline(&on(1)).unwrap();
+        })
+    };
+    let closed = pool.close(&on(0), &mut Yield(3)).is_ok();
+    other.join().unwrap();
+    if closed {
+        assert_eq!(pool.backend().alive(), 0, "nothing is kept, nothing waits");
+    }
+    settle(&pool, 0);
+}
+
 /// One CPU drains; the other comes back from idle, gets and puts, and goes idle again.
 fn drain_against_idle() {
     let pool = pool::<2>();
@@ -221,9 +267,11 @@ fn drain_against_idle() {
     let other = {
         let pool = pool.clone();
         thread::spawn(move || {
-            pool.idle_exit(&on(1)).unwrap();
-            work(&pool, 1);
-            pool.idle_enter(&on(1)).unwrap();
+            for _ in 0..2 {
+                pool.idle_exit(&on(1)).unwrap();
+                work(&pool, 1);
+                pool.idle_enter(&on(1)).unwrap();
+            }
         })
     };
     drain(&pool, 0, 3);
@@ -567,14 +615,25 @@ fn depot_between_two() {
     settle(&pool, 0);
 }
 
+/// Runs a model: all interleavings, or those with so many preemptions.
+fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.max_branches = 10_000;
+    builder.check(model);
+}
+
+/// Models of two threads run without a bound, those of three with this one.
+const THREE: Option<usize> = Some(4);
+
 macro_rules! models {
-    ($($name:ident)*) => {
+    ($($name:ident $bound:expr;)*) => {
         mod model {$(
             #[test]
             fn $name() {
                 let executions = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
                 let count = executions.clone();
-                loom::model(move || {
+                super::check($bound, move || {
                     count.fetch_add(1, super::SeqCst);
                     super::$name()
                 });
@@ -585,22 +644,24 @@ macro_rules! models {
 }
 
 models! {
-    drain_against_get_and_put
-    drain_and_reopen_against_get_and_put
-    drain_against_idle
-    drain_against_two
-    drain_against_offline
-    invalidate_against_get
-    close_against_put
-    deferred_free_against_reader
-    deferred_free_against_starter
-    drain_against_deferred_free
-    drain_against_drain
-    invalidate_after_drain
-    invalidate_against_two
-    deferred_free_against_two_readers
-    drain_against_offline_and_put
-    depot_between_two
+    drain_against_get_and_put None;
+    drain_and_reopen_against_get_and_put None;
+    drain_twice_against_get_and_put None;
+    drain_against_idle None;
+    drain_against_two super::THREE;
+    drain_against_offline None;
+    invalidate_against_get None;
+    close_against_put None;
+    close_against_deferred_free None;
+    deferred_free_against_reader None;
+    deferred_free_against_starter None;
+    drain_against_deferred_free None;
+    drain_against_drain None;
+    invalidate_after_drain None;
+    invalidate_against_two super::THREE;
+    deferred_free_against_two_readers super::THREE;
+    drain_against_offline_and_put super::THREE;
+    depot_between_two None;
 }
 
 /// Each ordering, made relaxed: the named model must fail. One that still passed would mean that the ordering is not needed,
@@ -614,7 +675,7 @@ macro_rules! weakened {
                 #[allow(non_snake_case)]
                 fn $site() {
                     weaken(Some(Site::$site));
-                    let result = std::panic::catch_unwind(|| loom::model($model));
+                    let result = std::panic::catch_unwind(|| check(None, $model));
                     weaken(None);
                     assert!(result.is_err(), "{:?} relaxed, and {} found nothing", Site::$site, stringify!($model));
                 }
@@ -631,6 +692,7 @@ weakened! {
     QuiescentAnnounce drain_against_get_and_put
     QuiescentCheck drain_against_get_and_put
     IdleEnter drain_against_idle
+    IdleExitAnnounce drain_against_idle
     IdleExitFence drain_against_idle
     GraceFence drain_against_idle
     DeferTag deferred_free_against_starter
