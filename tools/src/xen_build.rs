@@ -22,8 +22,8 @@
 //! - [`Machine::boot`](crate::machine::Machine::boot)`(run, detached, xen)` boots that one and builds it first
 //!   if need be. A failed build is an error that says what could not be had: a caller that can do without
 //!   counts it as a skip with that reason;
-//! - [`hap`]`(arch, accel)` is the value of [`Config::hap`](crate::guest::Config::hap). On a Xen without
-//!   shadow paging a configuration with `hap = 0` is refused by `xl create`; it cannot hang.
+//! - [`hap`]`(arch, accel)` is the value of [`Config::hap`](crate::guest::Config::hap). A Xen without
+//!   shadow paging refuses `hap = 0` at once (`domain creation fail: Operation not supported`); it cannot hang.
 //!
 //! Both kinds of guests run on [`Xen::Pv32`]: if one machine is to hold both, boot that.
 
@@ -101,7 +101,7 @@ const SOURCE: &str = "xen";
 const ARCHIVE: &str = "http://deb.debian.org/debian/";
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// What is set on top of Xen's `defconfig`. Without DEBUG the log holds no line per record of a save.
+/// What is set on top of Xen's `defconfig`. DEBUG off, as in Debian's build, so that both behave alike.
 const OPTIONS: &[&str] = &[
     "CONFIG_PV32=y",
     "CONFIG_SHADOW_PAGING=y",
