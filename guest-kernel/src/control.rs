@@ -130,14 +130,13 @@ impl Control {
             Answer::Refuse(why) => say("refused").text("msg", why).send(),
             Answer::Obey => match request {
                 Request::Suspend => self.suspend(),
-                Request::Reboot => {
+                going => {
                     say("acknowledged").send();
-                    xen::end(xen::End::Reboot)
-                }
-                // Xen knows one way to power off; `halt` is the toolstack's other word for it.
-                _ => {
-                    say("acknowledged").send();
-                    xen::end(xen::End::Poweroff)
+                    xen::end(match going {
+                        Request::Reboot => xen::End::Reboot,
+                        Request::Halt => xen::End::Halt,
+                        _ => xen::End::Poweroff,
+                    })
                 }
             },
         }

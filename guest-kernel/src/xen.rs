@@ -137,6 +137,8 @@ pub fn suspend(proof: &Proof) -> Result<Outcome> {
 pub enum End {
     /// Off.
     Poweroff,
+    /// Stopped. Xen has no way to stop a domain but off; the distinction is the toolstack's.
+    Halt,
     /// Off, and the toolstack starts it again.
     Reboot,
 }
@@ -155,6 +157,7 @@ const LAST_WORDS: u64 = 1_000_000_000;
 pub fn end(how: End) -> ! {
     let (word, reason) = match how {
         End::Poweroff => ("poweroff", Shutdown::Poweroff),
+        End::Halt => ("halt", Shutdown::Poweroff),
         End::Reboot => ("reboot", Shutdown::Reboot),
     };
     report::event("end").text("why", word).send();
