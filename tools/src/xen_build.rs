@@ -108,7 +108,7 @@ const OPTIONS: &[&str] = &[
     "# CONFIG_DEBUG is not set",
 ];
 
-/// Into Xen's banner, which would otherwise name the host and its user.
+/// For Xen's banner, so that it can name neither the host nor its user; Debian's own patch shows neither.
 const MAKE: &[&str] = &["XEN_WHOAMI=lab", "XEN_DOMAIN=lab", "XEN_BUILD_HOST=lab"];
 
 fn fingerprint() -> String {
