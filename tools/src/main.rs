@@ -191,7 +191,8 @@ fn run(command: Cmd) -> Result<ExitCode> {
 
 fn up(detach: bool, hold: bool, xen: Xen) -> Result<()> {
     packages::ensure(packages::LAB)?;
-    let machine = match UpState::load(xen) {
+    // --hold is for a machine of one's own, which ends with us.
+    let machine = match UpState::load(xen).filter(|_| !hold) {
         Some(state) => Machine::attach(&state)?,
         None => Machine::boot(&machine::new_run("up")?, detach, xen)?,
     };

@@ -216,7 +216,6 @@ fn count(text: &str) -> String {
 fn interrupt(log: &Path) -> Result<Outcome> {
     use nix::sys::signal::{kill, Signal};
     packages::ensure(packages::LAB)?;
-    let before = machines();
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["up", "--hold"])
@@ -231,7 +230,7 @@ fn interrupt(log: &Path) -> Result<Outcome> {
             if running.ended()?.is_some() {
                 bail!("it ended before it was interrupted");
             }
-            Ok(machines().into_iter().find(|pid| !before.contains(pid)))
+            Ok(machines_of(running.child().id()).first().copied())
         },
     )?;
     kill(
@@ -239,7 +238,7 @@ fn interrupt(log: &Path) -> Result<Outcome> {
         Signal::SIGINT,
     )?;
     let status = stop::wait_for("the end of it", Duration::from_secs(60), || running.ended())?;
-    if machines().contains(&ours) {
+    if std::fs::read(format!("/proc/{ours}/cmdline")).is_ok_and(|line| line.starts_with(b"qemu")) {
         return Ok(Outcome::Failed(format!(
             "QEMU (process {ours}) is still there"
         )));
@@ -250,17 +249,23 @@ fn interrupt(log: &Path) -> Result<Outcome> {
     })
 }
 
-/// The process ids of all machines of this repository.
-fn machines() -> Vec<u32> {
-    let runs = repo::lab().join("runs");
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).into_owned();
-        (line.starts_with("qemu-system-x86_64") && line.contains(&*runs.to_string_lossy()))
-            .then(|| entry.file_name().to_string_lossy().parse().ok())?
-    })
-    .collect()
+/// The process ids of the machines that a process has started itself.
+fn machines_of(parent: u32) -> Vec<u32> {
+    let children = format!("/proc/{parent}/task");
+    let tasks = std::fs::read_dir(children).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.starts_with(b"qemu-system"))
+        })
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 #[derive(Serialize)]
