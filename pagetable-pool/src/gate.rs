@@ -73,3 +73,22 @@ impl Gate {
         generation(new)
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generation_wraps_past_nothing_and_keeps_the_gate() {
+        let gate = Gate {
+            word: AtomicU32::new(u32::MAX << 2),
+        };
+        gate.close(false);
+        assert_eq!(gate.next_generation(), Generation(1));
+        assert!(is_closed(gate.read()) && !is_final(gate.read()));
+        gate.open();
+        assert_eq!(gate.read(), FIRST);
+        gate.close(true);
+        assert!(is_closed(gate.read()) && is_final(gate.read()));
+    }
+}

@@ -207,3 +207,55 @@ impl Grace {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_wrap() {
+        let grace = Grace {
+            current: AtomicU32::new(u32::MAX - 2),
+        };
+        let cpus = [Seen::new(), Seen::new()];
+        cpus.iter().for_each(|seen| grace.resume(seen));
+        for _ in 0..4 {
+            let ticket = grace.start();
+            assert_ne!(
+                ticket,
+                Ticket::NONE,
+                "numbers are odd, so none is the number of nobody"
+            );
+            assert_eq!(grace.waits_for(ticket, cpus.iter(), 0), Some(0));
+            grace.announce(&cpus[0]);
+            assert_eq!(grace.waits_for(ticket, cpus.iter(), 0), Some(1));
+            cpus[1].leave();
+            assert_eq!(grace.waits_for(ticket, cpus.iter(), 0), None);
+            grace.resume(&cpus[1]);
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_is_later_across_the_wrap() {
+        let (before, after) = (Ticket(u32::MAX), Ticket(1));
+        assert_eq!((before.max(after), after.max(before)), (after, after));
+        for ticket in [before, after] {
+            assert_eq!(
+                (ticket.max(Ticket::NONE), Ticket::NONE.max(ticket)),
+                (ticket, ticket)
+            );
+        }
+    }
+
+    #[test]
+    fn a_free_waits_for_a_grace_period_that_has_not_begun() {
+        let grace = Grace::new();
+        let under_way = grace.start();
+        let next = grace.next();
+        assert_ne!(next, under_way);
+        grace.ensure_started(next);
+        grace.ensure_started(next);
+        assert_ne!(grace.next(), next);
+        assert_eq!(grace.start(), Ticket(next.0 + STEP), "started once");
+    }
+}

@@ -108,3 +108,53 @@ impl<T> Drop for RankedGuard<'_, T> {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_nest_in_the_order_of_their_ranks() {
+        let held = Held::new();
+        let may = MayLock::check(Context::MAY_LOCK, &held).unwrap();
+        let (deferred, depot) = (
+            Ranked::new(Rank::Deferred, ()),
+            Ranked::new(Rank::Depot, ()),
+        );
+        let outer = deferred.lock(may);
+        drop(depot.lock(may));
+        drop(outer);
+        drop(depot.lock(may));
+        assert_eq!(held.0.load(OwnOrdering::Relaxed), 0);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "lock order: Deferred taken while holding ranks 0b1000")]
+    fn the_wrong_order_is_found() {
+        let held = Held::new();
+        let may = MayLock::check(Context::MAY_LOCK, &held).unwrap();
+        let (deferred, depot) = (
+            Ranked::new(Rank::Deferred, ()),
+            Ranked::new(Rank::Depot, ()),
+        );
+        let _outer = depot.lock(may);
+        let _inner = deferred.lock(may);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "lock order: Depot taken")]
+    fn a_lock_taken_twice_is_found_before_it_spins() {
+        let held = Held::new();
+        let may = MayLock::check(Context::MAY_LOCK, &held).unwrap();
+        let depot = Ranked::new(Rank::Depot, ());
+        let _outer = depot.lock(may);
+        let _inner = depot.lock(may);
+    }
+
+    #[test]
+    fn a_context_that_may_not_lock_gets_no_right_to() {
+        assert!(MayLock::check(Context::MAY_WAIT, &Held::new()).is_none());
+    }
+}

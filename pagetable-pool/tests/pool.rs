@@ -213,6 +213,68 @@ fn a_hostile_wait_that_works_the_pool_on_other_cpus_cannot_spoil_the_proof() {
     drop(held);
 }
 
+/// A kick that does everything but what it is asked for, on the CPU that it is sent to and on others.
+struct HostileKick<'a> {
+    pool: &'a P,
+    kicks: usize,
+    patience: usize,
+}
+
+impl Wait for HostileKick<'_> {
+    fn kick(&mut self, cpu: CpuId) {
+        self.kicks += 1;
+        let (pool, here) = (self.pool, on(cpu.0));
+        assert!(pool.get(&here).is_err(), "the gate is closed");
+        assert_eq!(pool.try_get(&here), None);
+        assert_eq!(
+            pool.drain_cpu(&here),
+            Err(TrimError::Refused(Refused::Closed))
+        );
+        assert_eq!(
+            pool.shrink(&here, 0),
+            Err(TrimError::Refused(Refused::Closed))
+        );
+        // The drainer has control: nobody else gets it, and nobody waits for ever.
+        assert!(matches!(
+            pool.drain(&here, &mut Impatient::default()),
+            Err(DrainError::Refused(Refused::Busy))
+        ));
+        assert_eq!(
+            pool.barrier(&here, &mut Impatient::default()),
+            Err(WaitError::Refused(Refused::Busy))
+        );
+        // Leaves with its cache full, and comes back at once, again and again.
+        for _ in 0..3 {
+            let left = pool.cpu_offline(&here).unwrap();
+            assert_eq!(left.drained, 0, "its cache is the drainer's");
+            pool.cpu_online(&here).unwrap();
+        }
+    }
+
+    fn relax(&mut self, _: CpuId) -> bool {
+        self.patience = self.patience.saturating_sub(1);
+        self.patience > 0
+    }
+}
+
+#[test]
+fn a_hostile_kick_cannot_spoil_the_proof() {
+    let pool = pool();
+    (0..3).for_each(|cpu| fill(&pool, cpu, 4));
+    let mut wait = HostileKick {
+        pool: &pool,
+        kicks: 0,
+        patience: 10,
+    };
+    // Having left and come back, both have passed, if not in the way that was meant.
+    let drained = pool.drain(&on(0), &mut wait).unwrap();
+    assert_eq!(wait.kicks, 2);
+    assert_eq!(
+        (drained.sets(), drained.left(), pool.backend().alive()),
+        (12, 0, 0)
+    );
+}
+
 #[test]
 fn two_drains_exclude_each_other() {
     let pool = pool();
