@@ -9,7 +9,7 @@ use anyhow::{bail, Result};
 use crate::{child, repo};
 
 /// A package, how to see that it is there, and what for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Package {
     /// Debian's name.
     pub name: &'static str,
@@ -49,7 +49,19 @@ pub const KERNEL: &[Package] = &[
         "core and alloc for the guest kernel",
     ),
     package("gcc", "/usr/bin/gcc", "the linker's driver"),
+    package(
+        "libc6-dev",
+        "/usr/include/stdio.h",
+        "links what runs while building",
+    ),
 ];
+
+/// Needed by a user without root to build dom0's image (mmdebstrap --mode=unshare).
+pub const USER: &[Package] = &[package(
+    "uidmap",
+    "/usr/bin/newuidmap",
+    "lets a user without root unpack dom0's packages",
+)];
 
 /// Needed to build the hypervisor of [`crate::xen_build`].
 pub const XEN_BUILD: &[Package] = &[
@@ -99,7 +111,10 @@ pub fn install_line(packages: &[Package]) -> String {
 /// # Errors
 /// Without root: the line that installs them. As root: what apt-get said.
 pub fn ensure(wanted: &[Package]) -> Result<()> {
-    let missing = missing(wanted);
+    let mut missing = missing(wanted);
+    if wanted == LAB && !nix::unistd::geteuid().is_root() {
+        missing.extend(self::missing(USER));
+    }
     if missing.is_empty() {
         return Ok(());
     }
