@@ -95,3 +95,32 @@ impl Wait for Spin {
         self.0.elapsed().as_nanos() as u64
     }
 }
+
+/// As large a handle as a kernel may want: four frame numbers of 64 bits.
+pub struct Wide;
+
+impl Backend for Wide {
+    type Set = [u64; 4];
+    type Error = ();
+    const EMPTY: [u64; 4] = [u64::MAX; 4];
+
+    fn construct(&self, out: &mut [[u64; 4]]) -> Result<Spent, ConstructError<()>> {
+        out.iter_mut()
+            .enumerate()
+            .for_each(|(i, place)| *place = [i as u64; 4]);
+        Ok(Spent::default())
+    }
+
+    fn destruct(&self, _: &[[u64; 4]]) -> Result<Spent, DestructError<()>> {
+        Ok(Spent::default())
+    }
+
+    // Nothing is deferred and nothing fails here, so nothing is ever linked.
+    fn set_next(&self, _: [u64; 4], _: Option<[u64; 4]>) {
+        unreachable!("no set is linked in this benchmark")
+    }
+
+    fn next(&self, _: [u64; 4]) -> Option<[u64; 4]> {
+        unreachable!("no set is linked in this benchmark")
+    }
+}

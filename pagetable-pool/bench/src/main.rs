@@ -47,7 +47,7 @@ impl Figures {
 
     /// How much faster than the fastest other, at one thread.
     fn ratio(&self) -> f64 {
-        let others = self.pairs[1..]
+        let others = self.pairs[2..]
             .iter()
             .map(|(_, ns)| ns[0])
             .fold(f64::INFINITY, f64::min);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use pagetable_pool::*;
 
-use crate::backend::{on, Simulated};
+use crate::backend::{on, Simulated, Wide};
 
 static POOL: Pool<Simulated, 8, 64> = Pool::new(Config::DEFAULT, Simulated::new());
 
@@ -19,7 +19,18 @@ pub fn ours(cpu: usize, pairs: u64) {
     }
 }
 
+static WIDE: Pool<Wide, 8, 64> = Pool::new(Config::DEFAULT, Wide);
+
+fn ours_wide(cpu: usize, pairs: u64) {
+    for _ in 0..pairs {
+        let set = WIDE.get(&on(cpu)).expect("the gate is open");
+        black_box(set.set()[0]);
+        WIDE.put(&on(cpu), set).expect("the gate is open");
+    }
+}
+
 pub fn warm_ours(cpu: usize) {
+    WIDE.cpu_online(&on(cpu)).expect("there are 8 CPUs");
     POOL.cpu_online(&on(cpu)).expect("there are 8 CPUs");
     ours(cpu, 10);
 }
@@ -78,7 +89,7 @@ impl opool::PoolAllocator<u32> for Allocator {
     }
 }
 
-/// Nanoseconds of a pair at 1 thread, 2, and so on, by name. The first is ours.
+/// Nanoseconds of a pair at 1 thread, 2, and so on, by name. The first two are ours.
 pub fn compare(threads: &[usize]) -> Vec<(&'static str, Vec<f64>)> {
     const STOCK: u32 = 64;
     (0..8).for_each(warm_ours);
@@ -88,6 +99,7 @@ pub fn compare(threads: &[usize]) -> Vec<(&'static str, Vec<f64>)> {
     };
 
     row("pagetable-pool", &|n| measure(n, ours));
+    row("the same, handles of 32 bytes", &|n| measure(n, ours_wide));
     row("crossbeam-queue ArrayQueue", &|n| {
         let queue = crossbeam_queue::ArrayQueue::new(STOCK as usize);
         (0..STOCK).for_each(|set| queue.push(set).expect("there is room"));
