@@ -1,11 +1,12 @@
 //! What a drain costs, what it holds off, and what a miss costs.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use pagetable_pool::*;
 
 use crate::backend::{on, Simulated, Spin, MAX_CPUS};
+use crate::pairs::processor_time;
 
 /// A drain of so many CPUs with so many sets in each cache.
 pub struct Row {
@@ -73,74 +74,83 @@ pub fn drains() -> Vec<Row> {
     rows
 }
 
-/// Times that somebody is held off by a drain of 4 CPUs with full caches, on a backend with hypercalls' costs. Nanoseconds.
+/// Times that somebody is held off by a drain of 4 CPUs, on a backend with hypercalls' costs. Nanoseconds.
 pub struct HeldOff {
-    /// The drainer: interrupts off.
+    /// The drainer, interrupts off, the other three idle: the shortest drain.
     pub drainer: u64,
-    /// The longest single get or put on a CPU that works while the other drains: the median over drains of the longest
-    /// operation of each, since the longest of all is the host's own scheduler.
+    /// Sets that it took.
+    pub sets: usize,
+    /// The longest single get or put on a CPU that works while another drains, in processor time, so that what the host's
+    /// scheduler does is left out. Of each drain the longest; then the median over the drains.
     pub other_median: u64,
     /// And the longest of all.
     pub other_worst: u64,
     pub drains: usize,
-    /// Sets that the shortest drain took.
-    pub sets: usize,
 }
 
 pub fn held_off(call_ns: u32, set_ns: u32) -> HeldOff {
-    static POOL: Pool<Simulated, 4, 8> = Pool::new(Config::DEFAULT, Simulated::new());
+    static POOL: Pool<Simulated, 4, 8> = Pool::new(BY_ONES, Simulated::new());
     static STOP: AtomicBool = AtomicBool::new(false);
-    static ROUND: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    static WORKING: AtomicBool = AtomicBool::new(false);
+    static ROUND: AtomicUsize = AtomicUsize::new(0);
     const DRAINS: usize = 50;
     POOL.backend().call_ns.store(call_ns, Relaxed);
     POOL.backend().set_ns.store(set_ns, Relaxed);
-    (0..4).for_each(|cpu| POOL.cpu_online(&on(cpu)).expect("it has a place"));
-    POOL.idle_enter(&on(2)).expect("it is outside the pool");
-    POOL.idle_enter(&on(3)).expect("it is outside the pool");
+    let fill = |cpu: usize| {
+        POOL.cpu_online(&on(cpu)).expect("it has a place");
+        let sets: Vec<_> = (0..16).filter_map(|_| POOL.get(&on(cpu)).ok()).collect();
+        sets.into_iter()
+            .for_each(|set| POOL.put(&on(cpu), set).expect("the gate is open"));
+        POOL.idle_enter(&on(cpu)).expect("it is outside the pool");
+    };
+    let drain = || {
+        let drained = POOL
+            .drain(&on(0), &mut Spin(Instant::now()))
+            .expect("whoever runs passes all the time");
+        (drained.report().ns, drained.sets())
+    };
+    let alone = (0..DRAINS).map(|_| {
+        (0..4).for_each(fill);
+        drain()
+    });
+    let (drainer, sets) = alone.min().expect("some drains");
+
     let worker = std::thread::spawn(|| {
-        let mut longest = vec![0u64; DRAINS + 1];
+        let mut longest = vec![0u64; DRAINS];
+        POOL.cpu_online(&on(1)).expect("it has a place");
+        WORKING.store(true, Relaxed);
         while !STOP.load(Relaxed) {
             let round = ROUND.load(Relaxed);
-            let began = Instant::now();
+            let began = processor_time();
             let result = POOL.get(&on(1));
-            let took = began.elapsed().as_nanos() as u64;
+            let between = processor_time();
             if let Ok(set) = result {
-                let began = Instant::now();
                 POOL.put(&on(1), set).expect("a put is not refused");
-                longest[round] = longest[round].max(began.elapsed().as_nanos() as u64);
             }
+            let took = (between - began).max(processor_time() - between);
             longest[round] = longest[round].max(took);
             POOL.quiescent(&on(1));
         }
         longest
     });
-    let (mut drainer, mut taken) = (u64::MAX, 0);
+    // From here on no drain ends before the worker has passed.
+    while !WORKING.load(Relaxed) {
+        std::thread::yield_now();
+    }
     for round in 0..DRAINS {
-        for cpu in [2, 3] {
-            POOL.idle_exit(&on(cpu)).expect("it has a place");
-            let sets: Vec<_> = (0..30).filter_map(|_| POOL.get(&on(cpu)).ok()).collect();
-            sets.into_iter()
-                .for_each(|set| POOL.put(&on(cpu), set).expect("the gate is open"));
-            POOL.idle_enter(&on(cpu)).expect("it is outside the pool");
-        }
+        [0, 2, 3].into_iter().for_each(fill);
         ROUND.store(round, Relaxed);
-        let drained = POOL
-            .drain(&on(0), &mut Spin(Instant::now()))
-            .expect("the other passes all the time");
-        if drained.report().ns < drainer {
-            (drainer, taken) = (drained.report().ns, drained.sets());
-        }
+        drain();
     }
     STOP.store(true, Relaxed);
     let mut longest = worker.join().expect("the worker");
-    longest.truncate(DRAINS);
     longest.sort_unstable();
     HeldOff {
         drainer,
+        sets,
         other_median: longest[DRAINS / 2],
         other_worst: longest[DRAINS - 1],
         drains: DRAINS,
-        sets: taken,
     }
 }
 

@@ -156,22 +156,23 @@ impl Figures {
             ));
         }
         line(format!(
-            "\nWith a backend that burns {CALL_NS} ns a call and {SET_NS} ns a set (a stand-in for hypercalls), one CPU that \
-             drains again and again, {} sets in the shortest, and one that gets and puts all the while ({} drains):\n",
-            self.held_off.sets, self.held_off.drains
+            "\nWho is held off by a drain of 4 CPUs with 16 sets each, on a backend that burns {CALL_NS} ns a call and {SET_NS} ns a \
+             set (a stand-in for hypercalls), {} drains each:\n",
+            self.held_off.drains
         ));
         line("| who is held off | how long |".into());
         line("|---|---|".into());
         line(format!(
-            "| the drainer, interrupts off (shortest drain) | {:.1} µs |",
+            "| the drainer, interrupts off, the others idle: the shortest drain ({} sets) | {:.1} µs |",
+            self.held_off.sets,
             self.held_off.drainer as f64 / 1e3
         ));
         line(format!(
-            "| the other: longest get or put in a drain, median over the drains | {:.1} µs |",
+            "| another that gets and puts all the while: its longest get or put in a drain, processor time, median over the drains | {:.1} µs |",
             self.held_off.other_median as f64 / 1e3
         ));
         line(format!(
-            "| the same, worst (the host's scheduler included) | {:.1} µs |",
+            "| the same, the worst drain | {:.1} µs |",
             self.held_off.other_worst as f64 / 1e3
         ));
         line("\nA miss against a hit on the same backend:\n".into());

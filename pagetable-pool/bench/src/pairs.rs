@@ -37,7 +37,7 @@ pub fn warm_ours(cpu: usize) {
 
 /// The calling thread's processor time, nanoseconds. Unlike the time of day it does not grow while the machine does other
 /// work; a thread that sleeps for a lock is not charged for it, which favours pools that make one sleep.
-fn processor_time() -> u64 {
+pub fn processor_time() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
