@@ -116,6 +116,11 @@ impl PageTables for Tables {
         Entry(raw::read_table(Pfn(table.pfn as u32), usize::from(slot)).bits())
     }
 
+    fn next_entry(&self, table: &Table, from: u16) -> Option<(u16, Entry)> {
+        let (slot, entry) = raw::next_used(Pfn(table.pfn as u32), usize::from(from))?;
+        Some((slot as u16, Entry(entry.bits())))
+    }
+
     fn frame(&self, frame: u64) -> Frame {
         match u32::try_from(frame) {
             Ok(pfn) if raw::is_ram(Pfn(pfn)) => Frame::Own(frame),

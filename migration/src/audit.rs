@@ -166,6 +166,14 @@ pub trait PageTables {
     /// Reads an entry. `slot` is below [`SLOTS`].
     fn entry(&self, table: &Table, slot: u16) -> Entry;
 
+    /// The first entry at or after slot `from` that is not zero, and its slot. Most entries of most tables are zero: a
+    /// kernel that can look for the next other one in a tight loop makes the audit an order of magnitude quicker.
+    fn next_entry(&self, table: &Table, from: u16) -> Option<(u16, Entry)> {
+        (from..SLOTS as u16)
+            .map(|slot| (slot, self.entry(table, slot)))
+            .find(|(_, entry)| entry.0 != 0)
+    }
+
     /// What the frame number of a present entry is. Called once per present entry.
     fn frame(&self, frame: u64) -> Frame;
 
@@ -444,17 +452,15 @@ impl<T: PageTables + ?Sized> One<'_, T> {
         {
             return false;
         }
-        for slot in 0..SLOTS as u16 {
+        let mut from = 0;
+        while let Some((slot, entry)) = self.tables.next_entry(self.table, from) {
+            from = slot + 1;
             let xens = self
                 .rules
                 .mode
                 .is_xens(self.table.level, self.table.pae_xen_l2, slot);
             // Only a table that Xen holds has slots of Xen's; in one that it held once they must be clear.
             if xens && self.rules.xen_slots && self.table.typed {
-                continue;
-            }
-            let entry = self.tables.entry(self.table, slot);
-            if entry.0 == 0 {
                 continue;
             }
             *entries += 1;

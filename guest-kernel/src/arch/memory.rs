@@ -157,6 +157,20 @@ pub fn read_table(pfn: Pfn, slot: usize) -> Entry {
     Entry::from_bits(unsafe { table.wrapping_add(slot).read_volatile() })
 }
 
+/// The first entry at or after slot `from` of any table that is not zero, and its slot.
+///
+/// # Panics
+/// As [`read_table`].
+pub fn next_used(pfn: Pfn, from: usize) -> Option<(usize, Entry)> {
+    assert!(is_managed(pfn) || kernel_table(pfn).is_some());
+    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
+    (from..ENTRIES).find_map(|slot| {
+        // SAFETY: a page table, in the direct map (checked above); in bounds; only read.
+        let bits = unsafe { table.wrapping_add(slot).read_volatile() };
+        (bits != 0).then(|| (slot, Entry::from_bits(bits)))
+    })
+}
+
 /// One past the last frame of the direct map that is RAM.
 pub fn end_of_memory() -> Pfn {
     Pfn(MANAGED_END.load(Ordering::Relaxed))
