@@ -114,6 +114,8 @@ const CONTROLS: &[Control] = {
             word: "park=off",
             actions: &[Create, Save, Restore],
             expect: &[
+                // A vCPU that was not parked does not come back.
+                "stand still",
                 "phase quiesced is missing",
                 "drain: ",
                 "nothing within",

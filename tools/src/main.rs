@@ -3,6 +3,7 @@
 //! One module per thing: [`packages`] and [`image`] get what is needed, [`qemu`], [`channel`] and
 //! [`machine`] run it, [`guest`] says how a guest is made.
 
+mod bench;
 mod bindings;
 mod channel;
 mod check;
@@ -62,6 +63,11 @@ enum Cmd {
     },
     /// Every test, on the host and on Xen; the last line is the sum
     Test(suite::Args),
+    /// Figures: how quick things are, against what one would use instead
+    Bench {
+        #[command(subcommand)]
+        what: bench::What,
+    },
     /// What this host has, what is missing, and the line that installs it
     Doctor {
         /// For a script
@@ -135,6 +141,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
     match command {
         Cmd::Demo { json } => return demo::run(json),
         Cmd::Test(args) => return suite::run(&args),
+        Cmd::Bench { what } => return bench::run(&what),
         Cmd::Doctor { json } => return doctor::run(json),
         Cmd::Clean { runs } => {
             for xen in Xen::ALL {
