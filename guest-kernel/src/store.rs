@@ -7,7 +7,7 @@ use xen_bindings::hvm;
 use xen_bindings::xenstore::{self as wire, Buffers, Error, Notice, Request};
 
 use crate::report::{self, Party};
-use crate::{arch, events, time, xen};
+use crate::{arch, cmdline, events, time, xen};
 
 /// Longest wait for an answer, nanoseconds. A dom0 on an emulated machine may be away for seconds.
 const ANSWER_LIMIT: u64 = 20_000_000_000;
@@ -75,6 +75,11 @@ impl Store {
             return Ok(());
         };
         client.reset(ring.port);
+        if cmdline::options().switches.no_reread() {
+            // Events that waited, the one of our own acknowledgement among them, have become one "look at everything",
+            // which would do the very thing that is to be left out.
+            while client.next_notice().is_some() {}
+        }
         events::listen(0, ring.port)
     }
 
