@@ -143,18 +143,20 @@ pub fn kernel_table(pfn: Pfn) -> Option<u8> {
     }
 }
 
+/// Where any table is read: the kernel's own, or a managed frame.
+fn table(pfn: Pfn) -> *const u64 {
+    assert!(is_managed(pfn) || kernel_table(pfn).is_some());
+    (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64
+}
+
 /// Reads an entry of any table: the kernel's own, or a managed frame.
 ///
 /// # Panics
 /// If the frame is neither: a bug.
 pub fn read_table(pfn: Pfn, slot: usize) -> Entry {
-    if is_managed(pfn) {
-        return read_entry(pfn, slot);
-    }
-    assert!(kernel_table(pfn).is_some() && slot < ENTRIES);
-    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
-    // SAFETY: one of the kernel's tables, in the direct map; in bounds; only read.
-    Entry::from_bits(unsafe { table.wrapping_add(slot).read_volatile() })
+    assert!(slot < ENTRIES);
+    // SAFETY: a page table, in the direct map (checked by `table`); in bounds; only read.
+    Entry::from_bits(unsafe { table(pfn).wrapping_add(slot).read_volatile() })
 }
 
 /// The first entry at or after slot `from` of any table that is not zero, and its slot.
@@ -162,10 +164,9 @@ pub fn read_table(pfn: Pfn, slot: usize) -> Entry {
 /// # Panics
 /// As [`read_table`].
 pub fn next_used(pfn: Pfn, from: usize) -> Option<(usize, Entry)> {
-    assert!(is_managed(pfn) || kernel_table(pfn).is_some());
-    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
+    let table = table(pfn);
     (from..ENTRIES).find_map(|slot| {
-        // SAFETY: a page table, in the direct map (checked above); in bounds; only read.
+        // SAFETY: a page table, in the direct map (checked by `table`); in bounds; only read.
         let bits = unsafe { table.wrapping_add(slot).read_volatile() };
         (bits != 0).then(|| (slot, Entry::from_bits(bits)))
     })
@@ -192,20 +193,18 @@ pub fn is_ring(frame: u64) -> bool {
 /// Fills the holder of a set with what the kernel's L2 page maps. The window is the caller's.
 pub fn copy_kernel_entries(holder: Pfn) {
     for slot in 0..ENTRIES {
-        // SAFETY: a read of the kernel's own L2 page, in bounds.
-        let entry = unsafe { KERNEL_L2.entry(slot).read_volatile() };
-        write_word(holder, slot, entry);
+        write_word(holder, slot, kernel_entry(slot).bits());
     }
 }
 
-/// The entry of the kernel's L2 page at `slot`, without the flags that the CPU sets.
+/// The entry of the kernel's L2 page at `slot`, as it stands: the CPU may have set flags in it.
 pub fn kernel_entry(slot: usize) -> Entry {
     // SAFETY: a read of the kernel's own L2 page; `entry` checks the bounds.
     Entry::from_bits(unsafe { KERNEL_L2.entry(slot).read_volatile() })
 }
 
 /// Builds the tables that the kernel stands on: the direct map of the frames that `is_ram`
-/// accepts, out of `l1_frames`, one for each 2 MiB. Once, on vCPU 0.
+/// accepts, in the tables that `next_l1` gives, one for each 2 MiB. Once, on vCPU 0.
 ///
 /// The lowest page of each stack stays unmapped, so that an overflow faults instead of writing
 /// into the neighbour's stack.
