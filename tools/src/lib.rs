@@ -1,0 +1,3 @@
+//! What the host tools share.
+
+pub mod savelint;
