@@ -10,7 +10,7 @@ use migration::Deadline;
 
 pub use migration::audit::Finding;
 
-use crate::arch::memory as raw;
+use crate::arch::{self, is_pv, memory as raw, tables};
 use crate::memory::Pfn;
 use crate::paging::layout::DIRECT_MAP_FRAMES;
 use crate::{cmdline, time};
@@ -30,6 +30,18 @@ pub enum Kind {
     LiveL2 = 2,
     /// An L1 table of a space.
     L1 = 3,
+    /// The holder of a set in use, with the notes that lead to its other pages.
+    LiveHolder = 4,
+    /// An L2 page of a set that Xen was told to let go, and that was left as it was: what a test wants to be found.
+    #[cfg_attr(not(feature = "switches"), allow(dead_code))]
+    StaleL2 = 5,
+}
+
+/// The frames that are marked so.
+pub fn marked(kind: Kind) -> impl Iterator<Item = Pfn> {
+    (0..raw::end_of_memory().0)
+        .filter(move |&pfn| KINDS[pfn as usize].load(Ordering::Relaxed) == kind as u8)
+        .map(Pfn)
 }
 
 /// Notes what a frame is from now on.
@@ -53,7 +65,7 @@ pub fn run(deadline: Deadline) -> Result<(), Finding> {
     let late = || deadline.has_passed(core::time::Duration::from_nanos(time::now()));
     let seen = audit::audit(
         &Tables,
-        &Rules::pvh(mode),
+        &if is_pv() { Rules::pv(mode) } else { Rules::pvh(mode) },
         REPORTED,
         || !late(),
         |finding| log::error!("audit: {finding}"),
@@ -73,25 +85,38 @@ struct Tables;
 
 impl Tables {
     fn describe(pfn: Pfn) -> Option<Table> {
-        let (level, live) = if let Some(level) = raw::kernel_table(pfn) {
-            (level, true)
-        } else if raw::is_managed(pfn) {
-            match KINDS[pfn.0 as usize].load(Ordering::Relaxed) {
-                kind if kind == Kind::IdleL2 as u8 => (2, false),
-                kind if kind == Kind::LiveL2 as u8 => (2, true),
-                kind if kind == Kind::L1 as u8 => (1, true),
-                _ => return None,
-            }
-        } else {
-            return None;
-        };
-        let level = if level == 1 { Level::L1 } else { Level::L2 };
-        Some(Table {
+        let table = |level, typed, live| Table {
             pfn: u64::from(pfn.0),
             level,
-            typed: true,
+            typed,
             live,
             pae_xen_l2: false,
+        };
+        if raw::is_managed(pfn) {
+            let kind = KINDS[pfn.0 as usize].load(Ordering::Relaxed);
+            let is = |wanted: Kind| kind == wanted as u8;
+            return if is(Kind::IdleL2) {
+                Some(table(Level::L2, true, false))
+            } else if is(Kind::LiveL2) || is(Kind::LiveHolder) {
+                Some(table(Level::L2, true, true))
+            } else if is(Kind::L1) {
+                Some(table(Level::L1, true, true))
+            } else if is(Kind::StaleL2) {
+                Some(table(Level::L2, false, false))
+            } else {
+                None
+            };
+        }
+        let kernels = tables::kernel_table(pfn)?;
+        let level = match kernels.level {
+            1 => Level::L1,
+            2 => Level::L2,
+            3 => Level::L3,
+            _ => Level::L4,
+        };
+        Some(Table {
+            pae_xen_l2: kernels.pae_xen_l2,
+            ..table(level, true, true)
         })
     }
 }
@@ -113,20 +138,35 @@ impl PageTables for Tables {
 
     fn entry(&self, table: &Table, slot: u16) -> Entry {
         // The number came from `describe`, so it is in the direct map.
-        Entry(raw::read_table(Pfn(table.pfn as u32), usize::from(slot)).bits())
+        let bits = raw::read_table(Pfn(table.pfn as u32), usize::from(slot));
+        Entry(if is_shared_info(table, slot) { 0 } else { bits })
     }
 
     fn next_entry(&self, table: &Table, from: u16) -> Option<(u16, Entry)> {
-        let (slot, entry) = raw::next_used(Pfn(table.pfn as u32), usize::from(from))?;
-        Some((slot as u16, Entry(entry.bits())))
+        let mut from = usize::from(from);
+        loop {
+            let (slot, bits) = raw::next_used(Pfn(table.pfn as u32), from)?;
+            if !is_shared_info(table, slot as u16) {
+                return Some((slot as u16, Entry(bits)));
+            }
+            from = slot + 1;
+        }
     }
 
     fn frame(&self, frame: u64) -> Frame {
-        match u32::try_from(frame) {
-            Ok(pfn) if raw::is_ram(Pfn(pfn)) => Frame::Own(frame),
+        match raw::own_frame(frame) {
+            Some(pfn) => Frame::Own(u64::from(pfn.0)),
             // The rings' pages, which the toolstack made above RAM and makes again at the same place.
-            _ if raw::is_ring(frame) => Frame::Xen,
-            _ => Frame::Foreign,
+            None if raw::is_ring(frame) => Frame::Xen,
+            None => Frame::Foreign,
         }
     }
+}
+
+/// Is this the one entry that maps shared-info under PV? It does so until the last moment, and the step right before the call
+/// puts the domain's own page there; a failure of that is the call's own error.
+fn is_shared_info(table: &Table, slot: u16) -> bool {
+    is_pv()
+        && table.level == Level::L1
+        && tables::direct_place(arch::xen::shared_info_place()) == (Pfn(table.pfn as u32), usize::from(slot))
 }

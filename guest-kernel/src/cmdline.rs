@@ -3,6 +3,7 @@
 use log::LevelFilter;
 use spin::Once;
 
+use crate::paging::order::Order;
 use crate::report::{self, Party};
 use crate::switches::Switches;
 
@@ -17,6 +18,10 @@ pub struct Options {
     pub live: usize,
     /// Steps of churn between two waits for the timer.
     pub burst: usize,
+    /// How the frames of a set lie.
+    pub order: Order,
+    /// Sets constructed and cached before anything else.
+    pub prefill: usize,
     /// Steps to leave out; none in a plain build.
     pub switches: Switches,
 }
@@ -33,11 +38,16 @@ const DEFAULTS: Options = Options {
     churn: true,
     live: 8,
     burst: 12,
+    order: Order::AsTheyCome,
+    prefill: 0,
     switches: Switches::NONE,
 };
 
 /// Most steps of churn between two waits; more would keep a vCPU from what others want of it.
 const MAX_BURST: usize = 64;
+
+/// Most sets to begin with: what fits into a vCPU's cache.
+pub const MAX_PREFILL: usize = 30;
 
 /// Most long-lived address spaces per vCPU.
 pub const MAX_LIVE: usize = 16;
@@ -76,6 +86,13 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
             options.burst = match count.parse() {
                 Ok(count @ 1..=MAX_BURST) => count,
                 _ => return Err("a number from 1 to 64 is needed"),
+            }
+        }
+        Some(("order", word)) => options.order = Order::parse(word)?,
+        Some(("prefill", count)) => {
+            options.prefill = match count.parse() {
+                Ok(count) if count <= MAX_PREFILL => count,
+                _ => return Err("a number from 0 to 30 is needed"),
             }
         }
         Some(("live", count)) => {

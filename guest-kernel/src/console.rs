@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Mutex;
 use xen_bindings::console::{Console, Error};
 use xen_bindings::event_channel::Port;
-use xen_bindings::hvm::{self, Ring};
+use xen_bindings::hvm::Ring;
 use xen_bindings::Result;
 
 use crate::arch::cpu::{self, CpuGuard};
@@ -29,7 +29,7 @@ static PANICKING: AtomicBool = AtomicBool::new(false);
 /// Connects to the ring that the toolstack made, or, in a restored domain, to the one it made anew.
 /// A domain without a console is no error: what is written is dropped.
 pub fn connect() -> Result<()> {
-    let Some(ring) = hvm::console_ring()? else {
+    let Some(ring) = arch::xen::console_ring()? else {
         return Ok(());
     };
     {

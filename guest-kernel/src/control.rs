@@ -51,6 +51,7 @@ pub fn start() {
         Ok(store) => store,
         Err(error) => return report::error(Party::Xen, "xenstore", error),
     };
+    learn_domid(&mut store);
     let mut cpus = Cpus::at_boot(xen::max_vcpus());
     let accepts = Accepts::USUAL;
     let advertised = shutdown::advertise(&mut store, &accepts);
@@ -71,6 +72,20 @@ pub fn start() {
         input: [0; INPUT],
         input_len: 0,
     });
+}
+
+/// Asks xenstore for the domain's number, which nobody else tells a PV guest.
+pub fn learn_domid(store: &mut Store) {
+    let mut text = [0; 8];
+    let Ok(len) = store.read(Tx::NONE, "domid", &mut text) else {
+        return;
+    };
+    if let Some(domid) = core::str::from_utf8(&text[..len.min(text.len())])
+        .ok()
+        .and_then(|t| t.parse().ok())
+    {
+        xen::set_domid(domid);
+    }
 }
 
 /// Sets the watches; each fires once at once.
@@ -242,7 +257,7 @@ fn bring_up(cpus: &mut Cpus, cpu: usize, why: &str) {
         }
         Err(error) => {
             let party = match error {
-                smp::BringUpError::Xen(_) => Party::Xen,
+                smp::BringUpError::Xen(_) | smp::BringUpError::Tables(_) => Party::Xen,
                 smp::BringUpError::Stuck(_) => Party::Guest,
             };
             report::error(party, "cpu-up", error);

@@ -9,6 +9,7 @@ use xen_bindings::two_level::{self, PortSet};
 use xen_bindings::{vcpu, Result};
 
 use crate::arch::cpu::{self, MAX_CPUS};
+use crate::arch::is_pv;
 use crate::arch::xen::shared_info;
 use crate::report::{self, Party};
 use crate::{cmdline, time};
@@ -133,10 +134,21 @@ pub fn rearm(me: usize) {
     }
 }
 
+/// Arms the timer of vCPU `me`, the running one, for the first time in this domain.
+pub fn arm(me: usize) {
+    if is_pv() {
+        // Xen starts each vCPU of a PV domain with a periodic timer, in every new domain; the other one is all the guest wants.
+        if let Err(error) = vcpu::stop_periodic_timer(me as u32) {
+            report::error(Party::Xen, "timer", error);
+        }
+    }
+    rearm(me);
+}
+
 /// Arms the timer again after a suspend: in a new domain it is not armed.
 pub fn rearm_after_suspend(me: usize) {
     if !cmdline::options().switches.no_timer() {
-        rearm(me);
+        arm(me);
     }
 }
 

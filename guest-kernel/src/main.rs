@@ -20,6 +20,8 @@ mod control;
 mod events;
 mod memory;
 mod paging;
+#[cfg(feature = "switches")]
+mod plant;
 mod pool;
 mod report;
 mod smp;
@@ -28,10 +30,21 @@ mod store;
 mod suspend;
 mod switches;
 mod time;
+#[cfg(feature = "switches")]
+mod unpin_only;
 mod workload;
 mod xen;
 
 xen_bindings::elf_note!(PHYS32_ENTRY, address "pvh_start - KERNEL_BASE");
+// What classic PV takes in its place.
+xen_bindings::elf_note!(ENTRY, address "pv_start");
+xen_bindings::elf_note!(HYPERCALL_PAGE, address "hypercall_page");
+xen_bindings::elf_note!(VIRT_BASE, number paging::layout::KERNEL_BASE);
+xen_bindings::elf_note!(PADDR_OFFSET, number 0);
+xen_bindings::elf_note!(XEN_VERSION, text "xen-3.0");
+xen_bindings::elf_note!(LOADER, text "generic");
+xen_bindings::elf_note!(PAE_MODE, text "yes[extended-cr3]");
+xen_bindings::elf_note!(SUSPEND_CANCEL, number 1);
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {

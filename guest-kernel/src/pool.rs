@@ -1,5 +1,7 @@
 //! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use pagetable_pool::{
     Backend, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool, Refused,
     Spent, TrimError, Wait,
@@ -7,11 +9,9 @@ use pagetable_pool::{
 
 use crate::arch::cpu::{CpuGuard, MAX_CPUS};
 use crate::audit::Kind;
-#[cfg(feature = "switches")]
 use crate::cmdline;
-use crate::memory::frames::OutOfFrames;
 use crate::memory::Pfn;
-use crate::paging::set::{self, Set};
+use crate::paging::set::{self, Set, SetError};
 use crate::report::{self, Party};
 use crate::{events, time, xen};
 
@@ -36,33 +36,57 @@ pub type Taken = Constructed<Set>;
 /// Holding one proves that no set is cached anywhere and none will be.
 pub type Proof = Drained<'static>;
 /// Why there is no proof.
-pub type DrainFailed = DrainError<Set, OutOfFrames>;
+pub type DrainFailed = DrainError<Set, SetError>;
 
-/// Makes and unmakes sets under PVH: plain writes, no hypercall.
+/// Makes and unmakes sets.
 struct Sets;
 
 impl Backend for Sets {
     type Set = Set;
-    type Error = OutOfFrames;
+    type Error = SetError;
     const EMPTY: Set = Set { pages: [Pfn(0); 4] };
 
-    fn construct(&self, out: &mut [Set]) -> Result<Spent, ConstructError<OutOfFrames>> {
-        for made in 0..out.len() {
-            match Set::construct() {
-                Ok(set) => out[made] = set,
-                Err(none) => {
-                    out[..made].iter().for_each(|set| set.destruct());
-                    return Err(ConstructError::rolled_back(none));
+    fn construct(&self, out: &mut [Set]) -> Result<Spent, ConstructError<SetError>> {
+        let order = cmdline::options().order;
+        let mut spent = Spent::default();
+        let mut done = 0;
+        while done < out.len() {
+            let end = out.len().min(done + batch());
+            match make(&mut out[done..end], order) {
+                Ok(calls) => spent.hypercalls += calls,
+                Err(error) => {
+                    // What cannot be taken apart again either is quarantined, from the first such set on.
+                    let stuck = self.destruct(&out[..done]).err().map_or(0, |failed| {
+                        out.copy_within(failed.at..done, 0);
+                        done - failed.at
+                    });
+                    return Err(ConstructError { error, stuck });
                 }
             }
+            done = end;
         }
-        Ok(Spent::default())
+        Ok(spent)
     }
 
-    fn destruct(&self, sets: &[Set]) -> Result<Spent, DestructError<OutOfFrames>> {
-        // No flush: a set leaves a CPU's TLB when the CPU leaves the set, and it goes back only then.
-        sets.iter().for_each(|set| set.destruct());
-        Ok(Spent::default())
+    fn destruct(&self, sets: &[Set]) -> Result<Spent, DestructError<SetError>> {
+        // No flush of ours: a set leaves a CPU's TLB when the CPU leaves the set, and it goes back only then; and Xen
+        // flushes what a page's change of type needs.
+        let mut spent = Spent::default();
+        let mut done = 0;
+        for part in sets.chunks(batch()) {
+            match unmake(part) {
+                Ok(calls) => spent.hypercalls += calls,
+                Err((at, error)) => {
+                    return Err(DestructError {
+                        at: done + at,
+                        error: error.into(),
+                        spent,
+                    })
+                }
+            }
+            done += part.len();
+        }
+        Ok(spent)
     }
 
     fn set_next(&self, set: Set, next: Option<Set>) {
@@ -73,6 +97,21 @@ impl Backend for Sets {
         set::linked(set)
     }
 }
+
+#[cfg(feature = "switches")]
+use crate::unpin_only::{make, unmake};
+#[cfg(not(feature = "switches"))]
+use set::{construct as make, destruct as unmake};
+
+/// Sets handled with one call: all that fit, unless the bench wants to see what one by one costs.
+fn batch() -> usize {
+    if ONE_BY_ONE.load(Ordering::Relaxed) {
+        1
+    } else {
+        set::BATCH
+    }
+}
+static ONE_BY_ONE: AtomicBool = AtomicBool::new(false);
 
 /// How vCPU 0 waits for the others.
 struct Patience {
@@ -90,6 +129,16 @@ impl Wait for Patience {
     fn now_ns(&self) -> u64 {
         time::now()
     }
+}
+
+/// Fills the running vCPU's cache with `count` sets, before anything else runs on it.
+pub fn prefill(count: usize) {
+    let guard = CpuGuard::new();
+    let mut sets = [const { None }; cmdline::MAX_PREFILL];
+    for place in sets.iter_mut().take(count) {
+        *place = take(&guard);
+    }
+    sets.into_iter().flatten().for_each(|set| give(&guard, set));
 }
 
 /// Tells the pool what a test build is to leave out. Once, at boot.
@@ -111,7 +160,13 @@ pub fn take(guard: &CpuGuard) -> Option<Taken> {
             set.set().mark(Kind::LiveL2);
             Some(set)
         }
-        Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood) | GetError::Construct(OutOfFrames)) => None,
+        Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood) | GetError::Construct(SetError::Frames(_))) => {
+            None
+        }
+        Err(GetError::Construct(SetError::Tables(error))) => {
+            report::error(Party::Xen, "pool", format_args!("construct: {error}"));
+            None
+        }
         Err(other) => {
             report::error(Party::Guest, "pool", format_args!("get: {other}"));
             None

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use xen_bindings::vcpu;
 
+use crate::arch::changes::TableError;
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::workload::churn;
 use crate::{cmdline, control, events, pool, report, time, xen};
@@ -96,6 +97,9 @@ pub fn wait_until(deadline: u64, mut done: impl FnMut() -> bool) -> bool {
 /// The loop of a vCPU. Enter with interrupts on and everything of this vCPU set up.
 pub fn run(me: usize) -> ! {
     pool::cpu_online(me);
+    if me == 0 {
+        pool::prefill(cmdline::options().prefill);
+    }
     churn::join(me);
     ONLINE.fetch_or(1 << me, Ordering::AcqRel);
     loop {
@@ -321,6 +325,17 @@ pub enum BringUpError {
     Xen(xen_bindings::HypercallError),
     /// It did not reach its loop.
     Stuck(Stuck),
+    /// Xen refused a change to its tables.
+    Tables(TableError),
+}
+
+impl From<xen::InitialiseError> for BringUpError {
+    fn from(error: xen::InitialiseError) -> Self {
+        match error {
+            xen::InitialiseError::Call(error) => BringUpError::Xen(error),
+            xen::InitialiseError::Tables(error) => BringUpError::Tables(error),
+        }
+    }
 }
 
 impl From<xen_bindings::HypercallError> for BringUpError {
@@ -340,6 +355,7 @@ impl fmt::Display for BringUpError {
         match self {
             BringUpError::Xen(error) => write!(f, "{error}"),
             BringUpError::Stuck(stuck) => write!(f, "{stuck}"),
+            BringUpError::Tables(error) => write!(f, "{error}"),
         }
     }
 }

@@ -5,19 +5,17 @@ use crate::memory::frames;
 use crate::report::{self, Party};
 use crate::{cmdline, console, control, events, pool, smp, time, xen};
 
-/// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info`.
+/// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info` (PVH).
 pub fn first(start_info: u64) -> ! {
-    arch::traps::build_table();
-    arch::traps::load_table();
-    let boot = match arch::start_info::read(start_info) {
+    arch::set_up_traps();
+    let boot = match arch::read_start_info(start_info) {
         Ok(boot) => boot,
         // Nothing works yet that could say more: Xen's log shows the vCPU halted at its entry.
         Err(_) => cpu::stop(),
     };
     let options = cmdline::parse(boot.command_line());
     frames::take_over(&boot.memory);
-    arch::memory::enter_kernel_tables();
-    arch::apic::enable();
+    arch::enter();
 
     if let Err(error) = xen::connect() {
         panic!("cannot connect to Xen: {error}");
@@ -33,7 +31,7 @@ pub fn first(start_info: u64) -> ! {
     }
     report_boot(&boot);
     cpu::enable_interrupts();
-    events::rearm(0);
+    events::arm(0);
     pool::apply_switches();
     control::start();
     smp::run(0)
@@ -41,15 +39,13 @@ pub fn first(start_info: u64) -> ! {
 
 /// Another vCPU arrives, from the entry code.
 pub fn secondary(me: usize) -> ! {
-    arch::traps::load_table();
-    arch::memory::enter_kernel_tables();
-    arch::apic::enable();
+    arch::enter_secondary();
     rejoin(me)
 }
 
 /// A vCPU that has its tables joins the others: fresh from [`secondary`], or back from `VCPUOP_down`.
 pub fn rejoin(me: usize) -> ! {
-    events::rearm(me);
+    events::arm(me);
     cpu::enable_interrupts();
     smp::run(me)
 }
@@ -58,7 +54,7 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
     report::event("boot")
         .text("build", if cfg!(feature = "switches") { "test" } else { "plain" })
         .text("arch", if cfg!(target_arch = "x86_64") { "x86_64" } else { "i686" })
-        .text("mode", "pvh")
+        .text("mode", if arch::is_pv() { "pv" } else { "pvh" })
         .text("xen", xen::version())
         .num("domid", u64::from(xen::domid()))
         .num("max_vcpus", xen::max_vcpus() as u64)

@@ -3,7 +3,6 @@
 use migration::xenstore::{StoreError, Tx, Xenstore};
 use spin::{Mutex, MutexGuard};
 use xen_bindings::event_channel::Port;
-use xen_bindings::hvm;
 use xen_bindings::xenstore::{self as wire, Buffers, Error, Notice, Request};
 
 use crate::report::{self, Party};
@@ -60,7 +59,7 @@ static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers::new());
 impl Store {
     /// Connects to the ring that the toolstack made. Once.
     pub fn connect() -> xen_bindings::Result<Store> {
-        let Some(ring) = hvm::store_ring()? else {
+        let Some(ring) = arch::xen::store_ring()? else {
             return Ok(Store { client: None });
         };
         let buffers = MutexGuard::leak(BUFFERS.lock());
@@ -71,7 +70,7 @@ impl Store {
 
     /// Begins anew with the ring of a restored domain.
     pub fn reconnect(&mut self) -> xen_bindings::Result<()> {
-        let (Some(client), Some(ring)) = (self.client.as_mut(), hvm::store_ring()?) else {
+        let (Some(client), Some(ring)) = (self.client.as_mut(), arch::xen::store_ring()?) else {
             return Ok(());
         };
         client.reset(ring.port);

@@ -1,7 +1,7 @@
 //! What this guest does in each step of a suspend: the `migration` crate's [`Platform`].
 //!
 //! The order of the steps, the way back and the limits are that crate's. Here is only what the steps mean for a
-//! PVH guest with 1 to 32 vCPUs, a console and a xenstore connection.
+//! PVH or PV guest with 1 to 32 vCPUs, a console and a xenstore connection.
 
 use core::fmt;
 use core::time::Duration;
@@ -11,7 +11,10 @@ use migration::shutdown::{self, Acknowledgement};
 use migration::xenstore::StoreError;
 use migration::{Blame, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, Timeline};
 
+use crate::arch::changes::TableError;
 use crate::arch::cpu::CpuGuard;
+use crate::arch::pv::m2p::TooMuchMemory;
+use crate::paging::windows;
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
 use crate::{arch, audit, cmdline, console, control, events, pool, report, time, xen};
@@ -32,6 +35,10 @@ pub enum Error {
     Audit(audit::Finding),
     /// Xen refused a call.
     Xen(xen_bindings::HypercallError),
+    /// Xen refused a change to a page table.
+    Tables(TableError),
+    /// The domain is too large to be described for a save.
+    TooMuchMemory(TooMuchMemory),
     /// A hotplug operation did not end in time.
     HotplugBusy,
 }
@@ -44,6 +51,8 @@ impl fmt::Display for Error {
             Error::Drain(e) => e.fmt(f),
             Error::Audit(e) => e.fmt(f),
             Error::Xen(e) => e.fmt(f),
+            Error::Tables(e) => e.fmt(f),
+            Error::TooMuchMemory(e) => e.fmt(f),
             Error::HotplugBusy => f.write_str("a hotplug operation did not end in time"),
         }
     }
@@ -53,8 +62,10 @@ impl Blame for Error {
     fn party(&self) -> Party {
         match self {
             Error::Store(_) => Party::Toolstack,
-            Error::Xen(_) => Party::Xen,
-            Error::Stuck(_) | Error::Drain(_) | Error::Audit(_) | Error::HotplugBusy => Party::Guest,
+            Error::Xen(_) | Error::Tables(_) => Party::Xen,
+            Error::Stuck(_) | Error::Drain(_) | Error::Audit(_) | Error::TooMuchMemory(_) | Error::HotplugBusy => {
+                Party::Guest
+            }
         }
     }
 }
@@ -77,6 +88,10 @@ struct Guest<'s> {
     parked: Option<Parked>,
     /// Interrupts are off from `detach` to the end of `reattach`.
     alone: Option<CpuGuard>,
+    /// PV: what is to be put back if the domain stays the same.
+    away: Option<arch::xen::Away>,
+    #[cfg(feature = "switches")]
+    planted: Option<crate::plant::Planted>,
     incarnation: u32,
 }
 
@@ -155,11 +170,29 @@ impl Platform for Guest<'_> {
         Ok(proof)
     }
 
+    fn unlink_windows(&mut self, _: &pool::Proof) -> Result<(), Error> {
+        windows::take_down().map(drop).map_err(Error::Tables)?;
+        #[cfg(feature = "switches")]
+        {
+            self.planted = crate::plant::plant();
+        }
+        Ok(())
+    }
+
+    fn relink_windows(&mut self, _: &pool::Proof, _: Return) -> Result<(), Error> {
+        #[cfg(feature = "switches")]
+        if let Some(planted) = self.planted.take() {
+            planted.take_out();
+        }
+        windows::put_up().map(drop).map_err(Error::Tables)
+    }
+
     fn audit(&mut self, _: &pool::Proof, deadline: Deadline) -> Result<(), Error> {
         audit::run(deadline).map_err(Error::Audit)
     }
 
     fn detach(&mut self, _: &pool::Proof) -> Result<(), Error> {
+        arch::xen::check_size().map_err(Error::TooMuchMemory)?;
         self.incarnation = xen::incarnation();
         self.alone = Some(CpuGuard::new());
         Ok(())
@@ -167,6 +200,7 @@ impl Platform for Guest<'_> {
 
     fn suspend(&mut self, proof: &pool::Proof) -> Result<Outcome, Error> {
         time::freeze();
+        self.away = arch::xen::step_away().map_err(Error::Xen)?;
         let outcome = xen::suspend(proof).map_err(Error::Xen)?;
         if cmdline::options().switches.no_cancel_trick() {
             return Ok(outcome);
@@ -176,11 +210,16 @@ impl Platform for Guest<'_> {
 
     fn reattach(&mut self, how: Return) -> Result<(), Error> {
         let _alone = self.alone.take();
+        if let Some(away) = self.away.take() {
+            if how != Return::Restored {
+                away.step_back().map_err(Error::Xen)?;
+            }
+        }
         if how == Return::Restored {
             let switches = cmdline::options().switches;
             // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
             // looked at; without that page there are no events and no clock; all this before any cross-call.
-            if !switches.no_latch() {
+            if !switches.no_latch() && !arch::is_pv() {
                 xen::latch_word_size().map_err(Error::Xen)?;
             }
             if !switches.no_shared_info() {
@@ -196,7 +235,7 @@ impl Platform for Guest<'_> {
                 console::connect().map_err(Error::Xen)?;
                 self.store.reconnect().map_err(Error::Xen)?;
             }
-            if !switches.no_vector() {
+            if !switches.no_vector() && !arch::is_pv() {
                 smp::online().try_for_each(xen::set_upcall_vector).map_err(Error::Xen)?;
             }
         } else {
@@ -211,6 +250,9 @@ impl Platform for Guest<'_> {
         if how == Return::Restored && !switches.no_watches() {
             self.store.reset_watches()?;
             control::set_watches(self.store)?;
+        }
+        if how == Return::Restored {
+            control::learn_domid(self.store);
         }
         if !switches.no_reread() {
             control::look_again();
@@ -230,6 +272,9 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
         hold: None,
         parked: None,
         alone: None,
+        away: None,
+        #[cfg(feature = "switches")]
+        planted: None,
         incarnation: 0,
     };
     let limits = Limits::DEFAULT;

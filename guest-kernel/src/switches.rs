@@ -21,6 +21,7 @@ bitflags::bitflags! {
         const VCPU_RESET = 1 << 10;
         const CANCEL_TRICK = 1 << 11;
         const AUDIT = 1 << 12;
+        const UNPIN_ONLY = 1 << 13;
     }
 }
 
@@ -40,7 +41,20 @@ const WORDS: &[(&str, Off)] = &[
     ("resume=no-vcpu-reset", Off::VCPU_RESET),
     ("cancel=no-trick", Off::CANCEL_TRICK),
     ("audit=off", Off::AUDIT),
+    ("drain=unpin-only", Off::UNPIN_ONLY),
 ];
+
+/// What a test wants the audit to find.
+#[cfg(feature = "switches")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// A linear entry in a live set.
+    Linear,
+    /// A superpage in a live set.
+    Superpage,
+    /// Xen's own page in an L1 table of a live set.
+    Foreign,
+}
 
 /// The steps to leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +63,8 @@ pub struct Switches {
     off: Off,
     #[cfg(feature = "switches")]
     skip_cache: Option<usize>,
+    #[cfg(feature = "switches")]
+    plant: Option<Plant>,
 }
 
 macro_rules! question {
@@ -71,6 +87,8 @@ impl Switches {
         off: Off::empty(),
         #[cfg(feature = "switches")]
         skip_cache: None,
+        #[cfg(feature = "switches")]
+        plant: None,
     };
 
     question! {
@@ -98,6 +116,8 @@ impl Switches {
         no_vcpu_reset VCPU_RESET;
         /// Leave out the audit of the page tables?
         no_audit AUDIT;
+        /// Leave sets constructed when they are let go?
+        unpin_only UNPIN_ONLY;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }
@@ -108,12 +128,27 @@ impl Switches {
         self.skip_cache
     }
 
+    /// What to plant before the audit.
+    #[cfg(feature = "switches")]
+    pub fn plant(&self) -> Option<Plant> {
+        self.plant
+    }
+
     /// Takes a word of the command line.
     #[cfg(feature = "switches")]
     pub fn apply(&mut self, word: &str) -> Result<(), &'static str> {
         if let Some(cpu) = word.strip_prefix("drain=skip:") {
             let cpu = cpu.parse().map_err(|_| "a vCPU number is needed")?;
             self.skip_cache = Some(cpu);
+            return Ok(());
+        }
+        if let Some(what) = word.strip_prefix("plant=") {
+            self.plant = Some(match what {
+                "linear" => Plant::Linear,
+                "superpage" => Plant::Superpage,
+                "foreign" => Plant::Foreign,
+                _ => return Err("what can be planted is linear, superpage and foreign"),
+            });
             return Ok(());
         }
         match WORDS.iter().find(|(known, _)| *known == word) {
@@ -135,11 +170,13 @@ impl Switches {
         {
             let off = self.off;
             let skip = self.skip_cache.map(|_| "drain=skip");
+            let plant = self.plant.map(|_| "plant");
             WORDS
                 .iter()
                 .filter(move |(_, flag)| off.contains(*flag))
                 .map(|(word, _)| *word)
                 .chain(skip)
+                .chain(plant)
         }
         #[cfg(not(feature = "switches"))]
         core::iter::empty()

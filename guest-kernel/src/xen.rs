@@ -1,6 +1,7 @@
 //! What the guest asks of Xen, in the guest's own words. The calls themselves are `xen-bindings`'.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use migration::Outcome;
 use spin::Once;
@@ -9,6 +10,7 @@ use xen_bindings::hvm::{self, Param};
 use xen_bindings::sched::{self, Shutdown};
 use xen_bindings::{pvh, vcpu, Errno, HypercallError, Result};
 
+pub use crate::arch::pv::vcpu::InitialiseError;
 use crate::arch::{self, cpu, traps};
 use crate::pool::Proof;
 use crate::{cmdline, console, report, time};
@@ -44,7 +46,7 @@ impl From<HypercallError> for ConnectError {
 pub fn connect() -> core::result::Result<(), ConnectError> {
     let leaves = arch::xen::install_hypercalls().map_err(ConnectError::Install)?;
     LEAVES.call_once(|| leaves);
-    if !cmdline::options().switches.no_cancel_trick() {
+    if !arch::is_pv() && !cmdline::options().switches.no_cancel_trick() {
         latch_word_size()?;
     }
     arch::xen::map_shared_info()?;
@@ -62,7 +64,12 @@ pub fn latch_word_size() -> Result<()> {
 }
 
 /// Has Xen deliver vCPU `cpu`'s events as an interrupt.
+///
+/// A PV vCPU brings its callback along when it starts, and keeps it.
 pub fn set_upcall_vector(cpu: usize) -> Result<()> {
+    if arch::is_pv() {
+        return Ok(());
+    }
     hvm::set_upcall_vector(cpu as u32, traps::UPCALL_VECTOR)
 }
 
@@ -73,9 +80,9 @@ pub fn yield_cpu() {
 }
 
 /// Has Xen start vCPU `cpu` at the entry code. It is no error if Xen has a state of it already.
-pub fn vcpu_initialise(cpu: usize) -> Result<()> {
+pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     match arch::xen::initialise_vcpu(cpu) {
-        Err(error) if error.errno == Errno::EEXIST => Ok(()),
+        Err(InitialiseError::Call(error)) if error.errno == Errno::EEXIST => Ok(()),
         other => other,
     }
 }
@@ -108,13 +115,20 @@ pub fn version() -> Version {
         .map_or(Version { major: 0, minor: 0 }, |leaves| leaves.version())
 }
 
-/// This domain's number now.
+/// This domain's number now. CPUID tells a PVH guest; a PV guest was told by xenstore.
 pub fn domid() -> u32 {
     LEAVES
         .get()
         .and_then(|leaves| leaves.hvm())
         .and_then(|info| info.domid)
-        .unwrap_or(0)
+        .unwrap_or_else(|| TOLD_DOMID.load(Ordering::Relaxed))
+}
+
+static TOLD_DOMID: AtomicU32 = AtomicU32::new(0);
+
+/// xenstore says that this is the domain's number.
+pub fn set_domid(domid: u32) {
+    TOLD_DOMID.store(domid, Ordering::Relaxed);
 }
 
 /// How often this domain was restored.

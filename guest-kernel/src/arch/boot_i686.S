@@ -122,4 +122,7 @@ trap_common:
     popl %ebx
     popl %eax
     addl $8, %esp
+    cmpb $0, IS_PV
+    jne 1f
     iretl
+1:  jmp hypercall_page + 23 * 32        /* __HYPERVISOR_iret, which restores the event mask as well */

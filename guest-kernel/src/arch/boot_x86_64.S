@@ -80,7 +80,7 @@ boot_l2:
     .endr
 
 .section .text
-/* Trap stubs: one for each vector used; each leaves vector and error code on
+/* PVH trap stubs: one for each vector used; each leaves vector and error code on
  * the stack in the shape of TrapFrame. */
 .macro STUB vector, has_error
 .balign 16
@@ -150,4 +150,8 @@ trap_common:
     popq %rbx
     popq %rax
     addq $16, %rsp
+    cmpb $0, IS_PV(%rip)
+    jne 1f
     iretq
+1:  pushq $0                            /* no VGCF_in_syscall: Xen restores rcx and r11 too */
+    jmp hypercall_page + 23 * 32        /* __HYPERVISOR_iret, which restores the event mask as well */

@@ -3,6 +3,12 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
+
+use xen_bindings::shared_info::VcpuInfo;
+use xen_bindings::{sched, version};
+
+use super::is_pv;
 
 /// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
 /// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
@@ -43,6 +49,26 @@ pub fn id() -> usize {
         asm!("mov {}, esp", out(reg) sp, options(nomem, nostack, preserves_flags))
     };
     sp.wrapping_sub(STACKS.0.get() as usize) / STACK_SIZE
+}
+
+/// The end of vCPU `cpu`'s stack, where it begins.
+pub fn stack_end(cpu: usize) -> usize {
+    assert!(cpu < MAX_CPUS);
+    STACKS.0.get() as usize + (cpu + 1) * STACK_SIZE
+}
+
+/// This vCPU's structure in the shared-info page. Under PV its mask is what the CPU's interrupt flag is under PVH.
+fn my_info() -> &'static VcpuInfo {
+    // A vCPU of ours is one of the first 32, which have a slot.
+    match super::xen::shared_info().vcpu(id() as u32) {
+        Some(info) => info,
+        None => unreachable!(),
+    }
+}
+
+/// The address of this vCPU's last page fault (PV, where CR2 is Xen's).
+pub fn fault_address() -> usize {
+    my_info().fault_address()
 }
 
 /// Evidence that interrupts are off on this CPU, so that nothing else runs on
@@ -92,6 +118,9 @@ impl Drop for CpuGuard {
 
 /// Are interrupts on?
 pub fn interrupts_on() -> bool {
+    if is_pv() {
+        return my_info().upcall_mask().load(Ordering::Relaxed) == 0;
+    }
     const IF: usize = 1 << 9;
     let flags: usize;
     #[cfg(target_arch = "x86_64")]
@@ -109,6 +138,10 @@ pub fn interrupts_on() -> bool {
 
 /// Turns interrupts off.
 pub fn disable_interrupts() {
+    if is_pv() {
+        // Only this vCPU, and Xen on its behalf, writes it; the ordering keeps the compiler from moving accesses out.
+        return my_info().upcall_mask().store(1, Ordering::SeqCst);
+    }
     // SAFETY: the kernel runs in ring 0; masking interrupts breaks no invariant.
     // Not `nomem`: memory accesses must not move out of the masked region.
     unsafe { asm!("cli", options(nostack)) };
@@ -116,6 +149,15 @@ pub fn disable_interrupts() {
 
 /// Turns interrupts on.
 pub fn enable_interrupts() {
+    if is_pv() {
+        let info = my_info();
+        info.upcall_mask().store(0, Ordering::SeqCst);
+        if info.upcall_pending().load(Ordering::SeqCst) != 0 {
+            // What came meanwhile is delivered on the way back from any call.
+            let _ = version::version();
+        }
+        return;
+    }
     // SAFETY: called only once the IDT of this CPU is loaded (start-up enables
     // interrupts last) or to restore a state in which they were on.
     unsafe { asm!("sti", options(nostack)) };
@@ -125,7 +167,14 @@ pub fn enable_interrupts() {
 ///
 /// Call with interrupts off, after the last look at the work there is: `sti`
 /// takes effect only after `hlt` has begun, so no wake-up falls between.
+///
+/// Under PV Xen does the same with the event mask.
 pub fn wait_for_interrupt() {
+    if is_pv() {
+        // Refused at worst, and then the loop looks for work again at once.
+        let _ = sched::block();
+        return enable_interrupts();
+    }
     // SAFETY: as `enable_interrupts`; `hlt` in ring 0 only waits.
     unsafe { asm!("sti", "hlt", options(nostack)) };
 }
@@ -133,6 +182,11 @@ pub fn wait_for_interrupt() {
 /// Stops this CPU for good.
 pub fn stop() -> ! {
     loop {
+        if is_pv() {
+            // A PV guest cannot halt a CPU; the domain ends instead.
+            let _ = sched::shutdown(sched::Shutdown::Crash);
+            continue;
+        }
         // SAFETY: interrupts off and halted: nothing runs here any more.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
     }

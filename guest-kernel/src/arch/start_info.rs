@@ -23,6 +23,20 @@ pub struct BootInfo {
 }
 
 impl BootInfo {
+    /// With a command line that ends at its first zero.
+    pub fn new(line: impl Iterator<Item = u8>, memory: MemoryMap) -> BootInfo {
+        let mut info = BootInfo {
+            command_line: [0; COMMAND_LINE],
+            command_line_len: 0,
+            memory,
+        };
+        for byte in line.take_while(|&byte| byte != 0).take(COMMAND_LINE) {
+            info.command_line[info.command_line_len] = byte;
+            info.command_line_len += 1;
+        }
+        info
+    }
+
     /// The command line, cut at 1 KiB and at the first byte that is not UTF-8.
     pub fn command_line(&self) -> &str {
         let bytes = &self.command_line[..self.command_line_len];

@@ -3,12 +3,18 @@
 use core::cell::UnsafeCell;
 use core::mem::size_of;
 
-use super::cpu;
+use super::{cpu, is_pv, tables};
 
 /// Vector of the event upcall, the same on every vCPU.
 pub const UPCALL_VECTOR: u8 = 0xf3;
 /// Vector of the local APIC's spurious interrupt.
 pub const SPURIOUS_VECTOR: u8 = 0xff;
+
+/// What the stub of Xen's failsafe callback puts in the vector's place: a segment could not be loaded on the way back.
+const FAILSAFE: u8 = 0xfe;
+/// Exceptions of the architecture.
+pub const EXCEPTIONS: usize = 32;
+const PAGE_FAULT: u8 = 14;
 
 /// What the stubs leave on the stack.
 #[repr(C)]
@@ -93,6 +99,33 @@ extern "C" {
     static trap_stubs: u8;
     static upcall_stub: u8;
     static spurious_stub: u8;
+    static pv_trap_stubs: u8;
+    static pv_event_callback: u8;
+    static pv_failsafe_callback: u8;
+    static pv_ap_start: u8;
+    static load_or_ones: u8;
+    static load_gave_ones: u8;
+}
+
+/// The handler of exception `vector` under PV.
+pub fn pv_stub(vector: usize) -> usize {
+    assert!(vector < EXCEPTIONS);
+    &raw const pv_trap_stubs as usize + vector * STUB_BYTES
+}
+
+/// The handler of Xen's events under PV.
+pub fn event_callback() -> usize {
+    &raw const pv_event_callback as usize
+}
+
+/// Where Xen goes when it cannot return to the guest as it was, under PV.
+pub fn failsafe_callback() -> usize {
+    &raw const pv_failsafe_callback as usize
+}
+
+/// Where a vCPU other than the first starts under PV.
+pub fn pv_secondary_entry() -> usize {
+    &raw const pv_ap_start as usize
 }
 
 /// Distance of two exception stubs in the entry code.
@@ -104,7 +137,7 @@ pub fn build_table() {
     // taken from this table before `load_table`.
     let idt = unsafe { &mut *IDT.0.get() };
     let first = &raw const trap_stubs as usize;
-    for (vector, gate) in idt.iter_mut().take(32).enumerate() {
+    for (vector, gate) in idt.iter_mut().take(EXCEPTIONS).enumerate() {
         *gate = Gate::interrupt(first + vector * STUB_BYTES);
     }
     idt[usize::from(UPCALL_VECTOR)] = Gate::interrupt(&raw const upcall_stub as usize);
@@ -122,20 +155,41 @@ pub fn load_table() {
 }
 
 #[no_mangle]
-extern "C" fn trap_entry(frame: &TrapFrame) {
+extern "C" fn trap_entry(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         UPCALL_VECTOR => {
-            super::apic::end_of_interrupt();
+            if !is_pv() {
+                super::apic::end_of_interrupt();
+            }
             crate::events::upcall(cpu::id());
         }
         SPURIOUS_VECTOR => {}
+        PAGE_FAULT if is_pv() && forgiven(frame) => {}
         vector => exception(vector, frame),
     }
 }
 
-fn exception(vector: u8, frame: &TrapFrame) -> ! {
+fn fault_address() -> usize {
+    if is_pv() {
+        return cpu::fault_address();
+    }
     // SAFETY: reads a register.
-    let address = unsafe { x86::controlregs::cr2() };
+    unsafe { x86::controlregs::cr2() }
+}
+
+/// Page faults after which a PV guest goes on: the read that may fail, and a write that was refused by a translation that the
+/// TLB had kept since the page was a table. The fault itself drops that (Intel SDM volume 3, 4.10.2.1).
+fn forgiven(frame: &mut TrapFrame) -> bool {
+    const PRESENT_AND_WRITE: usize = 0b11;
+    if frame.ip == &raw const load_or_ones as usize {
+        frame.ip = &raw const load_gave_ones as usize;
+        return true;
+    }
+    frame.error & PRESENT_AND_WRITE == PRESENT_AND_WRITE && tables::is_writable(fault_address())
+}
+
+fn exception(vector: u8, frame: &TrapFrame) -> ! {
+    let address = fault_address();
     panic!(
         "exception {vector} ({}) on vCPU {}, error {:#x}, at {:#x}, address {address:#x}",
         name(vector),
@@ -152,7 +206,8 @@ fn name(vector: u8) -> &'static str {
         6 => "invalid opcode",
         8 => "double fault",
         13 => "general protection",
-        14 => "page fault",
+        PAGE_FAULT => "page fault",
+        FAILSAFE => "Xen's failsafe callback",
         _ => "see the SDM, 6.15",
     }
 }

@@ -2,15 +2,20 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
-use xen_bindings::cpuid::Leaves;
+use xen_bindings::cpuid::{Instruction, Leaves};
 use xen_bindings::frame::Gfn;
-use xen_bindings::hvm::Ring;
+use xen_bindings::hvm::{self, Ring};
 use xen_bindings::memory::{add_to_physmap, Space};
 use xen_bindings::shared_info::SharedInfo;
 use xen_bindings::{console, ffi, pvh, sched, vcpu, xenstore, Result};
 
-use super::memory::map_fixed;
+use super::memory::{bits_of, map_fixed};
+use super::pv::{m2p, start_info};
+use super::{is_pv, pv};
+use crate::memory::Pfn;
+use crate::paging::entry::{Entry, Flags};
 use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
 use crate::pool::Proof;
 
@@ -19,7 +24,8 @@ struct Place(UnsafeCell<[u8; PAGE_SIZE]>);
 // SAFETY: only its address is used; what is there is seen through `SharedInfo`, which is made of atomics.
 unsafe impl Sync for Place {}
 
-/// Where the shared-info page is mapped: the RAM that was here is given back to Xen by the mapping.
+/// Where the shared-info page is mapped. Under PVH the RAM that was here is given back to Xen by the mapping; under PV it stays
+/// the domain's, and stands here again while the domain is saved.
 static SHARED_INFO: Place = Place(UnsafeCell::new([0; PAGE_SIZE]));
 
 /// Slots of the fixmap.
@@ -32,7 +38,12 @@ fn physical<T>(object: *const T) -> usize {
 }
 
 /// Has Xen fill the hypercall page, and gives Xen's CPUID leaves.
+///
+/// Under PV the domain builder filled the page; plain CPUID would ask the machine.
 pub fn install_hypercalls() -> core::result::Result<Leaves, pvh::InstallError> {
+    if is_pv() {
+        return Leaves::find(Instruction::PvForced).ok_or(pvh::InstallError::NotXen);
+    }
     let page = physical(xen_bindings::hypercall::hypercall_page());
     // SAFETY: the page is the one that `xen-bindings` calls into, at its physical address; ring 0 of a PVH guest.
     unsafe { pvh::install_hypercall_page(page as u64) }
@@ -40,9 +51,66 @@ pub fn install_hypercalls() -> core::result::Result<Leaves, pvh::InstallError> {
 
 /// Maps the shared-info page at its place: at boot, and again in a restored domain.
 pub fn map_shared_info() -> Result<()> {
+    if is_pv() {
+        let frame = start_info::shared_info_frame().address();
+        map_at_shared_info(frame | Flags::KERNEL.bits())?;
+        m2p::publish(shared_info());
+        return Ok(());
+    }
     let gfn = Gfn(physical(SHARED_INFO.0.get()) / PAGE_SIZE);
     // SAFETY: the frame is `SHARED_INFO`'s own, which holds nothing else.
     unsafe { add_to_physmap(Space::SharedInfo, gfn) }
+}
+
+/// The frame of the place of the shared-info page.
+pub fn shared_info_place() -> Pfn {
+    Pfn::of_kernel(SHARED_INFO.0.get() as usize)
+}
+
+fn map_at_shared_info(bits: u64) -> Result<()> {
+    let flags = ffi::UVMF_INVLPG | ffi::UVMF_ALL;
+    // SAFETY: `SHARED_INFO` is used through views of atomics alone, whatever page is there.
+    unsafe { xen_bindings::pv::update_va_mapping(SHARED_INFO.0.get() as usize, bits, flags as usize) }
+}
+
+/// PV: puts the domain's own page in the place of shared-info, which a save cannot carry, with events masked for every vCPU.
+pub fn unmap_shared_info() -> Result<()> {
+    map_at_shared_info(bits_of(Entry::new(shared_info_place(), Flags::KERNEL)))?;
+    mask_events_in_place();
+    Ok(())
+}
+
+/// PV: masks events on every vCPU in the page that stands in the place of shared-info.
+pub fn mask_events_in_place() {
+    for cpu in 0..super::cpu::MAX_CPUS as u32 {
+        if let Some(info) = shared_info().vcpu(cpu) {
+            info.upcall_mask().store(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The console's ring; none if the toolstack gave the domain none.
+pub fn console_ring() -> Result<Option<Ring>> {
+    if is_pv() {
+        return Ok(start_info::console_ring());
+    }
+    hvm::console_ring()
+}
+
+/// xenstore's ring; none if the toolstack gave the domain none.
+pub fn store_ring() -> Result<Option<Ring>> {
+    if is_pv() {
+        return Ok(start_info::store_ring());
+    }
+    hvm::store_ring()
+}
+
+/// Where a ring's page is mapped. Under PV it is RAM that the builder took for it.
+fn ring_page(ring: Ring, slot: usize) -> usize {
+    if is_pv() {
+        return KERNEL_BASE + ring.frame.0 * PAGE_SIZE;
+    }
+    map_fixed(slot, ring.frame.0 as u64)
 }
 
 /// The shared-info page. Between a restore and [`map_shared_info`] reads give all ones and writes are lost, so
@@ -55,7 +123,7 @@ pub fn shared_info() -> &'static SharedInfo {
 
 /// The console's page, mapped.
 pub fn console_page(ring: Ring) -> &'static console::Page {
-    let va = map_fixed(CONSOLE_SLOT, ring.frame.0 as u64);
+    let va = ring_page(ring, CONSOLE_SLOT);
     // SAFETY: the toolstack's page, mapped for as long as the kernel runs. A restore puts the new domain's page
     // at the same GFN. `crate::console` holds the one driver.
     unsafe { console::Page::at(NonNull::new_unchecked(va as *mut ffi::xencons_interface)) }
@@ -63,26 +131,68 @@ pub fn console_page(ring: Ring) -> &'static console::Page {
 
 /// xenstore's page, mapped.
 pub fn store_page(ring: Ring) -> &'static xenstore::Page {
-    let va = map_fixed(STORE_SLOT, ring.frame.0 as u64);
+    let va = ring_page(ring, STORE_SLOT);
     // SAFETY: as for the console; `crate::store` holds the one driver.
     unsafe { xenstore::Page::at(NonNull::new_unchecked(va as *mut ffi::xenstore_domain_interface)) }
 }
 
-/// Has Xen start `cpu` at the entry code, paging off, its number in ebx.
-pub fn initialise_vcpu(cpu: usize) -> Result<()> {
+/// Has Xen start `cpu` at the entry code: paging off, its number in ebx (PVH); or on its own tables and stack (PV).
+pub fn initialise_vcpu(cpu: usize) -> core::result::Result<(), pv::vcpu::InitialiseError> {
+    if is_pv() {
+        return pv::vcpu::initialise(cpu);
+    }
     /// Protected mode.
     const CR0_PE: u32 = 1;
     let mut context = vcpu::context_32(super::secondary_entry(), 0, CR0_PE, 0, 0, 0);
     context.cpu_regs.x86_32.ebx = cpu as u32;
     // SAFETY: the entry code is made for this state, and gives the vCPU its own stack and tables.
-    unsafe { vcpu::initialise(cpu as u32, &context) }
+    unsafe { vcpu::initialise(cpu as u32, &context) }.map_err(pv::vcpu::InitialiseError::Call)
+}
+
+/// Can the domain be described for a save?
+pub fn check_size() -> core::result::Result<(), m2p::TooMuchMemory> {
+    if is_pv() {
+        m2p::check_size()
+    } else {
+        Ok(())
+    }
+}
+
+/// Holding one shows that the domain is as Xen's tools want to find it: shared-info unmapped, frame numbers of its own in
+/// `start_info`. PV only.
+#[derive(Debug)]
+pub struct Away(start_info::Frames);
+
+/// The last step before the suspend call: nothing is left to do under PVH.
+///
+/// # Errors
+/// Xen's; then nothing has changed.
+pub fn step_away() -> Result<Option<Away>> {
+    if !is_pv() {
+        return Ok(None);
+    }
+    unmap_shared_info()?;
+    Ok(Some(Away(start_info::write_pfns())))
+}
+
+impl Away {
+    /// Undoes it, in the same domain. In a new one Xen's tools have written `start_info` anew.
+    pub fn step_back(self) -> Result<()> {
+        self.0.write_back();
+        map_shared_info()
+    }
 }
 
 /// Suspends the domain; gives what the call returned.
 ///
 /// The proof is not looked at: having to show one is its use.
 pub fn suspend(_proof: &Proof) -> Result<usize> {
+    let start_info = if is_pv() {
+        m2p::machine(start_info::own_frame()).0
+    } else {
+        0
+    };
     // SAFETY: called by `crate::suspend` alone, on vCPU 0, in the step in which the others are parked, interrupts are
     // off, and the clock is frozen; what is lost is set up again in `reattach` before it is used.
-    unsafe { sched::suspend(0) }
+    unsafe { sched::suspend(start_info) }
 }

@@ -10,7 +10,7 @@ use spin::Mutex;
 use super::map::MemoryMap;
 use super::Pfn;
 use crate::arch;
-use crate::paging::layout::{DIRECT_MAP_FRAMES, ENTRIES};
+use crate::paging::layout::DIRECT_MAP_FRAMES;
 
 /// Ends the list: frame 0 is below the kernel and never managed.
 const NONE: u32 = 0;
@@ -39,22 +39,11 @@ pub struct OutOfFrames;
 /// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it. Once, on vCPU 0.
 pub fn take_over(map: &MemoryMap) {
     let end = map.end_below(DIRECT_MAP_FRAMES as u32);
-    let mut next = arch::memory::image_end();
-    let tables = (end.0 as usize).div_ceil(ENTRIES) as u32;
-    // The tables come right behind the image: RAM, or the loader could not have put the image there.
-    let first = Pfn(next.0 + tables);
-    arch::memory::build_kernel_tables(
-        end,
-        |pfn| map.is_ram(pfn),
-        || {
-            let frame = next;
-            next = Pfn(next.0 + 1);
-            frame
-        },
-    );
+    let first = arch::tables::build_kernel_tables(end, |pfn| map.is_ram(pfn));
     arch::memory::set_managed(first, end);
     let mut list = FREE.lock();
-    for pfn in (first.0..end.0).rev().filter(|&pfn| map.is_ram(Pfn(pfn))) {
+    let usable = |pfn: &u32| map.is_ram(Pfn(*pfn)) && arch::memory::is_populated(Pfn(*pfn));
+    for pfn in (first.0..end.0).rev().filter(usable) {
         NEXT[pfn as usize].store(list.head, Ordering::Relaxed);
         list.head = pfn;
         list.free += 1;

@@ -1,5 +1,7 @@
 //! Physical memory: frames and who has them.
 
+use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
+
 pub mod frames;
 pub mod map;
 
@@ -9,3 +11,10 @@ pub mod map;
 #[doc(alias = "GFN")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct Pfn(pub u32);
+
+impl Pfn {
+    /// The frame of an address in the kernel's image or its direct map.
+    pub fn of_kernel(address: usize) -> Pfn {
+        Pfn(((address - KERNEL_BASE) / PAGE_SIZE) as u32)
+    }
+}

@@ -29,10 +29,18 @@ impl Flags {
         .union(Flags::WRITABLE)
         .union(Flags::ACCESSED)
         .union(Flags::DIRTY);
+    /// A page that the kernel only reads: under PV, every page table.
+    pub const READ_ONLY: Flags = Flags::PRESENT.union(Flags::ACCESSED).union(Flags::DIRTY);
     /// A page or table of the user half.
     pub const USER_DATA: Flags = Flags::KERNEL.union(Flags::USER);
     /// A link of the window. Read-only: Xen accepts a linear entry only without `_PAGE_RW`.
     pub const LINK: Flags = Flags::PRESENT.union(Flags::ACCESSED).union(Flags::DIRTY);
+    /// The flags that a link of the window keeps while it is taken down. Without PS: on a host with L1TF Xen takes that, in
+    /// an entry that is not present, for an attack.
+    pub const KEPT: u64 = 0x67;
+    /// Flags that others set in an entry: A and D the CPU; U/S a 64-bit Xen, whose PV kernels run in ring 3, together with bit 52, by which it
+    /// remembers (`adjust_guest_l1e`, `adjust_guest_l2e`, `xen/arch/x86/include/asm/pv/mm.h`).
+    pub const OTHERS: u64 = Flags::ACCESSED.bits() | Flags::DIRTY.bits() | Flags::USER.bits() | 1 << 52;
 }
 
 /// A page-table entry.
@@ -45,7 +53,8 @@ impl Entry {
     /// for an address in an entry that is not present.
     pub const EMPTY: Entry = Entry(0);
 
-    const FRAME: u64 = 0x000f_ffff_ffff_f000;
+    /// The bits that hold the frame number.
+    pub const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
     /// An entry for `frame`.
     pub const fn new(frame: Pfn, flags: Flags) -> Entry {

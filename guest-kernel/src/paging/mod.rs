@@ -2,4 +2,6 @@
 
 pub mod entry;
 pub mod layout;
+pub mod order;
 pub mod set;
+pub mod windows;

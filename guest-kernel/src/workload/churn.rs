@@ -6,8 +6,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
 
 use super::space::{Space, CHECKS};
+use crate::arch;
 use crate::arch::cpu::{CpuGuard, MAX_CPUS};
 use crate::cmdline::{self, MAX_LIVE};
+use crate::paging::set::SetError;
 use crate::pool;
 use crate::report::{self, Party};
 use crate::smp;
@@ -148,8 +150,13 @@ fn build(me: usize) -> Option<Space> {
             space.rewrite();
             Some(space)
         }
-        Err((set, _)) => {
+        Err((set, SetError::Frames(_))) => {
             log::warn!("no frames for an address space on vCPU {me}");
+            pool::give(&CpuGuard::new(), set);
+            None
+        }
+        Err((set, SetError::Tables(error))) => {
+            report::error(Party::Xen, "churn", format_args!("an address space: {error}"));
             pool::give(&CpuGuard::new(), set);
             None
         }
@@ -196,7 +203,7 @@ fn free(space: Space) {
         report::error(
             Party::Guest,
             "churn",
-            format_args!("a set goes back damaged: frame {:#x} slot {slot} is {is:?}", page.0),
+            format_args!("a set goes back damaged: frame {:#x} slot {slot} is {is:#x}", page.0),
         );
     }
     pool::give(&CpuGuard::new(), set);
@@ -205,6 +212,14 @@ fn free(space: Space) {
 /// Reads every long-lived space back on this vCPU. Gives spaces, checks and mismatches.
 pub fn verify(me: usize) -> (u64, u64, u64) {
     let (mut spaces, mut wrong) = (0, 0);
+    if !arch::descriptors_are_mine() {
+        wrong += 1;
+        report::error(
+            Party::Guest,
+            "verify",
+            format_args!("vCPU {me} has another's descriptor table"),
+        );
+    }
     for slot in &LIVE {
         if let Some(space) = slot.lock().as_ref() {
             spaces += 1;

@@ -4,14 +4,16 @@
 //! page holds a pattern keyed by number and age. The pattern is read back twice: through the user
 //! mapping, and by following the window to the frame and reading that. So a wrong L3, L2, link or L1 shows.
 
-use crate::arch::{cpu, memory as raw};
+use crate::arch::changes::{Changes, TableError};
+use crate::arch::{cpu, memory as raw, tables};
 use crate::audit::{self, Kind};
-use crate::memory::frames::{self, OutOfFrames};
+use crate::memory::frames;
 use crate::memory::Pfn;
 use crate::paging::entry::{Entry, Flags};
 use crate::paging::layout::{l1_slot, l2_place, ENTRIES, HOLDER, L2_PAGE_BYTES, PAGE_SIZE};
+use crate::paging::set::SetError;
 use crate::pool::Taken;
-use crate::report;
+use crate::report::{self, Party};
 
 /// Pages that a space maps: one in each GiB of the user half.
 const PAGES: usize = HOLDER;
@@ -49,8 +51,8 @@ fn pattern(number: u32, age: u32, page: usize, word: usize) -> u64 {
 }
 
 impl Space {
-    /// Maps user pages in `set`. Gives the set back when no frames are left.
-    pub fn build(set: Taken, number: u32) -> Result<Space, (Taken, OutOfFrames)> {
+    /// Maps user pages in `set`. Gives the set back when no frames are left, or when Xen refuses.
+    pub fn build(set: Taken, number: u32) -> Result<Space, (Taken, SetError)> {
         let mut taken = [Pfn::default(); 2 * PAGES];
         for n in 0..taken.len() {
             // A table must be zero; a data page gets its pattern below.
@@ -62,11 +64,10 @@ impl Space {
                 Ok(pfn) => taken[n] = pfn,
                 Err(none) => {
                     taken[..n].iter().for_each(|&pfn| frames::free(pfn));
-                    return Err((set, none));
+                    return Err((set, none.into()));
                 }
             }
         }
-        let pages = set.set().pages;
         let space = Space {
             set,
             number,
@@ -75,39 +76,75 @@ impl Space {
             pages: core::array::from_fn(|i| taken[PAGES + i]),
         };
         space.tables.iter().for_each(|&table| audit::mark(table, Kind::L1));
-        for i in 0..PAGES {
-            let va = address(number, i);
-            let (l2, slot) = l2_place(va);
-            raw::write_entry(
-                space.tables[i],
-                l1_slot(va),
-                Entry::new(space.pages[i], Flags::USER_DATA),
-            );
-            raw::write_entry(pages[l2], slot, Entry::new(space.tables[i], Flags::USER_DATA));
+        match space.map() {
+            Ok(()) => Ok(space),
+            Err(error) => Err((space.take_down(), error.into())),
         }
-        Ok(space)
     }
 
-    /// Runs `body` with this space active on the running CPU.
-    fn active<T>(&self, body: impl FnOnce() -> T) -> T {
+    /// Fills the L1 tables and hangs them into the set.
+    fn map(&self) -> Result<(), TableError> {
+        let mut changes = Changes::<{ 2 * PAGES }>::new();
+        for i in 0..PAGES {
+            let va = address(self.number, i);
+            let (l2, slot) = l2_place(va);
+            raw::write_fresh(
+                self.tables[i],
+                l1_slot(va),
+                // Not for user mode: a 64-bit Xen makes such an entry a global one, and a set's is not.
+                Entry::new(self.pages[i], Flags::KERNEL),
+            );
+            changes.protect(self.tables[i]);
+            changes.set(
+                self.set.set().pages[l2],
+                slot,
+                Entry::new(self.tables[i], Flags::USER_DATA),
+            );
+        }
+        changes.commit().map(drop)
+    }
+
+    /// Takes the L1 tables out of the set again.
+    fn unmap(&self) -> Result<(), TableError> {
+        let mut changes = Changes::<{ 2 * PAGES }>::new();
+        for i in 0..PAGES {
+            let (l2, slot) = l2_place(address(self.number, i));
+            changes.set(self.set.set().pages[l2], slot, Entry::EMPTY);
+            changes.unprotect(self.tables[i]);
+        }
+        changes.commit().map(drop)
+    }
+
+    /// Runs `body` with this space active on the running CPU. Gives false, and does not run it, if Xen refuses.
+    fn active(&self, body: impl FnOnce()) -> bool {
         let me = cpu::id();
-        raw::activate(self.set.set().pages.map(Some), me);
-        let result = body();
-        raw::activate([None; 4], me);
-        result
+        let there = tables::activate(self.set.set().pages.map(Some), me);
+        if there.is_ok() {
+            body();
+        }
+        for refused in [there, tables::activate([None; 4], me)]
+            .into_iter()
+            .filter_map(Result::err)
+        {
+            report::error(Party::Xen, "activate", refused);
+        }
+        there.is_ok()
     }
 
     /// Ages the space by one and writes the new pattern through the user mapping.
     pub fn rewrite(&mut self) {
-        self.age += 1;
-        self.active(|| {
+        let age = self.age + 1;
+        let written = self.active(|| {
             for i in 0..PAGES {
                 let va = address(self.number, i);
                 for word in 0..WORDS {
-                    raw::write_user(va + word * WORD_STEP * 8, pattern(self.number, self.age, i, word));
+                    raw::write_user(va + word * WORD_STEP * 8, pattern(self.number, age, i, word));
                 }
             }
         });
+        if written {
+            self.age = age;
+        }
     }
 
     /// Reads the pattern back, through the user mapping and through the window, and the kernel's entries through the
@@ -117,7 +154,7 @@ impl Space {
             space: self.number,
             count: 0,
         };
-        self.active(|| {
+        let looked = self.active(|| {
             for i in 0..PAGES {
                 let va = address(self.number, i);
                 let entry = raw::read_window(va);
@@ -136,18 +173,20 @@ impl Space {
             let (got, want) = raw::read_kernel_mark();
             wrong.compare("kernel", 0, want, got);
         });
-        wrong.count
+        wrong.count + u64::from(!looked)
     }
 
     /// Unmaps everything and gives the set back, in constructed form.
     pub fn take_down(self) -> Taken {
-        for i in 0..PAGES {
-            let (l2, slot) = l2_place(address(self.number, i));
-            raw::write_entry(self.set.set().pages[l2], slot, Entry::EMPTY);
+        match self.unmap() {
+            Ok(()) => {
+                self.tables.iter().for_each(|&table| audit::mark(table, Kind::Plain));
+                // No CPU's TLB knows these pages: a space is active only inside `active`, which ends with a flush.
+                self.tables.into_iter().chain(self.pages).for_each(frames::free);
+            }
+            // The frames stay what they are, and nobody gets them; that the set goes back damaged shows in the churn.
+            Err(error) => report::error(Party::Xen, "take down", error),
         }
-        self.tables.iter().for_each(|&table| audit::mark(table, Kind::Plain));
-        // No CPU's TLB knows these pages: a space is active only inside `active`, which ends with a flush.
-        self.tables.into_iter().chain(self.pages).for_each(frames::free);
         self.set
     }
 }

@@ -1,0 +1,287 @@
+//! Changes to page tables, many in one call.
+//!
+//! Under PVH each is made at once, in place. Under PV they collect and go to Xen in batches: `mmu_update` for entries,
+//! `mmuext_op` for pins and flushes. What may be changed this way is what makes the functions safe to call: tables are
+//! managed frames or the kernel's own, and what an entry maps is managed (checked here), or a table of the kernel's own
+//! (this layer). Xen itself sees to it that no table is ever mapped writable.
+
+use core::fmt;
+
+use xen_bindings::frame::Mfn;
+use xen_bindings::pv::{self as xen, BatchError, MmuUpdate};
+use xen_bindings::{ffi, HypercallError};
+
+use super::pv::m2p;
+use super::tables::{direct_entry, Page};
+use super::{is_pv, memory};
+use crate::memory::Pfn;
+use crate::paging::entry::{Entry, Flags};
+
+/// Xen refused a change to a page table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableError {
+    /// The call, and Xen's reason.
+    pub error: HypercallError,
+    /// How many changes of this batch were made: the one after them is the refused one.
+    pub done: usize,
+    /// The table that was to be changed or typed.
+    pub page: Pfn,
+    /// The entry in it; none if it was to be pinned or unpinned.
+    pub slot: Option<usize>,
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at change {}, frame {:#x}", self.error, self.done, self.page.0)?;
+        match self.slot {
+            Some(slot) => write!(f, " slot {slot}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Up to `ROOM` changed entries in one call; more make more calls.
+pub struct Changes<const ROOM: usize> {
+    updates: [MmuUpdate; ROOM],
+    len: usize,
+    done: usize,
+    calls: u32,
+    failed: Option<TableError>,
+}
+
+impl<const ROOM: usize> Changes<ROOM> {
+    /// None yet.
+    pub fn new() -> Self {
+        Changes {
+            updates: [MmuUpdate { ptr: 0, val: 0 }; ROOM],
+            len: 0,
+            done: 0,
+            calls: 0,
+            failed: None,
+        }
+    }
+
+    /// Writes an entry of a table that is a managed frame. What it maps must be managed as well.
+    pub fn set(&mut self, table: Pfn, slot: usize, entry: Entry) {
+        assert!(
+            !entry.is_present() || memory::is_managed(entry.frame()),
+            "{entry:?} maps the kernel's own memory"
+        );
+        self.set_bits(table, slot, memory::bits_of(entry));
+    }
+
+    /// Takes an entry down but keeps its flags in it: not present, no address.
+    pub fn take_down(&mut self, table: Pfn, slot: usize) {
+        let flags = memory::entry_bits(table, slot) & Flags::KEPT;
+        self.set_bits(table, slot, flags & !Flags::PRESENT.bits());
+    }
+
+    /// Puts back an entry that [`take_down`](Self::take_down) took, with the same flags.
+    pub fn put_up(&mut self, table: Pfn, slot: usize, target: Pfn) {
+        assert!(memory::is_managed(target));
+        let flags = memory::entry_bits(table, slot) & Flags::KEPT;
+        let frame = memory::bits_of(Entry::new(target, Flags::PRESENT));
+        self.set_bits(table, slot, frame | flags);
+    }
+
+    /// Writes an entry of a managed table as the CPU would see it.
+    fn set_bits(&mut self, table: Pfn, slot: usize, bits: u64) {
+        if is_pv() {
+            assert!(memory::is_managed(table) && slot < crate::paging::layout::ENTRIES);
+            self.push(m2p::machine(table).address() + slot as u64 * 8, bits);
+        } else {
+            memory::write_word(table, slot, bits);
+        }
+    }
+
+    /// Plants what a test wants the audit to find: any bits at all in a managed table.
+    #[cfg(feature = "switches")]
+    pub fn plant(&mut self, table: Pfn, slot: usize, bits: u64) {
+        self.set_bits(table, slot, bits);
+    }
+
+    /// Writes an entry of a table of the kernel's own (PV).
+    pub(super) fn set_own(&mut self, table: &Page, slot: usize, entry: Entry) {
+        self.push(
+            m2p::machine(table.pfn()).address() + slot as u64 * 8,
+            memory::bits_of(entry),
+        );
+    }
+
+    /// Writes the entry at a machine address (PV).
+    pub(super) fn set_at(&mut self, address: u64, bits: u64) {
+        self.push(address, bits);
+    }
+
+    /// Makes the direct map of `page` read-only: it is to become a table. Nothing to do under PVH.
+    pub fn protect(&mut self, page: Pfn) {
+        self.map_directly(page, Flags::READ_ONLY);
+    }
+
+    /// Makes the direct map of `page` writable: it is a table no more.
+    pub fn unprotect(&mut self, page: Pfn) {
+        self.map_directly(page, Flags::KERNEL);
+    }
+
+    fn map_directly(&mut self, page: Pfn, flags: Flags) {
+        if is_pv() {
+            self.push(direct_entry(page), memory::bits_of(Entry::new(page, flags)));
+        }
+    }
+
+    fn push(&mut self, address: u64, value: u64) {
+        if self.len == ROOM {
+            self.flush();
+        }
+        self.updates[self.len] = MmuUpdate {
+            ptr: address | u64::from(ffi::MMU_NORMAL_PT_UPDATE),
+            val: value,
+        };
+        self.len += 1;
+    }
+
+    fn flush(&mut self) {
+        let len = core::mem::take(&mut self.len);
+        if len == 0 || self.failed.is_some() {
+            return;
+        }
+        self.calls += 1;
+        // SAFETY: see the module's documentation: what the entries map is nothing that Rust code relies on otherwise.
+        match unsafe { xen::mmu_update(&mut self.updates[..len]) } {
+            Ok(()) => self.done += len,
+            Err(BatchError { done, error }) => {
+                self.done += done;
+                let refused = self.updates[done.min(len - 1)].ptr;
+                self.failed = Some(TableError {
+                    error,
+                    done: self.done,
+                    page: m2p::pfn(Mfn((refused >> 12) as usize)).unwrap_or_default(),
+                    slot: Some((refused & 0xfff) as usize / 8),
+                });
+            }
+        }
+    }
+
+    /// Has the changes made; gives the calls that it took.
+    ///
+    /// # Errors
+    /// Xen's. The changes before the refused one are made.
+    pub fn commit(mut self) -> Result<u32, TableError> {
+        self.flush();
+        match self.failed {
+            None => Ok(self.calls),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Up to `ROOM` pins, unpins and flushes in one call; more make more calls. Nothing at all under PVH.
+pub struct Pins<const ROOM: usize> {
+    ops: [ffi::mmuext_op; ROOM],
+    len: usize,
+    done: usize,
+    calls: u32,
+    failed: Option<TableError>,
+}
+
+impl<const ROOM: usize> Pins<ROOM> {
+    /// None yet.
+    pub fn new() -> Self {
+        Pins {
+            ops: [ffi::mmuext_op::default(); ROOM],
+            len: 0,
+            done: 0,
+            calls: 0,
+            failed: None,
+        }
+    }
+
+    /// Has Xen hold `page` as a table of `level`, with everything below it.
+    #[doc(alias = "MMUEXT_PIN_L2_TABLE")]
+    pub fn pin(&mut self, level: u8, page: Pfn) {
+        let cmd = match level {
+            1 => ffi::MMUEXT_PIN_L1_TABLE,
+            2 => ffi::MMUEXT_PIN_L2_TABLE,
+            3 => ffi::MMUEXT_PIN_L3_TABLE,
+            _ => ffi::MMUEXT_PIN_L4_TABLE,
+        };
+        self.push(cmd, page);
+    }
+
+    /// Has Xen let go of a pinned table.
+    #[doc(alias = "MMUEXT_UNPIN_TABLE")]
+    pub fn unpin(&mut self, page: Pfn) {
+        self.push(ffi::MMUEXT_UNPIN_TABLE, page);
+    }
+
+    /// Makes `page` the root of the running CPU.
+    #[doc(alias = "MMUEXT_NEW_BASEPTR")]
+    pub(super) fn load_root(&mut self, page: Pfn) {
+        self.push(ffi::MMUEXT_NEW_BASEPTR, page);
+    }
+
+    /// Flushes the running CPU's TLB.
+    #[doc(alias = "MMUEXT_TLB_FLUSH_LOCAL")]
+    pub fn flush_tlb(&mut self) {
+        if is_pv() {
+            self.add(ffi::mmuext_op {
+                cmd: ffi::MMUEXT_TLB_FLUSH_LOCAL,
+                ..Default::default()
+            });
+        }
+    }
+
+    fn push(&mut self, cmd: u32, page: Pfn) {
+        if is_pv() {
+            let mut op = ffi::mmuext_op {
+                cmd,
+                ..Default::default()
+            };
+            op.arg1.mfn = m2p::machine(page).0 as ffi::xen_pfn_t;
+            self.add(op);
+        }
+    }
+
+    fn add(&mut self, op: ffi::mmuext_op) {
+        if self.len == ROOM {
+            self.flush();
+        }
+        self.ops[self.len] = op;
+        self.len += 1;
+    }
+
+    fn flush(&mut self) {
+        let len = core::mem::take(&mut self.len);
+        if len == 0 || self.failed.is_some() {
+            return;
+        }
+        self.calls += 1;
+        // SAFETY: what Xen types and lets go changes no mapping; a new root is one of the kernel's own, which map it all.
+        match unsafe { xen::mmuext_op(&mut self.ops[..len]) } {
+            Ok(()) => self.done += len,
+            Err(BatchError { done, error }) => {
+                self.done += done;
+                // SAFETY: every operation that names a page does so in this member.
+                let refused = unsafe { self.ops[done.min(len - 1)].arg1.mfn };
+                self.failed = Some(TableError {
+                    error,
+                    done: self.done,
+                    page: m2p::pfn(Mfn(refused as usize)).unwrap_or_default(),
+                    slot: None,
+                });
+            }
+        }
+    }
+
+    /// Has it done; gives the calls that it took.
+    ///
+    /// # Errors
+    /// Xen's. What comes before the refused operation is done.
+    pub fn commit(mut self) -> Result<u32, TableError> {
+        self.flush();
+        match self.failed {
+            None => Ok(self.calls),
+            Some(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Physical-to-machine and back: the list that the domain builder made, Xen's table, and what is published for a save.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use xen_bindings::frame::Mfn;
+use xen_bindings::pv;
+use xen_bindings::shared_info::SharedInfo;
+
+use crate::arch::tables::Page;
+use crate::memory::Pfn;
+use crate::paging::layout::PAGE_SIZE;
+
+/// The list `mfn_list`: a machine word for each page of the domain.
+static LIST: AtomicUsize = AtomicUsize::new(0);
+static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Frame numbers in a page.
+const PER_PAGE: usize = PAGE_SIZE / size_of::<usize>();
+/// Pages of frame lists that there is room for. One describes 1 GiB of a 64-bit domain, 4 GiB of a 32-bit one.
+const LISTS: usize = 16;
+/// What a save reads, in three levels: the frames of these pages, which hold the frames of the list's pages.
+static FRAME_LISTS: [Page; LISTS] = [const { Page::new() }; LISTS];
+static FRAME_LIST_LIST: Page = Page::new();
+
+/// Makes the list known. Once, on vCPU 0.
+pub fn set_list(at: usize, pages: usize) {
+    LIST.store(at, Ordering::Relaxed);
+    PAGES.store(pages, Ordering::Relaxed);
+}
+
+/// Frame of the list: a restore writes it anew, so it is read each time.
+fn listed(pfn: Pfn) -> Option<usize> {
+    if pfn.0 as usize >= PAGES.load(Ordering::Relaxed) {
+        return None;
+    }
+    let list = LIST.load(Ordering::Relaxed) as *const usize;
+    // SAFETY: within the list, which the builder mapped and which lies below the frames that are handed out.
+    Some(unsafe { list.add(pfn.0 as usize).read_volatile() })
+}
+
+/// The machine frame of a frame of this domain.
+///
+/// # Panics
+/// If the domain has no such frame: a bug.
+pub fn machine(pfn: Pfn) -> Mfn {
+    match listed(pfn) {
+        Some(mfn) => Mfn(mfn),
+        None => panic!("the domain has no frame {:#x}", pfn.0),
+    }
+}
+
+/// Does the domain have memory at this frame?
+pub fn is_populated(pfn: Pfn) -> bool {
+    listed(pfn).is_some_and(|mfn| mfn >> (usize::BITS - 1) == 0)
+}
+
+/// This domain's frame on machine frame `mfn`; none if it is not this domain's memory.
+///
+/// Xen's table gives any number at all for another's frame, and is not mapped everywhere: both directions must agree.
+pub fn pfn(mfn: Mfn) -> Option<Pfn> {
+    extern "C" {
+        #[cfg(target_arch = "x86_64")]
+        fn load_or_ones(at: *const usize) -> usize;
+        #[cfg(target_arch = "x86")]
+        #[link_name = "load_or_ones_prologue"]
+        fn load_or_ones(at: *const usize) -> usize;
+    }
+    let at = pv::machine_to_physical(mfn)?.cast::<usize>();
+    // SAFETY: reads a word of Xen's table, or, where that is not mapped, gives all ones by way of the trap handler.
+    let found = unsafe { load_or_ones(at) };
+    let pfn = Pfn(u32::try_from(found).ok()?);
+    (listed(pfn) == Some(mfn.0)).then_some(pfn)
+}
+
+/// The domain has more memory than the published lists can describe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuchMemory {
+    /// Pages of the domain.
+    pub pages: usize,
+}
+
+impl core::fmt::Display for TooMuchMemory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let most = LISTS * PER_PAGE * PER_PAGE;
+        write!(
+            f,
+            "the domain has {} pages, and the kernel can describe {most} for a save",
+            self.pages
+        )
+    }
+}
+
+/// Can the domain be described for a save?
+pub fn check_size() -> Result<(), TooMuchMemory> {
+    let pages = PAGES.load(Ordering::Relaxed);
+    if pages.div_ceil(PER_PAGE) > LISTS * PER_PAGE {
+        return Err(TooMuchMemory { pages });
+    }
+    Ok(())
+}
+
+/// Tells Xen's tools where the list is: at boot and in every new domain, whose machine frames are others.
+///
+/// The three-level form; `p2m_cr3` = 0 says so. Read by `x86_pv_map_m2p` and its neighbours in
+/// `tools/libs/guest/xg_sr_save_x86_pv.c`, before the suspend is even asked for.
+pub fn publish(shared: &SharedInfo) {
+    if check_size().is_err() {
+        // Said at the suspend, which is refused.
+        return;
+    }
+    let pages = PAGES.load(Ordering::Relaxed);
+    let list = Pfn::of_kernel(LIST.load(Ordering::Relaxed));
+    for n in 0..pages.div_ceil(PER_PAGE) {
+        FRAME_LISTS[n / PER_PAGE].write_word(n % PER_PAGE, machine(Pfn(list.0 + n as u32)).0);
+    }
+    for (n, page) in FRAME_LISTS.iter().enumerate() {
+        FRAME_LIST_LIST.write_word(n, machine(page.pfn()).0);
+    }
+    let arch = shared.as_ptr();
+    // SAFETY: fields of the mapped shared-info page that only this guest writes and only Xen's tools read.
+    unsafe {
+        (&raw mut (*arch).arch.max_pfn).write_volatile(pages as _);
+        (&raw mut (*arch).arch.pfn_to_mfn_frame_list_list).write_volatile(machine(FRAME_LIST_LIST.pfn()).0 as _);
+        (&raw mut (*arch).arch.p2m_cr3).write_volatile(0);
+    }
+}

@@ -1,0 +1,131 @@
+//! The `start_info` page: what the domain builder, and after a restore Xen's tools, tell a PV guest.
+//!
+//! Layout and meaning: `xen/include/public/xen.h`. Two of its fields are machine frames, and the tools want to find PFNs in
+//! their place when they save the domain; they write machine frames again when they restore it, and nothing when the
+//! suspend is cancelled (`process_start_info`, `tools/libs/guest/xg_sr_save_x86_pv.c` and `..._restore_x86_pv.c`).
+
+use core::ptr::{addr_of, addr_of_mut};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use xen_bindings::event_channel::Port;
+use xen_bindings::ffi;
+use xen_bindings::frame::{Gfn, Mfn};
+use xen_bindings::hvm::Ring;
+
+use super::m2p;
+use crate::arch::start_info::{BadStartInfo, BootInfo};
+use crate::memory::map::MemoryMap;
+use crate::memory::Pfn;
+use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
+
+/// The page's address. Set once, by [`arrive`].
+static AT: AtomicUsize = AtomicUsize::new(0);
+/// End of what the builder put behind the kernel.
+static BOOT_STACK_END: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes where the entry code found things. First of all, on vCPU 0.
+pub fn arrive(start_info: usize, boot_stack_end: usize) {
+    AT.store(start_info, Ordering::Relaxed);
+    BOOT_STACK_END.store(boot_stack_end, Ordering::Relaxed);
+}
+
+fn page() -> *mut ffi::start_info {
+    AT.load(Ordering::Relaxed) as *mut ffi::start_info
+}
+
+/// Reads a field, or writes it. Xen's tools write them too, but only while the domain does not run.
+macro_rules! field {
+    ($($path:ident).+) => {
+        // SAFETY: the builder mapped the page and it stays where it is: it lies below the frames that are handed out. Only
+        // this module touches it, with volatile accesses of plain integers.
+        unsafe { addr_of!((*page()).$($path).+).read_volatile() }
+    };
+    ($($path:ident).+ = $value:expr) => {
+        // SAFETY: as for reading.
+        unsafe { addr_of_mut!((*page()).$($path).+).write_volatile($value) }
+    };
+}
+
+/// Copies what the kernel needs at start, and makes the physical-to-machine list known.
+///
+/// # Errors
+/// If it is no `start_info`.
+pub fn read() -> Result<BootInfo, BadStartInfo> {
+    let magic = field!(magic);
+    if !magic.iter().map(|&c| c as u8).take(4).eq(*b"xen-") {
+        return Err(BadStartInfo::Magic);
+    }
+    let pages = field!(nr_pages) as usize;
+    m2p::set_list(field!(mfn_list) as usize, pages);
+    let mut memory = MemoryMap::new();
+    memory.add_ram(0, (pages * PAGE_SIZE) as u64);
+    // SAFETY: only the address is taken.
+    let line = unsafe { addr_of!((*page()).cmd_line) }.cast::<u8>();
+    Ok(BootInfo::new(
+        // SAFETY: the array is in the page, 1 KiB long.
+        (0..ffi::MAX_GUEST_CMDLINE as usize).map(|n| unsafe { line.add(n).read_volatile() }),
+        memory,
+    ))
+}
+
+/// Address and number of the frames of the builder's page tables, and the first address behind all that it made.
+pub fn boot_tables() -> (usize, usize, usize) {
+    let (base, frames) = (field!(pt_base) as usize, field!(nr_pt_frames) as usize);
+    let end = (base + frames * PAGE_SIZE).max(BOOT_STACK_END.load(Ordering::Relaxed));
+    (base, frames, end.next_multiple_of(PAGE_SIZE))
+}
+
+/// The machine frame of the shared-info page: another one in each domain.
+pub fn shared_info_frame() -> Mfn {
+    Mfn(field!(shared_info) as usize / PAGE_SIZE)
+}
+
+/// The frame of this page, which the suspend call names.
+pub fn own_frame() -> Pfn {
+    Pfn(((AT.load(Ordering::Relaxed) - KERNEL_BASE) / PAGE_SIZE) as u32)
+}
+
+fn ring(mfn: ffi::xen_pfn_t, port: u32) -> Option<Ring> {
+    let pfn = m2p::pfn(Mfn(mfn as usize))?;
+    (port != 0).then_some(Ring {
+        frame: Gfn(pfn.0 as usize),
+        port: Port(port),
+    })
+}
+
+/// The console's ring; its frame is a PFN.
+pub fn console_ring() -> Option<Ring> {
+    ring(field!(console.domU.mfn), field!(console.domU.evtchn))
+}
+
+/// xenstore's ring; its frame is a PFN.
+pub fn store_ring() -> Option<Ring> {
+    ring(field!(store_mfn), field!(store_evtchn))
+}
+
+/// Writes PFNs for the two machine frames, as the tools want them; gives what undoes it in the same domain.
+pub fn write_pfns() -> Frames {
+    let before = Frames {
+        store: field!(store_mfn),
+        console: field!(console.domU.mfn),
+    };
+    let pfn = |mfn: ffi::xen_pfn_t| m2p::pfn(Mfn(mfn as usize)).map_or(0, |pfn| pfn.0 as ffi::xen_pfn_t);
+    field!(store_mfn = pfn(before.store));
+    field!(console.domU.mfn = pfn(before.console));
+    before
+}
+
+/// The machine frames that [`write_pfns`] replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames {
+    store: ffi::xen_pfn_t,
+    console: ffi::xen_pfn_t,
+}
+
+impl Frames {
+    /// Puts them back: in the same domain, where nobody else does.
+    pub fn write_back(self) {
+        field!(store_mfn = self.store);
+        field!(console.domU.mfn = self.console);
+    }
+}

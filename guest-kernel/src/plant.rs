@@ -1,0 +1,73 @@
+//! `plant=...`: puts an entry into a live table that the audit must find.
+
+use crate::arch::changes::Changes;
+use crate::arch::{self, memory as raw};
+use crate::audit::{self, Kind};
+use crate::cmdline;
+use crate::memory::Pfn;
+use crate::paging::entry::{Entry, Flags};
+use crate::paging::layout::{ENTRIES, HOLDER, WINDOW_SLOT};
+use crate::paging::set;
+use crate::report::{self, Party};
+use crate::switches::Plant;
+
+/// What was planted, and what stood there.
+#[derive(Clone, Copy, Debug)]
+pub struct Planted {
+    table: Pfn,
+    slot: usize,
+    before: u64,
+}
+
+/// Plants what the command line asks for; the windows are down.
+pub fn plant() -> Option<Planted> {
+    let planted = match cmdline::options().switches.plant()? {
+        Plant::Linear => {
+            let live = set::live().next()?;
+            let bits = raw::bits_of(Entry::new(live.pages[0], Flags::LINK));
+            write(live.pages[HOLDER], WINDOW_SLOT, bits)
+        }
+        Plant::Superpage => {
+            let live = set::live().next()?;
+            let (table, slot) = (live.pages[0], empty_slot(live.pages[0])?);
+            let bits = raw::bits_of(Entry::new(live.pages[0], Flags::KERNEL.union(Flags::SUPERPAGE)));
+            write(table, slot, bits)
+        }
+        Plant::Foreign => {
+            let table = audit::marked(Kind::L1).next()?;
+            let bits = arch::pv::start_info::shared_info_frame().address() | Flags::KERNEL.bits();
+            write(table, empty_slot(table)?, bits)
+        }
+    };
+    match planted {
+        Ok(planted) => Some(planted),
+        Err(error) => {
+            report::error(Party::Xen, "plant", error);
+            None
+        }
+    }
+}
+
+impl Planted {
+    /// Takes it out again. In a domain that was restored without it there is nothing to take out.
+    pub fn take_out(self) {
+        if raw::entry_bits(self.table, self.slot) == 0 {
+            return;
+        }
+        if let Err(error) = write(self.table, self.slot, self.before) {
+            report::error(Party::Xen, "plant", error);
+        }
+    }
+}
+
+fn empty_slot(table: Pfn) -> Option<usize> {
+    (0..ENTRIES).find(|&slot| raw::entry_bits(table, slot) == 0)
+}
+
+fn write(table: Pfn, slot: usize, bits: u64) -> Result<Planted, crate::arch::changes::TableError> {
+    let before = raw::entry_bits(table, slot);
+    let mut changes = Changes::<1>::new();
+    changes.plant(table, slot, bits);
+    changes.commit()?;
+    Ok(Planted { table, slot, before })
+}
