@@ -43,7 +43,7 @@ xen_bindings::elf_note!(VIRT_BASE, number paging::layout::KERNEL_BASE);
 xen_bindings::elf_note!(PADDR_OFFSET, number 0);
 xen_bindings::elf_note!(XEN_VERSION, text "xen-3.0");
 xen_bindings::elf_note!(LOADER, text "generic");
-xen_bindings::elf_note!(PAE_MODE, text "yes[extended-cr3]");
+xen_bindings::elf_note!(PAE_MODE, text "yes");
 xen_bindings::elf_note!(SUSPEND_CANCEL, number 1);
 
 #[panic_handler]
