@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::guest::Config;
+use crate::guest::{Config, Kind};
 use crate::kernel::{self, Arch};
 use crate::machine::{self, Machine};
 use crate::scenario::{main_job, Action, Life, Step, Timeline};
@@ -28,6 +28,7 @@ fn churn(arch: Arch) -> &'static str {
 pub fn config(arch: Arch) -> Config {
     Config {
         name: format!("guest-{}", arch.name()),
+        kind: Kind::Pvh,
         kernel: String::new(),
         max_vcpus: 4,
         vcpus: 4,
@@ -56,7 +57,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
     };
     // Without Xen's source there is still the 64-bit guest, on Debian's own build.
     let (machine, without) = match Machine::boot(&run, false, xen) {
-        Err(why) if xen == Xen::Pv32 && !stop::asked() => {
+        Err(why) if xen.is_built() && !stop::asked() => {
             eprintln!("The 32-bit guest cannot run: {why:#}");
             (
                 Machine::boot(&run, false, Xen::Debian12)?,

@@ -1,10 +1,56 @@
 //! A guest's configuration for `xl`.
 
+use crate::kernel::Arch;
+use crate::qemu::Accel;
+use crate::xen_build::{self, Xen};
+
+/// What Xen takes a guest for. The same ELF carries the entries for all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+pub enum Kind {
+    /// `type="pvh"`: the processor translates, Xen sees no page table.
+    #[default]
+    Pvh,
+    /// `type="pv"`: Xen checks each page table, and translates them all on a restore.
+    Pv,
+    /// `type="pvh"`, `pvshim=1`: a PV guest of a Xen of its own, which is a PVH guest of the outer one.
+    Shim,
+}
+
+impl Kind {
+    /// As a person would write it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pvh => "PVH",
+            Self::Pv => "PV",
+            Self::Shim => "PV in Debian's shim",
+        }
+    }
+
+    /// The Xen that such a guest needs on such a machine, and why. PV guests of 64 bits migrate live only on
+    /// [`Xen::Pv32`]: Debian's build has no shadow paging, which counts the pages that a PV guest writes.
+    pub fn needed_xen(self, arch: Arch, accel: Accel) -> (Xen, &'static str) {
+        match (self, arch) {
+            (Self::Pvh, _) => xen_build::needed_xen(arch, accel),
+            (Self::Pv, Arch::I686) => (
+                Xen::Pv32,
+                "Debian's build runs no 32-bit PV guest outside the shim",
+            ),
+            (Self::Pv, Arch::X86_64) => (Xen::Debian12, "any Xen with PV runs it"),
+            (Self::Shim, _) => (
+                Xen::Debian12,
+                "the shim is a 64-bit PVH guest, which any Xen with HVM runs",
+            ),
+        }
+    }
+}
+
 /// What `xl create` is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The domain's name.
     pub name: String,
+    /// What Xen takes it for.
+    pub kind: Kind,
     /// Path of the kernel in dom0.
     pub kernel: String,
     /// Possible vCPUs.
@@ -15,7 +61,8 @@ pub struct Config {
     pub mem: u32,
     /// The kernel's command line.
     pub cmdline: String,
-    /// Hardware-assisted paging; without it Xen must have shadow paging. See [`crate::xen_build::hap`].
+    /// Hardware-assisted paging; without it Xen must have shadow paging. See [`crate::xen_build::hap`]. A PV
+    /// guest has none, and the shim always has it: it is a 64-bit guest, whatever runs in it.
     pub hap: bool,
 }
 
@@ -23,17 +70,15 @@ impl Config {
     /// The configuration file's text.
     pub fn text(&self) -> String {
         let quoted = self.cmdline.replace('\\', "\\\\").replace('"', "\\\"");
-        // One 2 MiB page tables' pool is enough for these guests; xl's default would be larger than they are.
+        let kind = match self.kind {
+            Kind::Pvh => format!("type = \"pvh\"\nhap = {}\n", u8::from(self.hap)),
+            Kind::Pv => "type = \"pv\"\n".to_owned(),
+            Kind::Shim => "type = \"pvh\"\npvshim = 1\nhap = 1\n".to_owned(),
+        };
         format!(
-            "name = \"{}\"\ntype = \"pvh\"\nkernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
-             cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n\
-             hap = {}\n",
-            self.name,
-            self.kernel,
-            self.vcpus,
-            self.max_vcpus,
-            self.mem,
-            u8::from(self.hap),
+            "name = \"{}\"\n{kind}kernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
+             cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n",
+            self.name, self.kernel, self.vcpus, self.max_vcpus, self.mem,
         )
     }
 }
@@ -42,19 +87,52 @@ impl Config {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_command_line_with_quotes_stays_one_string() {
-        let config = Config {
+    fn config(kind: Kind) -> Config {
+        Config {
             name: "g".into(),
+            kind,
             kernel: "/lab/k".into(),
             max_vcpus: 4,
             vcpus: 2,
             mem: 32,
             cmdline: "a=\"b\" c".into(),
             hap: false,
-        };
-        assert!(config.text().contains("cmdline = \"a=\\\"b\\\" c\""));
-        assert!(config.text().contains("maxvcpus = 4\n"));
-        assert!(config.text().contains("hap = 0\n"));
+        }
+    }
+
+    #[test]
+    fn a_command_line_with_quotes_stays_one_string() {
+        let text = config(Kind::Pvh).text();
+        assert!(text.contains("cmdline = \"a=\\\"b\\\" c\""));
+        assert!(text.contains("maxvcpus = 4\n"));
+    }
+
+    #[test]
+    fn each_kind_says_what_it_is() {
+        let pvh = config(Kind::Pvh).text();
+        assert!(pvh.contains("type = \"pvh\"\nhap = 0\n") && !pvh.contains("pvshim"));
+        let pv = config(Kind::Pv).text();
+        assert!(pv.contains("type = \"pv\"\n") && !pv.contains("hap"));
+        assert!(config(Kind::Shim)
+            .text()
+            .contains("type = \"pvh\"\npvshim = 1\nhap = 1\n"));
+    }
+
+    #[test]
+    fn only_a_32_bit_pv_guest_outside_the_shim_needs_the_built_xen() {
+        for accel in [Accel::Tcg, Accel::Kvm] {
+            for (kind, arch, xen) in [
+                (Kind::Pv, Arch::X86_64, Xen::Debian12),
+                (Kind::Pv, Arch::I686, Xen::Pv32),
+                (Kind::Shim, Arch::I686, Xen::Debian12),
+                (Kind::Shim, Arch::X86_64, Xen::Debian12),
+            ] {
+                assert_eq!(
+                    kind.needed_xen(arch, accel).0,
+                    xen,
+                    "{kind:?} {arch:?} {accel:?}"
+                );
+            }
+        }
     }
 }

@@ -41,6 +41,9 @@ const PROGRAMS: &[&str] = &[
     "usr/lib/xen-4.17/bin/lsevtchn",
 ];
 
+/// The hypervisor that libxl puts between Xen and a PV guest when its configuration says `pvshim=1`.
+const SHIM: &str = "usr/lib/xen-4.17/boot/xen-shim";
+
 /// Opened with dlopen and therefore in no program's list: xl aborts without it when a thread is cancelled.
 const EXTRA_LIBRARIES: &[&str] = &["libgcc_s.so.1"];
 
@@ -306,6 +309,7 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
         libraries.extend(needed(program, bytes)?);
         add_file(&mut archive, &mut folders, program, 0o755, bytes);
     }
+    add_file(&mut archive, &mut folders, SHIM, 0o644, root.get(SHIM)?);
     for name in [
         "chmod", "exists", "list", "ls", "read", "rm", "watch", "write",
     ] {

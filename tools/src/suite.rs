@@ -473,7 +473,7 @@ fn in_lab(
         if let Err(why) = crate::image::ensure(false).and_then(|image| test.xen.hypervisor(&image))
         {
             stop::check()?;
-            if test.xen == Xen::Pv32 {
+            if test.xen.is_built() {
                 return Ok(Outcome::Skipped(format!(
                     "the Xen it needs could not be had: {why:#}"
                 )));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use object::Object;
 
-use crate::guest::Config;
+use crate::guest::{Config, Kind};
 use crate::kernel::Arch;
 use crate::machine::{self, Machine, UpState};
 use crate::xen_build::{self, Xen};
@@ -18,7 +18,7 @@ use crate::{qemu, stop};
 /// What to try.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The guest kernel (a PVH ELF).
+    /// The guest kernel (an ELF with a PVH or PV entry).
     elf: PathBuf,
     /// vCPUs.
     #[arg(long, default_value_t = 4)]
@@ -38,6 +38,12 @@ pub struct Args {
     /// Leave the guest in place at the end (with a detached machine).
     #[arg(long)]
     leave: bool,
+    /// As classic PV instead of PVH.
+    #[arg(long)]
+    pv: bool,
+    /// As PV in Debian's shim (`pvshim=1`).
+    #[arg(long, conflicts_with = "pv")]
+    shim: bool,
     /// The hypervisor; the default is the one that this guest needs on this host.
     #[arg(long)]
     xen: Option<Xen>,
@@ -59,7 +65,12 @@ pub fn run(args: &Args) -> Result<()> {
         Arch::I686
     };
     let (accel, _) = qemu::accel();
-    let (needed, why) = xen_build::needed_xen(arch, accel);
+    let kind = match (args.pv, args.shim) {
+        (true, _) => Kind::Pv,
+        (_, true) => Kind::Shim,
+        _ => Kind::Pvh,
+    };
+    let (needed, why) = kind.needed_xen(arch, accel);
     let xen = args.xen.unwrap_or(needed);
     if needed != Xen::default() {
         println!("-- Xen {}; {} is needed: {why}", xen.name(), needed.name());
@@ -78,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
     dom0.put("/lab/try.elf", &elf)?;
     let config = Config {
         name: "try".into(),
+        kind,
         kernel: "/lab/try.elf".into(),
         max_vcpus: args.vcpus,
         vcpus: args.vcpus,
@@ -108,7 +120,12 @@ pub fn run(args: &Args) -> Result<()> {
         });
     }
     let start = Instant::now();
-    println!("-- xl create, {} vCPUs, {} MiB", args.vcpus, args.mem);
+    println!(
+        "-- xl create as {}, {} vCPUs, {} MiB",
+        kind.words(),
+        args.vcpus,
+        args.mem
+    );
     let created = dom0.run("xl -v create /lab/try.cfg 2>&1", Duration::from_secs(120))?;
     println!(
         "-- xl create: status {} after {:.1} s{}",
