@@ -35,9 +35,13 @@ mod pages;
 mod person;
 mod pv;
 mod report;
+#[cfg(test)]
+mod sample;
 mod source;
 mod stream;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::fmt;
@@ -112,7 +116,8 @@ impl std::error::Error for Unreadable {
     }
 }
 
-/// Reads a stream to its end and judges it. `progress` is called about once a MiB with the number of bytes read.
+/// Reads a stream to its end and judges it. `progress` is called every 128 KiB or oftener with the number of bytes
+/// read.
 ///
 /// # Errors
 /// [`Unreadable`]: the input cannot be read, is no migration stream, or is too big for the limit. Whatever is wrong *inside* a

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use super::Unreadable;
 
-/// The size of the buffer, and the most that [`Source::take`] gives at once.
-const BUFFER: usize = 1 << 20;
+/// The size of the buffer, and the most that [`Source::take`] gives at once. As large as `cat`'s.
+const BUFFER: usize = 128 << 10;
 
 /// Why reading does not go on.
 #[derive(Debug)]
