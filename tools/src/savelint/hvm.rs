@@ -14,7 +14,7 @@ const HEADER: u16 = 1;
 const CPU: u16 = 2;
 const LAST_KNOWN: u16 = 20;
 /// The header's length, magic and version (`struct hvm_save_header`).
-const HEADER_LENGTH: u32 = 32;
+const HEADER_LENGTH: u32 = 24;
 const MAGIC: u32 = 0x5438_1286;
 const VERSION: u32 = 1;
 

@@ -7,6 +7,8 @@ use super::report::{Holder, Pages, Pins, Report, Verdict};
 
 /// How wide a bar gets.
 const BAR: u64 = 40;
+/// The name of pages without memory.
+const HOLE: &str = "hole";
 /// How many steps of the pinning order are shown.
 const STEPS: usize = 12;
 
@@ -187,14 +189,19 @@ fn bars(f: &mut fmt::Formatter<'_>, pages: &Pages) -> fmt::Result {
         ));
     }
     rows.push(("empty".into(), pages.empty, 0));
-    rows.push(("hole".into(), pages.holes, 0));
+    rows.push((HOLE.into(), pages.holes, 0));
     rows.push(("broken".into(), pages.broken, 0));
     rows.push(("missing".into(), pages.missing, 0));
-    let most = rows.iter().map(|row| row.1).max().unwrap_or(0).max(1);
+    // Holes have no bar: a PVH guest's range has a million of them.
+    let most = rows.iter().filter(|row| row.0 != HOLE).map(|row| row.1);
+    let most = most.max().unwrap_or(0).max(1);
     writeln!(f, "\nPages by type")?;
     for (name, count, pinned) in rows.iter().filter(|row| row.1 > 0) {
-        let bar = "#".repeat((count * BAR).div_ceil(most) as usize);
-        write!(f, "  {name:<9} {count:>10}  {bar}")?;
+        write!(f, "  {name:<9} {count:>10}")?;
+        if name != HOLE {
+            let bar = (count * BAR).div_ceil(most) as usize;
+            write!(f, "  {}", "#".repeat(bar))?;
+        }
         if *pinned > 0 {
             write!(f, " {pinned} pinned")?;
         }

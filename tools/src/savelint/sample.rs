@@ -206,7 +206,7 @@ pub fn hvm_context(vcpus: &[u16]) -> Vec<u8> {
         body.extend((contents.len() as u32).to_le_bytes());
         body.extend(contents);
     };
-    let mut header = vec![0; 32];
+    let mut header = vec![0; 24];
     put(&mut header, 0, 0x5438_1286, 4);
     put(&mut header, 4, 1, 4);
     add(1, 0, &header);

@@ -522,8 +522,8 @@ fn the_hvm_context() {
         context(&|body| body[0] = 2),
         context(&|body| body[8] = 0),
         context(&|body| body[12] = 2),
-        context(&|body| body[40] = 21),
-        context(&|body| body[44..48].fill(0xff)),
+        context(&|body| body[32] = 21),
+        context(&|body| body[36..40].fill(0xff)),
     ] {
         expect(&bad, Code::HvmContext);
     }
