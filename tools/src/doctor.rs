@@ -38,7 +38,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     }
     let (accel, why) = qemu::accel();
     let compiler = kernel::compiler().err().map(|e| format!("{e:#}"));
-    let image = image::cached();
+    let image = image::cached(Xen::default().release());
     let running: Vec<&str> = Xen::ALL
         .into_iter()
         .filter(|&xen| UpState::load(xen).is_some())

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,33 +17,73 @@ use anyhow::{anyhow, bail, Context, Result};
 use object::{Object, ObjectSection};
 use sha2::{Digest, Sha256};
 
-use crate::{child, cpio::Archive, progress, repo, sshkey};
+use crate::{child, cpio::Archive, progress, repo, sshkey, xen_build};
 
-/// What mmdebstrap fetches.
-const PACKAGES: &str = "xen-utils-4.17,xen-hypervisor-4.17-amd64,xenstore-utils,linux-image-amd64,\
-busybox-static,dropbear-bin,coreutils";
-const SUITE: &str = "bookworm";
+/// A release of Debian that dom0 is made from. Xen's tools go only with the hypervisor they were built with,
+/// so the release decides both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Release {
+    /// Debian 12: Xen 4.17.
+    #[default]
+    Bookworm,
+    /// Debian 13: Xen 4.20.
+    Trixie,
+}
+
+impl Release {
+    /// Debian's name for it.
+    fn suite(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+
+    /// The version in the names of Xen's packages and folders.
+    fn xen(self) -> &'static str {
+        match self {
+            Self::Bookworm => "4.17",
+            Self::Trixie => "4.20",
+        }
+    }
+
+    /// What mmdebstrap fetches.
+    fn packages(self) -> String {
+        let xen = self.xen();
+        format!(
+            "xen-utils-{xen},xen-hypervisor-{xen}-amd64,xenstore-utils,linux-image-amd64,busybox-static,\
+             dropbear-bin,coreutils"
+        )
+    }
+
+    /// Where Xen's tools are.
+    fn tools(self) -> String {
+        format!("usr/lib/xen-{}/bin", self.xen())
+    }
+}
 
 /// Programs that go into dom0, by their path in Debian's root.
 const PROGRAMS: &[&str] = &[
     "bin/busybox",
     "usr/bin/tail",
+    "usr/bin/dbclient",
     "usr/sbin/dropbear",
     "usr/bin/xenstore",
-    "usr/lib/xen-4.17/bin/xl",
-    "usr/lib/xen-4.17/bin/xenstored",
-    "usr/lib/xen-4.17/bin/xenconsoled",
-    "usr/lib/xen-4.17/bin/xenconsole",
-    "usr/lib/xen-4.17/bin/xen-init-dom0",
-    "usr/lib/xen-4.17/bin/libxl-save-helper",
-    "usr/lib/xen-4.17/bin/xenctx",
-    "usr/lib/xen-4.17/bin/xen-hvmctx",
-    "usr/lib/xen-4.17/bin/readnotes",
-    "usr/lib/xen-4.17/bin/lsevtchn",
 ];
 
-/// The hypervisor that libxl puts between Xen and a PV guest when its configuration says `pvshim=1`.
-const SHIM: &str = "usr/lib/xen-4.17/boot/xen-shim";
+/// Those of Xen's tools that go in too.
+const XEN_PROGRAMS: &[&str] = &[
+    "xl",
+    "xenstored",
+    "xenconsoled",
+    "xenconsole",
+    "xen-init-dom0",
+    "libxl-save-helper",
+    "xenctx",
+    "xen-hvmctx",
+    "readnotes",
+    "lsevtchn",
+];
 
 /// Opened with dlopen and therefore in no program's list: xl aborts without it when a thread is cancelled.
 const EXTRA_LIBRARIES: &[&str] = &["libgcc_s.so.1"];
@@ -62,6 +103,7 @@ const LIBRARY_FOLDERS: &[&str] = &[
     "lib/x86_64-linux-gnu",
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/xen-4.17/lib/x86_64-linux-gnu",
+    "usr/lib/xen-4.20/lib/x86_64-linux-gnu",
     "lib64",
 ];
 
@@ -81,6 +123,8 @@ pub struct Image {
     pub key: PathBuf,
     /// dom0's host key in the format of ssh's known_hosts.
     pub known_hosts: PathBuf,
+    /// The private key dom0 lets in, in the format of dom0's own ssh client.
+    pub peer_key: PathBuf,
     /// Versions and sizes, for a person.
     pub about: String,
 }
@@ -93,15 +137,21 @@ impl Image {
             initramfs: dir.join("dom0.cpio"),
             key: dir.join("key"),
             known_hosts: dir.join("known_hosts"),
+            peer_key: dir.join("key.dropbear"),
             about: fs::read_to_string(dir.join("about")).unwrap_or_default(),
         }
     }
 }
 
 /// A hash over everything an image is made from.
-pub fn fingerprint() -> String {
+pub fn fingerprint(release: Release) -> String {
     let mut hash = Sha256::new();
-    for part in [SUITE, PACKAGES, INIT, include_str!("image.rs")] {
+    for part in [
+        release.suite(),
+        &release.packages(),
+        INIT,
+        include_str!("image.rs"),
+    ] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -112,8 +162,8 @@ pub fn fingerprint() -> String {
 }
 
 /// The cached image, if there is one for the present inputs.
-pub fn cached() -> Option<Image> {
-    kept(&fingerprint())
+pub fn cached(release: Release) -> Option<Image> {
+    kept(&fingerprint(release))
 }
 
 /// The cached image with this fingerprint: an older one serves a machine that was booted from it.
@@ -122,15 +172,13 @@ pub fn kept(fingerprint: &str) -> Option<Image> {
     dir.join("about").exists().then(|| Image::at(&dir))
 }
 
-/// The image, built first if there is none for the present inputs. `rebuild` builds it anyway.
+/// The image, built first if there is none for the present inputs.
 ///
 /// # Errors
 /// If Debian's packages cannot be fetched or are not what this code expects, or the disk is full.
-pub fn ensure(rebuild: bool) -> Result<Image> {
-    if !rebuild {
-        if let Some(image) = cached() {
-            return Ok(image);
-        }
+pub fn ensure(release: Release) -> Result<Image> {
+    if let Some(image) = cached(release) {
+        return Ok(image);
     }
     let images = repo::lab().join("images");
     repo::make_dir(&images)?;
@@ -139,31 +187,43 @@ pub fn ensure(rebuild: bool) -> Result<Image> {
         .tempdir_in(&images)
         .context("cannot make a folder for the image")?;
     let tar = work.path().join("root.tar");
-    progress::step("fetching dom0's packages from Debian", || fetch(&tar))?;
+    let what = format!("fetching dom0's packages from Debian {}", release.suite());
+    progress::step(&what, || fetch(release, &tar))?;
     let dir = progress::step("building dom0's image", || {
         let root = Root::read(&tar)?;
         fs::remove_file(&tar)?;
-        assemble(&root, work.path())
+        assemble(release, &root, work.path())
     });
     dir?;
-    let to = images.join(fingerprint());
-    if to.exists() {
-        fs::remove_dir_all(&to)?;
+    let to = images.join(fingerprint(release));
+    if let Err(error) = fs::rename(work.path(), &to) {
+        // Somebody else may have been faster; a machine may run from that one already.
+        if kept(&fingerprint(release)).is_none() {
+            return Err(error).context("cannot put the image in its place");
+        }
     }
-    fs::rename(work.keep(), &to).context("cannot put the image in its place")?;
     Ok(Image::at(&to))
 }
 
-fn fetch(tar: &Path) -> Result<()> {
+fn fetch(release: Release, tar: &Path) -> Result<()> {
     let mut command = Command::new("mmdebstrap");
     command
         .args(["--variant=extract", "--format=tar", "--quiet"])
-        .arg(format!("--include={PACKAGES}"));
+        .arg(format!("--include={}", release.packages()));
     if !nix::unistd::geteuid().is_root() {
         command.arg("--mode=unshare");
     }
-    command.arg(SUITE).arg(tar);
-    // The machine's own sources are right if it runs this release; elsewhere mmdebstrap uses its default.
+    command.arg(release.suite()).arg(tar);
+    if release != Release::default() {
+        // The machine's own sources do not name it, and mmdebstrap's own address need not be the one this
+        // machine reaches.
+        command.arg(format!(
+            "deb {} {} main",
+            xen_build::archive(),
+            release.suite()
+        ));
+    }
+    // For the default one: the machine's own sources if it runs it, otherwise mmdebstrap's.
     child::run(command, b"", Duration::from_secs(900))?.success("mmdebstrap")?;
     Ok(())
 }
@@ -208,8 +268,15 @@ impl Root {
         Ok(root)
     }
 
-    /// Follows symbolic links, in the path's folders too, to a file's own path.
+    /// A file's own path. Debian 13's packages have everything below `usr`, and the links that lead there are made
+    /// by a package that is not among ours.
     fn resolve(&self, path: &str) -> Option<String> {
+        self.follow(path)
+            .or_else(|| self.follow(&format!("usr/{path}")))
+    }
+
+    /// Follows symbolic links, in the path's folders too.
+    fn follow(&self, path: &str) -> Option<String> {
         let mut todo: VecDeque<String> = path.split('/').map(str::to_owned).collect();
         let mut done: Vec<String> = Vec::new();
         for _ in 0..200 {
@@ -255,14 +322,15 @@ impl Root {
     }
 }
 
-fn assemble(root: &Root, dir: &Path) -> Result<()> {
-    let xen_gz = root.get("boot/xen-4.17-amd64.gz")?;
+fn assemble(release: Release, root: &Root, dir: &Path) -> Result<()> {
+    let version = release.xen();
+    let xen_gz = root.get(&format!("boot/xen-{version}-amd64.gz"))?;
     let mut xen = Vec::new();
     flate2::read::GzDecoder::new(xen_gz)
         .read_to_end(&mut xen)
-        .context("xen-4.17-amd64.gz does not unpack")?;
+        .with_context(|| format!("xen-{version}-amd64.gz does not unpack"))?;
     let (kernel_path, bz_image) = root.one_like("boot", "vmlinuz-")?;
-    let release = kernel_path.trim_start_matches("boot/vmlinuz-");
+    let linux = kernel_path.trim_start_matches("boot/vmlinuz-");
     let kernel = unpack_kernel(bz_image).with_context(|| format!("in {kernel_path}"))?;
 
     let mut archive = Archive::default();
@@ -304,12 +372,19 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
     archive.char_device("dev/null", 0o666, 1, 3);
 
     let mut libraries = VecDeque::new();
-    for program in PROGRAMS {
-        let bytes = root.get(program)?;
-        libraries.extend(needed(program, bytes)?);
-        add_file(&mut archive, &mut folders, program, 0o755, bytes);
+    let tools = release.tools();
+    let programs = PROGRAMS.iter().map(|&path| path.to_owned());
+    for program in programs.chain(XEN_PROGRAMS.iter().map(|name| format!("{tools}/{name}"))) {
+        let bytes = root.get(&program)?;
+        libraries.extend(needed(&program, bytes)?);
+        add_file(&mut archive, &mut folders, &program, 0o755, bytes);
     }
-    add_file(&mut archive, &mut folders, SHIM, 0o644, root.get(SHIM)?);
+    // The hypervisor that libxl puts between Xen and a PV guest when its configuration says `pvshim=1`.
+    let shim = format!("usr/lib/xen-{version}/boot/xen-shim");
+    add_file(&mut archive, &mut folders, &shim, 0o644, root.get(&shim)?);
+    archive.symlink("usr/lib/xen", &format!("xen-{version}"));
+    // `xl migrate` looks for a program of this name.
+    archive.symlink("usr/bin/ssh", "dbclient");
     for name in [
         "chmod", "exists", "list", "ls", "read", "rm", "watch", "write",
     ] {
@@ -324,10 +399,7 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
         "readnotes",
         "lsevtchn",
     ] {
-        archive.symlink(
-            &format!("usr/sbin/{name}"),
-            &format!("/usr/lib/xen-4.17/bin/{name}"),
-        );
+        archive.symlink(&format!("usr/sbin/{name}"), &format!("/{tools}/{name}"));
     }
     libraries.extend(EXTRA_LIBRARIES.iter().map(|&name| name.to_owned()));
     let mut seen = BTreeSet::new();
@@ -357,7 +429,7 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
         );
     }
     // Some are looked for by programs linked with a run path of Xen's own.
-    let modules = modules(root, release)?;
+    let modules = modules(root, linux)?;
     for (index, (name, bytes)) in modules.iter().enumerate() {
         let path = format!("lib/modules/{index:02}-{name}.ko");
         add_file(&mut archive, &mut folders, &path, 0o644, bytes);
@@ -373,6 +445,8 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("etc/group", 0o644, b"root:x:0:\n");
     archive.file("etc/shells", 0o644, b"/bin/sh\n");
+    // Names come from /etc/hosts alone: there is no name server to wait for.
+    archive.file("etc/nsswitch.conf", 0o644, b"hosts: files\n");
     archive.file("etc/xen/xl.conf", 0o644, b"autoballoon=\"off\"\n");
     archive.symlink("bin/sh", "busybox");
     archive.file("init", 0o755, INIT.as_bytes());
@@ -382,8 +456,12 @@ fn assemble(root: &Root, dir: &Path) -> Result<()> {
     repo::write(&dir.join("vmlinux"), &kernel)?;
     repo::write(&dir.join("dom0.cpio"), &initramfs)?;
     repo::write(&dir.join("known_hosts"), keys.known_hosts.as_bytes())?;
+    let key = dir.join("key.dropbear");
+    repo::write(&key, &keys.client_private_dropbear)?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     let about = format!(
-        "Xen 4.17 and Linux {release} of Debian {SUITE}; initramfs {} MiB, {} modules\n",
+        "Xen {version} and Linux {linux} of Debian {}; initramfs {} MiB, {} modules\n",
+        release.suite(),
         initramfs.len() >> 20,
         modules.len()
     );
@@ -475,9 +553,19 @@ fn modules(root: &Root, release: &str) -> Result<Vec<(String, Vec<u8>)>> {
             Some((name.replace('-', "_"), path.as_str()))
         })
         .collect();
+    // What one release builds as a module, the next has built in.
+    let built_in = root.get(&format!("{folder}modules.builtin"))?;
+    let built_in = String::from_utf8_lossy(built_in).into_owned();
+    let built_in: BTreeSet<String> = built_in
+        .lines()
+        .filter_map(|path| path.rsplit('/').next()?.strip_suffix(".ko"))
+        .map(|name| name.replace('-', "_"))
+        .collect();
     let mut order = Vec::new();
-    for name in MODULES {
-        add_module(root, &by_name, &name.replace('-', "_"), &mut order, 0)?;
+    for name in MODULES.iter().map(|name| name.replace('-', "_")) {
+        if !built_in.contains(&name) {
+            add_module(root, &by_name, &name, &mut order, 0)?;
+        }
     }
     Ok(order)
 }
@@ -545,6 +633,14 @@ fn unpack_kernel(image: &[u8]) -> Result<Vec<u8>> {
     let kernel = if payload.starts_with(b"\xfd7zXZ\0") {
         // The last four bytes are the unpacked size, not part of the stream.
         unxz(&payload[..payload.len() - 4])?
+    } else if payload.starts_with(b"\x28\xb5\x2f\xfd") {
+        // Zstandard, RFC 8878 section 3.1.1; the decoder stops at the end of the frame, before that size.
+        let mut kernel = Vec::new();
+        ruzstd::decoding::StreamingDecoder::new(payload)
+            .map_err(|e| anyhow!("the payload does not unpack: {e}"))?
+            .read_to_end(&mut kernel)
+            .context("the payload does not unpack")?;
+        kernel
     } else {
         bail!("the payload is compressed in a way this code does not know");
     };

@@ -9,7 +9,9 @@ use anyhow::{bail, Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
-use crate::qemu::{self, Qemu};
+use crate::hosts::{self, Host};
+use crate::image::Image;
+use crate::qemu::{self, Cable, Qemu};
 use crate::xen_build::Xen;
 use crate::{image, progress, repo};
 
@@ -24,6 +26,8 @@ pub struct Machine {
     pub run: PathBuf,
     /// The hypervisor it runs.
     pub xen: Xen,
+    /// The other one, if this is host a of two ([`Machine::boot_pair`]).
+    pub peer: Option<Box<Machine>>,
     qemu: Option<Mutex<Qemu>>,
 }
 
@@ -41,20 +45,41 @@ pub struct UpState {
     /// The hypervisor it runs.
     #[serde(default)]
     pub xen: Xen,
+    /// Which of two hosts it is, if it is one of two.
+    #[serde(default)]
+    pub host: Option<Host>,
 }
 
 impl UpState {
-    fn path(xen: Xen) -> PathBuf {
-        repo::lab().join(match xen {
-            Xen::Debian12 => "up.json".to_owned(),
-            other => format!("up-{}.json", other.name()),
+    fn path(xen: Xen, host: Option<Host>) -> PathBuf {
+        repo::lab().join(match (host, xen) {
+            (Some(host), _) => format!("up-host-{}.json", host.name()),
+            (None, Xen::Debian12) => "up.json".to_owned(),
+            (None, other) => format!("up-{}.json", other.name()),
         })
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let state: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        state.is_running().then_some(state)
     }
 
     /// The detached machine with this hypervisor, if it still runs. There may be one of each.
     pub fn load(xen: Xen) -> Option<Self> {
-        let state: Self = serde_json::from_slice(&fs::read(Self::path(xen)).ok()?).ok()?;
-        (state.xen == xen && state.is_running()).then_some(state)
+        Self::read(&Self::path(xen, None)).filter(|state| state.xen == xen)
+    }
+
+    /// That one of two detached hosts, if it still runs.
+    pub fn load_host(host: Host) -> Option<Self> {
+        Self::read(&Self::path(Xen::default(), Some(host))).filter(|s| s.host == Some(host))
+    }
+
+    /// Every detached machine that runs.
+    pub fn all() -> Vec<Self> {
+        let single = Xen::ALL.into_iter().filter_map(Self::load);
+        single
+            .chain(Host::ALL.into_iter().filter_map(Self::load_host))
+            .collect()
     }
 
     /// Whether the process is there and is that QEMU: its command line names the run's folder.
@@ -72,7 +97,7 @@ impl UpState {
             // Its own process group, made when it was started.
             let _ = killpg(nix::unistd::Pid::from_raw(self.pid as i32), Signal::SIGKILL);
         }
-        let _ = fs::remove_file(Self::path(self.xen));
+        let _ = fs::remove_file(Self::path(self.xen, self.host));
     }
 }
 
@@ -126,50 +151,142 @@ fn stamp(time: SystemTime) -> String {
     )
 }
 
+/// A machine whose QEMU runs, and whose dom0 is not there yet.
+struct Booting {
+    qemu: Qemu,
+    image: Image,
+    run: PathBuf,
+    xen: Xen,
+    host: Option<Host>,
+    detached: bool,
+}
+
+impl Booting {
+    fn start(run: &Path, detached: bool, xen: Xen, host: Option<(Host, &Cable)>) -> Result<Self> {
+        let mut image = image::ensure(xen.release())?;
+        image.xen = xen.hypervisor(&image)?;
+        let (accel, _) = qemu::accel();
+        let qemu = qemu::start(&image, run, accel, detached, host.map(|(_, cable)| cable))?;
+        Ok(Self {
+            qemu,
+            image,
+            run: run.to_path_buf(),
+            xen,
+            host: host.map(|(host, _)| host),
+            detached,
+        })
+    }
+
+    /// Waits until dom0 takes commands and `xl` works.
+    fn finish(mut self) -> Result<Machine> {
+        let connect = Channel::connect(&self.image, self.qemu.port, BOOT_LIMIT, || {
+            self.qemu.check(&self.run)
+        });
+        let dom0 = connect.and_then(|dom0| {
+            let limit = Duration::from_secs(60);
+            dom0.must("xl info > /lab/info && grep -q . /lab/info", limit)?;
+            // The guests churn on every vCPU they have; without this Xen's tools would wait for their
+            // share of two processors, and a suspend would take ten times as long.
+            dom0.must("xl sched-credit2 -d Domain-0 -w 32768", limit)?;
+            Ok(dom0)
+        });
+        let dom0 = match dom0 {
+            Ok(dom0) => dom0,
+            Err(error) => {
+                let logs = repo::shown(&self.run);
+                return Err(error.context(format!("dom0 did not come up (see {logs}/xen.log)")));
+            }
+        };
+        if self.detached {
+            let state = UpState {
+                pid: self.qemu.pid(),
+                port: self.qemu.port,
+                run: self.run.clone(),
+                image: image::fingerprint(self.xen.release()),
+                xen: self.xen,
+                host: self.host,
+            };
+            let path = UpState::path(self.xen, self.host);
+            repo::write(&path, &serde_json::to_vec(&state)?)?;
+        }
+        let qemu = if self.detached {
+            self.qemu.release();
+            None
+        } else {
+            Some(Mutex::new(self.qemu))
+        };
+        Ok(Machine {
+            dom0,
+            run: self.run,
+            xen: self.xen,
+            peer: None,
+            qemu,
+        })
+    }
+}
+
 impl Machine {
     /// Boots this Xen (built first if need be) and dom0; returns when dom0 takes commands and `xl` works.
     ///
     /// # Errors
     /// If the image cannot be built, QEMU dies, or dom0 does not answer in time.
     pub fn boot(run: &Path, detached: bool, xen: Xen) -> Result<Self> {
-        let mut image = image::ensure(false)?;
-        image.xen = xen.hypervisor(&image)?;
-        let (accel, _) = qemu::accel();
+        // What must be fetched or built says so itself.
+        xen.hypervisor(&image::ensure(xen.release())?)?;
         progress::step("booting Xen and dom0", || {
-            let mut machine = qemu::start(&image, run, accel, detached)?;
-            let result = Channel::connect(&image, machine.port, BOOT_LIMIT, || machine.check(run))
-                .and_then(|dom0| {
-                    let limit = Duration::from_secs(60);
-                    dom0.must("xl info > /lab/info && grep -q . /lab/info", limit)?;
-                    // The guests churn on every vCPU they have; without this Xen's tools would wait for their
-                    // share of two processors, and a suspend would take ten times as long.
-                    dom0.must("xl sched-credit2 -d Domain-0 -w 32768", limit)?;
-                    Ok(dom0)
-                });
-            let dom0 = match result {
-                Ok(dom0) => dom0,
-                Err(error) => {
-                    let logs = repo::shown(run);
-                    return Err(error.context(format!("dom0 did not come up (see {logs}/xen.log)")));
-                }
-            };
-            if detached {
-                let state = UpState {
-                    pid: machine.pid(),
-                    port: machine.port,
-                    run: run.to_path_buf(),
-                    image: image::fingerprint(),
-                    xen,
-                };
-                repo::write(&UpState::path(xen), &serde_json::to_vec(&state)?)?;
-            }
-            Ok(Self {
-                dom0,
-                run: run.to_path_buf(),
-                xen,
-                qemu: (!detached).then(|| Mutex::new(machine)),
-            })
+            Booting::start(run, detached, xen, None)?.finish()
         })
+    }
+
+    /// Boots two hosts at the same time, joined by a network, and gives the first with the second as its
+    /// `peer`. Each dom0 reaches the other by ssh under its name ([`Host::name`]).
+    ///
+    /// # Errors
+    /// As [`Machine::boot`], and if the two do not reach each other.
+    pub fn boot_pair(run: &Path, detached: bool, xens: [Xen; 2]) -> Result<Self> {
+        for xen in xens {
+            xen.hypervisor(&image::ensure(xen.release())?)?;
+        }
+        progress::step("booting two hosts, each with Xen and dom0", || {
+            let cables = Cable::pair()?;
+            let mut booting = Vec::new();
+            for ((host, xen), cable) in Host::ALL.into_iter().zip(xens).zip(&cables) {
+                let run = run.join(format!("host-{}", host.name()));
+                repo::make_dir(&run)?;
+                booting.push(Booting::start(&run, detached, xen, Some((host, cable)))?);
+            }
+            // Only the machines hold the cable's ends from now on: should one die, the other sees it.
+            drop(cables);
+            let images: Vec<Image> = booting.iter().map(|b| b.image.clone()).collect();
+            let up: Result<Vec<Self>> = booting.into_iter().map(Booting::finish).collect();
+            let joined = up.and_then(|mut up| {
+                let (Some(b), Some(mut a)) = (up.pop(), up.pop()) else {
+                    bail!("two machines were started, fewer came up");
+                };
+                hosts::join(&a, &b, &images)?;
+                a.peer = Some(Box::new(b));
+                Ok(a)
+            });
+            if detached && joined.is_err() {
+                // One alone, or two that do not see each other, are of no use.
+                Host::ALL
+                    .into_iter()
+                    .filter_map(UpState::load_host)
+                    .for_each(|s| s.stop());
+            }
+            joined
+        })
+    }
+
+    /// The other host, where there are two.
+    ///
+    /// # Errors
+    /// If there is only one.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub fn other(&self) -> Result<&Self> {
+        self.peer
+            .as_deref()
+            .context("this needs two hosts, and there is one")
     }
 
     /// Attaches to the machine that `up --detach` left.
@@ -190,6 +307,7 @@ impl Machine {
             dom0,
             run: state.run.clone(),
             xen: state.xen,
+            peer: None,
             qemu: None,
         })
     }
@@ -206,6 +324,9 @@ impl Machine {
         }
         if self.dom0.lost() {
             bail!("the connection to dom0 is lost");
+        }
+        if let Some(peer) = &self.peer {
+            peer.check().context("the other host")?;
         }
         Ok(())
     }

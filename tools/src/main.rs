@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod event;
 mod guest;
+mod hosts;
 mod image;
 mod kernel;
 mod lab_tests;
@@ -33,8 +34,9 @@ mod xen_build;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 use clap::{Parser, Subcommand};
+use hosts::Host;
 use machine::{Machine, UpState};
 use xen_build::Xen;
 
@@ -90,15 +92,21 @@ enum Cmd {
         /// Keep the machine running without a shell, until Ctrl-C
         #[arg(long, conflicts_with = "detach")]
         hold: bool,
-        /// The hypervisor; one machine of each may be left running
-        #[arg(long, default_value = "debian12")]
-        xen: Xen,
+        /// The hypervisor, of each host if they differ; one machine of each may be left running
+        #[arg(long, default_value = "debian12", value_delimiter = ',')]
+        xen: Vec<Xen>,
+        /// Two hosts, joined by a network: `xl migrate GUEST b` in host a's dom0 moves a guest to host b
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        hosts: u8,
     },
     /// Stops the machine that `up --detach` left running
     Down {
         /// Its hypervisor
         #[arg(long, default_value = "debian12")]
         xen: Xen,
+        /// 2: the two hosts of `up --hosts 2 --detach`
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+        hosts: u8,
     },
     /// Runs one shell command in dom0 of the machine that `up --detach` left running
     Exec {
@@ -111,6 +119,9 @@ enum Cmd {
         /// The machine's hypervisor
         #[arg(long, default_value = "debian12")]
         xen: Xen,
+        /// One of two hosts
+        #[arg(long, conflicts_with = "xen")]
+        host: Option<Host>,
     },
     /// Boots one guest kernel and shows its console, then Xen's messages
     Try(trial::Args),
@@ -144,11 +155,12 @@ fn run(command: Cmd) -> Result<ExitCode> {
         Cmd::Bench { what } => return bench::run(&what),
         Cmd::Doctor { json } => return doctor::run(json),
         Cmd::Clean { runs } => {
-            for xen in Xen::ALL {
-                if let Some(state) = UpState::load(xen) {
-                    println!("stopping the detached machine with Xen {}", xen.name());
-                    state.stop();
-                }
+            for state in UpState::all() {
+                println!(
+                    "stopping the detached machine with Xen {}",
+                    state.xen.name()
+                );
+                state.stop();
             }
             if runs {
                 kernel::remove(&repo::lab().join("runs"))?;
@@ -162,8 +174,23 @@ fn run(command: Cmd) -> Result<ExitCode> {
                 println!("{line}");
             }
         }
-        Cmd::Up { detach, hold, xen } => up(detach, hold, xen)?,
-        Cmd::Down { xen } => match UpState::load(xen) {
+        Cmd::Up {
+            detach,
+            hold,
+            xen,
+            hosts,
+        } => up(detach, hold, &xen, hosts)?,
+        Cmd::Down { hosts: 2, .. } => {
+            let running: Vec<UpState> = Host::ALL
+                .into_iter()
+                .filter_map(UpState::load_host)
+                .collect();
+            if running.is_empty() {
+                bail!("no two detached hosts are running");
+            }
+            running.iter().for_each(UpState::stop);
+        }
+        Cmd::Down { xen, .. } => match UpState::load(xen) {
             Some(state) => state.stop(),
             None => bail!("no detached machine with Xen {} is running", xen.name()),
         },
@@ -171,10 +198,15 @@ fn run(command: Cmd) -> Result<ExitCode> {
             command,
             limit,
             xen,
+            host,
         } => {
-            let Some(state) = UpState::load(xen) else {
-                let xen = xen.name();
-                bail!("no such machine is running: cargo lab up --detach --xen {xen} starts one");
+            let state = match host {
+                Some(host) => UpState::load_host(host)
+                    .context("no two hosts are running: cargo lab up --detach --hosts 2")?,
+                None => UpState::load(xen).with_context(|| {
+                    let xen = xen.name();
+                    format!("no such machine is running: cargo lab up --detach --xen {xen}")
+                })?,
             };
             let machine = Machine::attach(&state)?;
             let out = machine
@@ -196,26 +228,30 @@ fn run(command: Cmd) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(detach: bool, hold: bool, xen: Xen) -> Result<()> {
+fn up(detach: bool, hold: bool, xens: &[Xen], hosts: u8) -> Result<()> {
     packages::ensure(packages::LAB)?;
     // --hold is for a machine of one's own, which ends with us.
-    let machine = match UpState::load(xen).filter(|_| !hold) {
-        Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&machine::new_run("up")?, detach, xen)?,
+    let machine = match (xens, hosts) {
+        (&[xen], 1) => match UpState::load(xen).filter(|_| !hold) {
+            Some(state) => Machine::attach(&state)?,
+            None => Machine::boot(&machine::new_run("up")?, detach, xen)?,
+        },
+        (&[a], _) => up_two(detach, hold, [a, a])?,
+        (&[a, b], 2) => up_two(detach, hold, [a, b])?,
+        _ => bail!("--xen takes one name for each host, or one for all"),
     };
-    println!(
-        "{}",
-        machine
-            .dom0
-            .must(
-                "uname -r; xl info | grep -E 'xen_version|free_memory'; xl list",
-                Duration::from_secs(60)
-            )?
-            .trim()
-    );
+    for one in std::iter::once(&machine).chain(machine.peer.as_deref()) {
+        let about = "uname -r; xl info | grep -E 'xen_version|free_memory'; xl list";
+        println!("{}", one.dom0.must(about, Duration::from_secs(60))?.trim());
+    }
     if detach {
         println!(
-            "The machine runs on. cargo lab exec -- xl list; cargo lab try ELF; cargo lab down"
+            "{}",
+            if hosts == 2 {
+                "The hosts run on. cargo lab exec --host b -- xl list; cargo lab down --hosts 2"
+            } else {
+                "The machine runs on. cargo lab exec -- xl list; cargo lab try ELF; cargo lab down"
+            }
         );
         return Ok(());
     }
@@ -230,4 +266,12 @@ fn up(detach: bool, hold: bool, xen: Xen) -> Result<()> {
     let mut shell = machine.dom0.interactive();
     let _ = shell.status()?;
     Ok(())
+}
+
+fn up_two(detach: bool, hold: bool, xens: [Xen; 2]) -> Result<Machine> {
+    match hosts::attach()?.filter(|_| !hold) {
+        Some(a) if [Some(a.xen), a.peer.as_ref().map(|b| b.xen)] == xens.map(Some) => Ok(a),
+        Some(_) => bail!("two other hosts are running: cargo lab down --hosts 2"),
+        None => Machine::boot_pair(&machine::new_run("up")?, detach, xens),
+    }
 }

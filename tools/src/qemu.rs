@@ -2,6 +2,9 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -46,7 +49,7 @@ pub fn accel() -> (Accel, &'static str) {
 }
 
 fn kvm_makes_machines(kvm: &File) -> bool {
-    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::os::fd::FromRawFd;
     nix::ioctl_write_int_bad!(kvm_create_vm, 0xae01);
     // SAFETY: KVM_CREATE_VM takes an integer (0: the default machine type) and no pointer; it gives a new
     // file descriptor or -1.
@@ -70,6 +73,8 @@ pub struct Qemu {
 enum Process {
     Ours(Guarded),
     Detached(std::process::Child),
+    /// Let go: it is no longer ours to stop.
+    Free,
 }
 
 /// The size of the machine, MiB. dom0 gets [`DOM0_MIB`]; Xen and the guests share the rest.
@@ -77,13 +82,65 @@ pub const MACHINE_MIB: u32 = 2048;
 /// dom0's memory, MiB: its programs, and saved guests in its /lab.
 pub const DOM0_MIB: u32 = 768;
 
+/// One end of a cable between two machines.
+///
+/// The cable is a pair of connected sockets that the two processes inherit: no port that somebody else could take or
+/// listen at, and no order in which the machines must start. When one machine ends, the other sees its
+/// cable go dead.
+#[derive(Debug)]
+pub struct Cable {
+    end: OwnedFd,
+    /// The last byte of this end's hardware address; the two ends must differ.
+    address: u8,
+}
+
+impl Cable {
+    /// Both ends.
+    ///
+    /// # Errors
+    /// If the operating system gives no sockets.
+    pub fn pair() -> Result<[Self; 2]> {
+        let (a, b) = UnixStream::pair().context("no cable between the machines")?;
+        Ok([(a, 0x0a), (b, 0x0b)].map(|(end, address)| Self {
+            end: end.into(),
+            address,
+        }))
+    }
+
+    /// Plugs it into a machine that is yet to be started.
+    fn plug(&self, command: &mut Command) {
+        let fd = self.end.as_raw_fd();
+        command.args(["-netdev", &format!("socket,id=cable,fd={fd}"), "-device"]);
+        command.arg(format!(
+            "virtio-net-pci,netdev=cable,romfile=,mac=52:54:00:58:45:{:02x}",
+            self.address
+        ));
+        // SAFETY: the closure runs in the child between fork and exec and calls only fcntl(2), which is
+        // async-signal-safe. The descriptor is open there: `self` outlives the call that spawns the child.
+        unsafe {
+            command.pre_exec(move || {
+                let fd = std::os::fd::BorrowedFd::borrow_raw(fd);
+                let keep = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
+                nix::fcntl::fcntl(fd, keep)?;
+                Ok(())
+            });
+        }
+    }
+}
+
 /// Starts the machine. Xen's and dom0's console go to `xen.log` and `dom0.log`... in `run`.
 ///
-/// With `detached` it lives on when we end.
+/// With `detached` it lives on when we end. A `cable` becomes dom0's second network card.
 ///
 /// # Errors
 /// If QEMU cannot be started.
-pub fn start(image: &Image, run: &Path, accel: Accel, detached: bool) -> Result<Qemu> {
+pub fn start(
+    image: &Image,
+    run: &Path,
+    accel: Accel,
+    detached: bool,
+    cable: Option<&Cable>,
+) -> Result<Qemu> {
     let port = free_port()?;
     let mut command = Command::new("qemu-system-x86_64");
     match accel {
@@ -126,12 +183,15 @@ pub fn start(image: &Image, run: &Path, accel: Accel, detached: bool) -> Result<
             &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"),
             "-device",
             "virtio-net-pci,netdev=net,romfile=",
-        ])
+        ]);
+    if let Some(cable) = cable {
+        cable.plug(&mut command);
+    }
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(run.join("qemu.log")).context("cannot write qemu.log")?);
     let process = if detached {
-        use std::os::unix::process::CommandExt;
         Process::Detached(
             command
                 .process_group(0)
@@ -150,6 +210,15 @@ impl Qemu {
         match &mut self.process {
             Process::Ours(guarded) => guarded.child().id(),
             Process::Detached(child) => child.id(),
+            Process::Free => 0,
+        }
+    }
+
+    /// Lets a detached one live on when we end; until then it is stopped with everything else, so that one
+    /// that does not come up is not left behind.
+    pub fn release(mut self) {
+        if matches!(self.process, Process::Detached(_)) {
+            self.process = Process::Free;
         }
     }
 
@@ -161,6 +230,7 @@ impl Qemu {
         let status = match &mut self.process {
             Process::Ours(guarded) => guarded.ended()?,
             Process::Detached(child) => child.try_wait()?,
+            Process::Free => None,
         };
         let Some(status) = status else {
             return Ok(());
@@ -176,6 +246,22 @@ impl Qemu {
             if said.is_empty() { "" } else { ": " },
             said.trim()
         );
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        use nix::sys::signal::{killpg, Signal};
+        if let Process::Detached(child) = &mut self.process {
+            if !matches!(child.try_wait(), Ok(Some(_))) {
+                // Its own process group, made when it was started.
+                let _ = killpg(
+                    nix::unistd::Pid::from_raw(child.id() as i32),
+                    Signal::SIGKILL,
+                );
+                let _ = child.wait();
+            }
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::child;
 pub struct Keys {
     /// A line for `authorized_keys`.
     pub client_public: String,
+    /// The client's private key in dropbear's format, for the other dom0 when there are two.
+    pub client_private_dropbear: Vec<u8>,
     /// The host key in dropbear's format.
     pub host_private_dropbear: Vec<u8>,
     /// A line for `known_hosts`, for the host name `dom0`.
@@ -38,8 +40,11 @@ impl Keys {
         let host_public = fs::read_to_string(dir.join("host_key.pub"))?;
         let host_private = fs::read_to_string(dir.join("host_key"))?;
         fs::remove_file(dir.join("host_key"))?;
+        let client_private = fs::read_to_string(dir.join("key"))?;
         Ok(Self {
             client_public: fs::read_to_string(dir.join("key.pub"))?,
+            client_private_dropbear: to_dropbear(&client_private)
+                .context("in the key that ssh-keygen made")?,
             host_private_dropbear: to_dropbear(&host_private)
                 .context("in the key that ssh-keygen made")?,
             known_hosts: format!("dom0 {host_public}"),

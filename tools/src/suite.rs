@@ -470,7 +470,8 @@ fn in_lab(
         if args.keep && UpState::load(test.xen).is_some() {
             bail!("a detached machine is running already: cargo lab down");
         }
-        if let Err(why) = crate::image::ensure(false).and_then(|image| test.xen.hypervisor(&image))
+        if let Err(why) =
+            crate::image::ensure(test.xen.release()).and_then(|image| test.xen.hypervisor(&image))
         {
             stop::check()?;
             if test.xen.is_built() {

@@ -46,12 +46,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::child::{self, Guarded};
-use crate::image::Image;
+use crate::image::{Image, Release};
 use crate::kernel::Arch;
 use crate::qemu::Accel;
 use crate::{packages, progress, repo, stop};
 
-/// A hypervisor that the lab can boot. Both go with the `xl` of Debian 12.
+/// A hypervisor that the lab can boot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Xen {
     /// Debian 12's own.
@@ -61,11 +61,13 @@ pub enum Xen {
     Pv32,
     /// The same as a debug build: it says why it refuses a page table, and is slower.
     Pv32Debug,
+    /// Debian 13's own, with Debian 13's tools and kernel in dom0.
+    Debian13,
 }
 
 impl Xen {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Debian12, Self::Pv32, Self::Pv32Debug];
+    pub const ALL: [Self; 4] = [Self::Debian12, Self::Pv32, Self::Pv32Debug, Self::Debian13];
 
     /// As the command line has it.
     pub fn name(self) -> &'static str {
@@ -73,6 +75,15 @@ impl Xen {
             Self::Debian12 => "debian12",
             Self::Pv32 => "pv32",
             Self::Pv32Debug => "pv32-debug",
+            Self::Debian13 => "debian13",
+        }
+    }
+
+    /// The release whose dom0 goes with it.
+    pub fn release(self) -> Release {
+        match self {
+            Self::Debian12 | Self::Pv32 | Self::Pv32Debug => Release::Bookworm,
+            Self::Debian13 => Release::Trixie,
         }
     }
 
@@ -107,7 +118,7 @@ impl Xen {
     /// As [`ensure`].
     pub fn hypervisor(self, image: &Image) -> Result<PathBuf> {
         match self {
-            Self::Debian12 => Ok(image.xen.clone()),
+            Self::Debian12 | Self::Debian13 => Ok(image.xen.clone()),
             Self::Pv32 | Self::Pv32Debug => ensure(self),
         }
     }
@@ -270,7 +281,7 @@ fn fetch(dir: &Path, log: &Log) -> Result<String> {
 }
 
 /// Where this machine gets Debian from, or Debian's public archive if it does not.
-fn archive() -> String {
+pub fn archive() -> String {
     let mut command = Command::new("apt-get");
     command.args([
         "indextargets",
