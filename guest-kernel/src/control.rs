@@ -11,7 +11,7 @@ use spin::Mutex;
 
 use crate::store::{Change, Store};
 use crate::workload::churn;
-use crate::{cmdline, console, events, pool, report, smp, suspend, time, xen};
+use crate::{bench, cmdline, console, events, pool, report, smp, suspend, time, xen};
 
 /// Longest wait for a vCPU to come, go or check, nanoseconds. Far above what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
@@ -216,8 +216,9 @@ fn obey(line: &str) {
         ("", _) => {}
         ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
         ("status", _) => report_churn(),
+        ("bench", _) => bench::run(time::now() + CPU_LIMIT),
         ("drain", _) => pool::drain_on_request(time::now() + CPU_LIMIT),
-        _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status` and `drain`"),
+        _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain` and `bench`"),
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod arch;
 mod audit;
+mod bench;
 mod cmdline;
 mod console;
 mod control;

@@ -23,7 +23,11 @@ static PARK: AtomicU32 = AtomicU32::new(0);
 /// What vCPU 0 has asked for, counted; each vCPU answers with the same number.
 static VERIFY: AtomicU32 = AtomicU32::new(0);
 
+/// Caches that vCPU 0 wants filled, counted likewise.
+static FILL: AtomicU32 = AtomicU32::new(0);
+
 struct Mailslot {
+    filled: AtomicU32,
     /// The value of [`PARK`] under which this vCPU is parked, or the one after that when it has gone on.
     parked: AtomicU32,
     verified: AtomicU32,
@@ -39,6 +43,7 @@ struct Mailslot {
 
 static CPUS: [Mailslot; MAX_CPUS] = [const {
     Mailslot {
+        filled: AtomicU32::new(0),
         parked: AtomicU32::new(0),
         verified: AtomicU32::new(0),
         leave: AtomicU32::new(0),
@@ -112,6 +117,7 @@ pub fn run(me: usize) -> ! {
             leave(me);
         }
         answer_verify(me);
+        answer_fill(me);
         if me == 0 {
             control::poll();
         }
@@ -144,6 +150,7 @@ fn wanted(me: usize) -> bool {
     (me != 0 && PARK.load(Ordering::Acquire) & 1 == 1)
         || CPUS[me].leave.load(Ordering::Acquire) != 0
         || CPUS[me].verified.load(Ordering::Relaxed) != VERIFY.load(Ordering::Acquire)
+        || CPUS[me].filled.load(Ordering::Relaxed) != FILL.load(Ordering::Acquire)
 }
 
 /// Waits, interrupts off and outside the pool, until vCPU 0 lets go on; touches no shared-info page meanwhile.
@@ -209,6 +216,30 @@ fn answer_verify(me: usize) {
     slot.checks.store(checks, Ordering::Relaxed);
     slot.wrong.store(wrong, Ordering::Relaxed);
     slot.verified.store(asked, Ordering::Release);
+}
+
+fn answer_fill(me: usize) {
+    let asked = FILL.load(Ordering::Acquire);
+    if CPUS[me].filled.load(Ordering::Relaxed) != asked {
+        pool::prefill(cmdline::MAX_PREFILL);
+        CPUS[me].filled.store(asked, Ordering::Release);
+    }
+}
+
+/// Has every online vCPU fill its cache. Called on vCPU 0.
+pub fn fill_caches(deadline: u64) -> Result<(), Stuck> {
+    let asked = FILL.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+    others().for_each(events::kick);
+    answer_fill(cpu::id());
+    for cpu in online() {
+        if !wait_until(deadline, || CPUS[cpu].filled.load(Ordering::Acquire) == asked) {
+            return Err(Stuck {
+                cpu,
+                asked: "fill its cache",
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What every vCPU read back.
@@ -302,6 +333,9 @@ pub fn bring_up(cpu: usize, fresh: bool, deadline: u64) -> Result<(), BringUpErr
     CPUS[cpu]
         .verified
         .store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
+    CPUS[cpu]
+        .filled
+        .store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
     CPUS[cpu].parked.store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
     if fresh {
         xen::vcpu_initialise(cpu)?;

@@ -179,6 +179,12 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("sti", "hlt", options(nostack)) };
 }
 
+/// The time-stamp counter.
+pub fn cycles() -> u64 {
+    // SAFETY: reads a counter; Xen lets every guest do so.
+    unsafe { x86::time::rdtsc() }
+}
+
 /// Stops this CPU for good.
 pub fn stop() -> ! {
     loop {
