@@ -17,7 +17,11 @@ pub fn run(deadline: u64) {
         say("construct", how, middle(rounds().map(|(made, _)| made)));
         say("destruct", how, middle(rounds().map(|(_, unmade)| unmade)));
     }
-    say("hit", "single", middle((0..ROUNDS).filter_map(|_| pool::measure_hits(PAIRS))));
+    say(
+        "hit",
+        "single",
+        middle((0..ROUNDS).filter_map(|_| pool::measure_hits(PAIRS))),
+    );
     for (one_by_one, how) in [(false, "batched"), (true, "single")] {
         let rounds = (0..ROUNDS).filter_map(|_| match smp::fill_caches(deadline) {
             Ok(()) => pool::measure_drain(one_by_one, deadline),

@@ -333,9 +333,7 @@ pub fn bring_up(cpu: usize, fresh: bool, deadline: u64) -> Result<(), BringUpErr
     CPUS[cpu]
         .verified
         .store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
-    CPUS[cpu]
-        .filled
-        .store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
+    CPUS[cpu].filled.store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
     CPUS[cpu].parked.store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
     if fresh {
         xen::vcpu_initialise(cpu)?;
