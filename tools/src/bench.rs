@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::repo;
+use crate::{bench_pv, repo};
 
 /// What is measured.
 #[derive(Subcommand)]
@@ -19,6 +19,12 @@ pub enum What {
         #[arg(long, conflicts_with = "json")]
         readme: bool,
     },
+    /// A constructed set under PV: construct, destruct, hit, drain; hypercalls and cycles, measured by the guest on Xen
+    Pv {
+        /// For a script
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs a benchmark in the foreground, its output as it comes.
@@ -26,7 +32,10 @@ pub enum What {
 /// # Errors
 /// If cargo cannot be started.
 pub fn run(what: &What) -> Result<ExitCode> {
-    let What::Pool { json, readme } = what;
+    let (json, readme) = match what {
+        What::Pool { json, readme } => (json, readme),
+        What::Pv { json } => return bench_pv::run(*json),
+    };
     let mut command = Command::new("cargo");
     command
         .current_dir(repo::root())

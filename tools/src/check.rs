@@ -122,6 +122,30 @@ pub fn suspend(events: &[Event], round: u64, vcpus: usize) -> Findings {
     found
 }
 
+/// A suspend that the guest gave up: in the audit, and for a reason in which all these words stand.
+pub fn refused(event: &Event, round: u64, words: &[&str]) -> Findings {
+    let mut found = Findings::new();
+    if event.num("round") != Some(round) {
+        found.push(format!(
+            "suspend-failed: round is {:?}, not {round}",
+            event.num("round")
+        ));
+    }
+    for (key, value) in [("phase", "audited"), ("party", "guest")] {
+        if event.text(key) != Some(value) {
+            found.push(format!(
+                "suspend-failed: {key} is {:?}, not {value}",
+                event.text(key)
+            ));
+        }
+    }
+    let msg = event.text("msg").unwrap_or_default();
+    for word in words.iter().filter(|word| !msg.contains(**word)) {
+        found.push(format!("suspend-failed: \"{word}\" is not in: {msg}"));
+    }
+    found
+}
+
 /// A drain event proves that nothing was left in a cache or in flight.
 pub fn drain(event: &Event, vcpus: usize) -> Findings {
     let mut found = Findings::new();
@@ -356,6 +380,23 @@ mod tests {
         assert!(!check_suspend(&lines).is_empty());
         // The other round's events do not count.
         assert!(!suspend(&log(&[]), 2, 2).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_names_its_reason() {
+        let good = r#""ev":"suspend-failed","round":1,"phase":"audited","party":"guest","msg":"L2 page 0x5 slot 3 (x) is linear""#;
+        let words = ["page", "slot"];
+        let run = |line: &str| refused(&log(&[line])[0], 1, &words);
+        assert_eq!(run(good), Findings::new());
+        for (from, to) in [
+            ("\"round\":1", "\"round\":2"),
+            ("audited", "drained"),
+            ("\"guest\"", "\"xen\""),
+            ("slot", ""),
+            ("\"msg\"", "\"text\""),
+        ] {
+            assert!(!run(&good.replace(from, to)).is_empty(), "{from}");
+        }
     }
 
     #[test]

@@ -17,6 +17,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As the names of guests have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pvh => "pvh",
+            Self::Pv => "pv",
+            Self::Shim => "shim",
+        }
+    }
+
     /// As a person would write it.
     pub fn words(self) -> &'static str {
         match self {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::demo;
-use crate::guest::Config;
+use crate::guest::{Config, Kind};
 use crate::kernel::Arch;
 use crate::qemu;
-use crate::scenario::{main_job, Action, Step};
+use crate::scenario::{main_job, pv_job_without_migration, Action, Step};
 use crate::suite::Outcome;
 use crate::xen_build::{self, Xen};
 
@@ -31,6 +31,15 @@ pub struct LabTest {
     pub expect: Option<&'static [&'static str]>,
     /// How long to wait for an event.
     pub limit: Duration,
+    /// Another kind of test than a life.
+    pub other: Option<Other>,
+}
+
+/// A test that is no list of actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// [`crate::differential`].
+    Differential,
 }
 
 impl LabTest {
@@ -45,7 +54,16 @@ impl LabTest {
             actions,
             expect: None,
             limit: demo::LIMIT,
+            other: None,
         }
+    }
+
+    /// A PV guest's, on this Xen.
+    fn pv(arch: Arch, kind: Kind, xen: Xen, name: &str, actions: Vec<Action>) -> Self {
+        let mut test = Self::new(arch, &format!("pv/{name}"), actions);
+        test.config = demo::pv_config(arch, kind);
+        test.xen = xen;
+        test
     }
 
     fn vcpus(mut self, vcpus: u32, mem: u32) -> Self {
@@ -53,6 +71,11 @@ impl LabTest {
         self.config.max_vcpus = vcpus;
         self.config.mem = mem;
         self
+    }
+
+    /// Whether it switches a step off, and what follows is the point of it.
+    pub fn is_control(&self) -> bool {
+        self.name.contains("/control")
     }
 
     /// The kernel.
@@ -75,21 +98,117 @@ struct Control {
 
 const BOTH: &[Arch] = &Arch::ALL;
 
-const CONTROLS: &[Control] = {
-    use Action::{Checkpoint, Create, Ping, Restore, RestoreThenVcpuSet, Save, VcpuSet};
+/// The actions themselves ask for the failure.
+const NOTHING: &[&str] = &[];
+
+/// What `xl restore` says of a pinned set whose turn comes too early.
+pub const PIN: &str = "Failed to pin batch of pagetables";
+
+/// The same for PV guests, whose page tables Xen looks at. Their actions ask for the failure and for what Xen makes of it.
+const PV_CONTROLS: &[Control] = {
+    use Action::{
+        Create, Occupy, Poweroff, Restore, RestoreFails, RestoreThenError, Save, SaveAnyway,
+        SaveRefused, SaveUndrained,
+    };
     &[
-        // A refused suspend costs a minute: so long do Xen's tools wait for it.
+        // The same guest as below, but drained.
+        Control {
+            word: "order=holder-first",
+            actions: &[Create, Save, Restore, Poweroff],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        Control {
+            word: "drain=off audit=off order=holder-first",
+            actions: &[Create, SaveUndrained, RestoreFails(PIN)],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        // By luck of the order in which Xen pins.
+        Control {
+            word: "drain=off audit=off order=holder-last",
+            actions: &[Create, SaveUndrained, Restore],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        // The audit finds them before it is too late.
+        Control {
+            word: "drain=off order=holder-first",
+            actions: &[Create, SaveRefused(&["L2 page", "in no use"])],
+            expect: NOTHING,
+            archs: &[Arch::X86_64],
+        },
+        // One vCPU's cache is enough.
+        Control {
+            word: "drain=skip:1 audit=off order=holder-first",
+            actions: &[Create, SaveUndrained, RestoreFails(PIN)],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        // Plain memory to Xen, full of machine frames of the old domain.
+        Control {
+            word: "drain=unpin-only audit=off",
+            actions: &[Create, SaveAnyway(None), Occupy, RestoreThenError("pool")],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        Control {
+            word: "plant=linear",
+            actions: &[Create, SaveRefused(&["L2 page", "slot", "is linear"])],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        Control {
+            word: "plant=linear audit=off order=holder-first",
+            actions: &[Create, SaveAnyway(None), RestoreFails(PIN)],
+            expect: NOTHING,
+            archs: &[Arch::X86_64],
+        },
+        Control {
+            word: "plant=foreign",
+            actions: &[Create, SaveRefused(&["L1 page", "slot", "not our memory"])],
+            expect: NOTHING,
+            archs: &[Arch::X86_64],
+        },
+        // The save drops the table without a word; the restored guest misses what it mapped.
+        Control {
+            word: "plant=foreign audit=off",
+            actions: &[Create, SaveAnyway(None), Restore],
+            expect: &["the guest says mismatch", "panicked"],
+            archs: &[Arch::X86_64],
+        },
+        // Xen takes no such entry in the first place.
+        Control {
+            word: "plant=superpage",
+            actions: &[Create, SaveAnyway(Some("plant")), Restore],
+            expect: NOTHING,
+            archs: &[Arch::X86_64],
+        },
+    ]
+};
+
+const CONTROLS: &[Control] = {
+    use Action::{
+        Checkpoint, Create, Ping, Restore, RestoreThenVcpuSet, Save, SaveRefused, VcpuSet,
+    };
+    &[
         // What the drain leaves, the audit finds; and without the audit the events still show it.
         Control {
             word: "drain=off",
-            actions: &[Create, Save],
-            expect: &["the guest says suspend-failed"],
+            actions: &[
+                Create,
+                SaveRefused(&["is still a page table, and in no use"]),
+            ],
+            expect: NOTHING,
             archs: BOTH,
         },
         Control {
             word: "drain=skip:1",
-            actions: &[Create, Save],
-            expect: &["the guest says suspend-failed"],
+            actions: &[
+                Create,
+                SaveRefused(&["is still a page table, and in no use"]),
+            ],
+            expect: NOTHING,
             archs: &[Arch::X86_64],
         },
         Control {
@@ -182,7 +301,7 @@ const CONTROLS: &[Control] = {
     ]
 };
 
-/// All of them; those for one hypervisor side by side, so that a machine serves many.
+/// All of them.
 pub fn all() -> Vec<LabTest> {
     use Action::{
         Churn, Create, Drain, Halt, Migrate, Ping, Poweroff, Reboot, Restore, RestoreThenVcpuSet,
@@ -268,19 +387,112 @@ pub fn all() -> Vec<LabTest> {
             );
             test.switches = true;
             test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
-            test.expect = Some(control.expect);
+            test.expect = some(control.expect);
             test.limit = Duration::from_secs(30);
             tests.push(test);
         }
     }
+    tests.extend(pv());
+    // Those for one hypervisor side by side: one machine serves them all.
+    tests.sort_by_key(|test| test.xen as u8);
     tests
+}
+
+/// What a control's life must show, unless its actions ask for it themselves.
+fn some(words: &'static [&'static str]) -> Option<&'static [&'static str]> {
+    (!words.is_empty()).then_some(words)
+}
+
+/// Those of PV guests.
+fn pv() -> Vec<LabTest> {
+    use Action::{Create, Ping, Poweroff, Restore, Save, VcpuSet};
+    let mut tests = vec![
+        LabTest::pv(
+            Arch::X86_64,
+            Kind::Pv,
+            Xen::Debian12,
+            "main-job-debian12",
+            pv_job_without_migration(),
+        ),
+        LabTest::pv(
+            Arch::X86_64,
+            Kind::Pv,
+            Xen::Pv32,
+            "main-job-pv32",
+            main_job(),
+        ),
+        LabTest::pv(Arch::I686, Kind::Pv, Xen::Pv32, "main-job-pv32", main_job()),
+        LabTest::pv(
+            Arch::I686,
+            Kind::Shim,
+            Xen::Debian12,
+            "main-job-shim",
+            vec![
+                Create,
+                VcpuSet(2),
+                VcpuSet(4),
+                Save,
+                Restore,
+                Ping,
+                Save,
+                Restore,
+                Ping,
+                Poweroff,
+            ],
+        ),
+    ];
+    for arch in [Arch::X86_64, Arch::I686] {
+        for control in PV_CONTROLS.iter().filter(|c| c.archs.contains(&arch)) {
+            let name = format!("control/{}", control.word.replace(' ', "+"));
+            let life = control.actions.to_vec();
+            let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32Debug, &name, life);
+            test.switches = true;
+            test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
+            test.expect = some(control.expect);
+            tests.push(test);
+        }
+    }
+    for arch in [Arch::X86_64, Arch::I686] {
+        let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32Debug, "differential", Vec::new());
+        test.switches = true;
+        test.other = Some(Other::Differential);
+        tests.push(test);
+    }
+    // The one that this project is about on Debian's own build too.
+    let story = PV_CONTROLS
+        .iter()
+        .find(|c| c.word == "drain=off audit=off order=holder-first");
+    if let Some(story) = story {
+        let mut test = LabTest::pv(
+            Arch::X86_64,
+            Kind::Pv,
+            Xen::Debian12,
+            "control-debian12/drain=off+audit=off+order=holder-first",
+            story.actions.to_vec(),
+        );
+        test.switches = true;
+        test.config.cmdline = format!("{} {}", test.config.cmdline, story.word);
+        tests.push(test);
+    }
+    tests
+}
+
+fn passed(steps: &[Step]) -> String {
+    // What Xen or the guest refused is what a reader wants to see.
+    let refused = steps
+        .iter()
+        .rfind(|step| !step.xen.is_empty() || step.step.contains("refused"));
+    match refused {
+        Some(step) => format!("{} steps; {}: {}", steps.len(), step.step, step.checked),
+        None => format!("{} steps", steps.len()),
+    }
 }
 
 /// Whether a life went as it should.
 pub fn judge(steps: &[Step], actions: usize, expect: Option<&[&str]>) -> Outcome {
     let bad = steps.iter().find(|step| !step.ok());
     match (bad, expect) {
-        (None, None) if steps.len() == actions => Outcome::Passed(format!("{actions} steps")),
+        (None, None) if steps.len() == actions => Outcome::Passed(passed(steps)),
         (None, _) if steps.len() < actions => Outcome::Failed(format!(
             "ended after {} of {actions} steps",
             steps.len()
@@ -319,9 +531,7 @@ mod tests {
                 .then(|| finding.to_owned())
                 .into_iter()
                 .collect(),
-            secs: 0.0,
-            drained: String::new(),
-            checked: String::new(),
+            ..Step::default()
         }
     }
 
@@ -357,6 +567,7 @@ mod tests {
             assert!(
                 CONTROLS
                     .iter()
+                    .chain(PV_CONTROLS)
                     .any(|c| c.word.split(' ').any(|w| w == word)),
                 "{word}"
             );

@@ -4,6 +4,7 @@
 //! [`machine`] run it, [`guest`] says how a guest is made.
 
 mod bench;
+mod bench_pv;
 mod bindings;
 mod channel;
 mod check;
@@ -11,10 +12,13 @@ mod child;
 mod console;
 mod cpio;
 mod demo;
+mod demo_pv;
+mod differential;
 mod doctor;
 mod event;
 mod guest;
 mod hosts;
+mod hypervisor;
 mod image;
 mod kernel;
 mod lab_tests;
@@ -59,6 +63,9 @@ struct Cli {
 enum Cmd {
     /// The main job on real Xen, live: churn, hotplug, save, restore, checkpoint, migrate
     Demo {
+        /// As classic PV: first undrained, which no Xen restores, then drained
+        #[arg(long)]
+        pv: bool,
         /// Print the steps as JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -150,7 +157,8 @@ fn main() -> ExitCode {
 
 fn run(command: Cmd) -> Result<ExitCode> {
     match command {
-        Cmd::Demo { json } => return demo::run(json),
+        Cmd::Demo { pv: true, json } => return demo_pv::run(json),
+        Cmd::Demo { pv: false, json } => return demo::run(json),
         Cmd::Test(args) => return suite::run(&args),
         Cmd::Bench { what } => return bench::run(&what),
         Cmd::Doctor { json } => return doctor::run(json),

@@ -13,16 +13,20 @@ use anyhow::{bail, Context, Result};
 use serde_json::json;
 
 use crate::check::{self, Findings};
+use crate::child::Output;
 use crate::console::Console;
 use crate::event::Event;
 use crate::guest::Config;
+use crate::hypervisor;
 use crate::machine::Machine;
 use crate::stop;
 
 /// Something done to a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// `xl create`, until churn runs on every vCPU.
+    /// `xl create`, until the guest is ready.
+    Boot,
+    /// The same, until churn runs on every vCPU.
     Create,
     /// Until this many more churn events came.
     Churn(usize),
@@ -52,13 +56,28 @@ pub enum Action {
     VcpuSetDuringCheckpoint(u64),
     /// `xl restore`, and `xl vcpu-set` before the guest runs again.
     RestoreThenVcpuSet(u64),
+    /// `xl save` of a guest that must refuse: its `suspend-failed` holds all these words, and it runs on.
+    SaveRefused(&'static [&'static str]),
+    /// `xl save` of a guest whose drain is switched off: `xl` must not notice, and the drain must be incomplete.
+    SaveUndrained,
+    /// `xl save` of a guest that it says nothing about, although something is wrong in it. With a place: an `error` event
+    /// from there belongs to it.
+    SaveAnyway(Option<&'static str>),
+    /// `xl restore` of that: Xen must refuse, and `xl` must say this.
+    RestoreFails(&'static str),
+    /// `xl restore` succeeds, and then the guest meets an error of Xen's at this place.
+    RestoreThenError(&'static str),
+    /// Another domain, never run, takes the memory that the saved one had.
+    Occupy,
+    /// `xl migrate` to the same host, of which this Xen must say that it cannot; the guest runs on.
+    MigrateRefused(&'static str),
 }
 
 impl Action {
     /// As a person would write it.
     pub fn name(&self) -> String {
         match self {
-            Self::Create => "xl create".into(),
+            Self::Boot | Self::Create => "xl create".into(),
             Self::Churn(n) => format!("churn, {n} more reports"),
             Self::VcpuSet(n) => format!("xl vcpu-set {n}"),
             Self::Save => "xl save".into(),
@@ -73,6 +92,32 @@ impl Action {
             Self::Halt => "halt".into(),
             Self::RestoreThenVcpuSet(n) => format!("xl restore, xl vcpu-set {n} before it runs"),
             Self::VcpuSetDuringCheckpoint(n) => format!("xl vcpu-set {n} during xl save -c"),
+            Self::SaveRefused(_) => "xl save, refused by the guest".into(),
+            Self::SaveUndrained => "xl save, not drained".into(),
+            Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
+            Self::RestoreFails(_) => "xl restore, refused by Xen".into(),
+            Self::RestoreThenError(_) => "xl restore, and an error".into(),
+            Self::Occupy => "another domain's xl create".into(),
+            Self::MigrateRefused(_) => "xl migrate, refused by Xen".into(),
+        }
+    }
+
+    /// Whether the hypervisor's own words belong to what is to be seen.
+    fn is_refused_by_xen(&self) -> bool {
+        matches!(
+            self,
+            Self::RestoreFails(_) | Self::RestoreThenError(_) | Self::MigrateRefused(_)
+        )
+    }
+
+    /// Whether an event that would otherwise be a finding belongs to the action.
+    fn expects(&self, event: &Event) -> bool {
+        match self {
+            Self::SaveRefused(_) => event.ev == "suspend-failed",
+            Self::SaveAnyway(Some(place)) | Self::RestoreThenError(place) => {
+                event.is("error", "where", place)
+            }
+            _ => false,
         }
     }
 }
@@ -100,8 +145,19 @@ pub fn main_job() -> Vec<Action> {
     ]
 }
 
+/// The life of a 64-bit PV guest on a Xen that cannot migrate it live.
+pub fn pv_job_without_migration() -> Vec<Action> {
+    let mut job = main_job();
+    for action in &mut job {
+        if *action == Action::Migrate {
+            *action = Action::MigrateRefused("Failed to enable logdirty");
+        }
+    }
+    job
+}
+
 /// What an action led to.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Step {
     /// The action.
     pub step: String,
@@ -113,6 +169,8 @@ pub struct Step {
     pub drained: String,
     /// What was checked, in words.
     pub checked: String,
+    /// What the hypervisor said meanwhile, if it was asked to refuse something or something was found.
+    pub xen: Vec<String>,
 }
 
 impl Step {
@@ -228,18 +286,21 @@ impl<'m> Life<'m> {
         self.timeline.add(&self.config.name, &name, "begins")?;
         let mut step = Step {
             step: name.clone(),
-            findings: Findings::new(),
-            secs: 0.0,
-            drained: String::new(),
-            checked: String::new(),
+            ..Step::default()
         };
+        let from = hypervisor::length(&self.machine.run);
         if let Err(error) = self.perform(action, &mut step) {
             stop::check()?;
             self.machine.check()?;
             step.findings.push(format!("{error:#}"));
         }
         let window = self.window();
-        step.findings.extend(check::alarms(&window));
+        let unexpected: Vec<Event> = window
+            .iter()
+            .filter(|event| !action.expects(event))
+            .cloned()
+            .collect();
+        step.findings.extend(check::alarms(&unexpected));
         // A domain that arrives by migration has a console log of its own, and the two are read side by side:
         // there is no order between their lines.
         if *action != Action::Migrate && *action != Action::Reboot {
@@ -251,6 +312,9 @@ impl<'m> Life<'m> {
                 .into_iter()
                 .map(|line| format!("a broken event, {line}")),
         );
+        if !step.ok() || action.is_refused_by_xen() {
+            step.xen = hypervisor::said_since(&self.machine.run, from);
+        }
         step.secs = start.elapsed().as_secs_f64();
         self.mark += window.len();
         let result = if step.ok() {
@@ -262,13 +326,28 @@ impl<'m> Life<'m> {
         Ok(step)
     }
 
+    /// Has the guest measure itself; gives its `bench` events.
+    ///
+    /// # Errors
+    /// If it does not end its bench in time, or dom0 does not answer.
+    pub fn bench(&mut self) -> Result<Vec<Event>> {
+        self.type_line("bench")?;
+        self.wait("bench-end", |e| e.ev == "bench-end")?;
+        let mut events = self.window();
+        events.retain(|event| event.ev == "bench");
+        Ok(events)
+    }
+
     /// Destroys the domain.
     ///
     /// # Errors
     /// If dom0 does not answer.
     pub fn end(&mut self) -> Result<()> {
         let name = &self.config.name;
-        let clean = format!("xl destroy {name} 2>/dev/null; xl destroy {name}--incoming 2>/dev/null; rm -f /lab/{name}.*");
+        let other = other_name(name);
+        let clean = format!(
+            "for d in {name} {name}--incoming {other}; do xl destroy $d 2>/dev/null; done; rm -f /lab/{name}.* /lab/{other}.*"
+        );
         self.machine.dom0.run(&clean, XL)?;
         Ok(())
     }
@@ -276,11 +355,13 @@ impl<'m> Life<'m> {
     fn perform(&mut self, action: &Action, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         match *action {
-            Action::Create => {
+            Action::Boot | Action::Create => {
                 self.xl(&format!("xl create /lab/{name}.cfg"))?;
                 self.wait("ready", |e| e.ev == "ready")?;
                 step.findings.extend(self.ready());
-                self.churn_on(step, 2)?;
+                if *action == Action::Create {
+                    self.churn_on(step, 2)?;
+                }
             }
             Action::Churn(n) => self.churn_on(step, n)?,
             Action::VcpuSet(n) => {
@@ -290,13 +371,29 @@ impl<'m> Life<'m> {
                 self.churn_on(step, 2)?;
             }
             Action::Save => {
-                self.xl(&format!("xl save {name} /lab/{name}.save"))?;
-                self.round += 1;
+                self.save()?;
                 self.suspended(step)?;
-                if self.exists()? {
-                    bail!("the domain is still there after xl save");
+            }
+            Action::SaveRefused(words) => self.save_refused(step, words)?,
+            Action::SaveUndrained => {
+                self.save()?;
+                self.undrained(step);
+            }
+            Action::SaveAnyway(place) => {
+                self.save()?;
+                if let Some(place) = place {
+                    let event = self.wait("the error", |e| e.is("error", "where", place))?;
+                    step.checked = event.text("msg").unwrap_or_default().to_owned();
                 }
             }
+            Action::RestoreFails(words) => self.restore_fails(step, words)?,
+            Action::RestoreThenError(place) => {
+                self.xl(&format!("xl restore /lab/{name}.save"))?;
+                let event = self.wait("the error", |e| e.is("error", "where", place))?;
+                step.checked = event.text("msg").unwrap_or_default().to_owned();
+            }
+            Action::Occupy => self.occupy()?,
+            Action::MigrateRefused(words) => self.migrate_refused(step, words)?,
             Action::Restore => {
                 self.xl(&format!("xl restore /lab/{name}.save"))?;
                 self.machine
@@ -397,6 +494,146 @@ impl<'m> Life<'m> {
             }
         }
         Ok(())
+    }
+
+    /// `xl save`, which must succeed; the domain is gone.
+    fn save(&mut self) -> Result<()> {
+        let name = self.config.name.clone();
+        self.round += 1;
+        match self.ask_for_suspend(&format!("xl save {name} /lab/{name}.save"))? {
+            Asked::Refused(event) => bail!("the guest refused: {}", event.body),
+            Asked::Answered(output) => output.success("in dom0: xl save")?,
+        };
+        if self.exists()? {
+            bail!("the domain is still there after xl save");
+        }
+        Ok(())
+    }
+
+    /// Runs a command of Xen's tools that asks the guest to suspend itself.
+    ///
+    /// A guest that acknowledges the request and then gives it up has no way to tell libxl, which waits for 60 s. So the
+    /// command is ended as soon as the guest has said `suspend-failed`. That leaves nothing behind: until the guest has
+    /// suspended itself, a save that is not live has only read. What `xl` says after a minute ("guest did not suspend,
+    /// timed out") is libxl's to test.
+    fn ask_for_suspend(&self, command: &str) -> Result<Asked> {
+        let dom0 = &self.machine.dom0;
+        let pid = format!("/lab/{}.pid", self.config.name);
+        let script = format!("echo $$ > {pid}; exec {command}");
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| dom0.run(&script, XL));
+            let mut refused = None;
+            while refused.is_none() && !running.is_finished() {
+                std::thread::sleep(stop::POLL);
+                refused = self
+                    .window()
+                    .into_iter()
+                    .find(|event| event.ev == "suspend-failed");
+            }
+            if refused.is_some() {
+                dom0.run(&format!("kill $(cat {pid})"), XL)?;
+            }
+            let output = running
+                .join()
+                .unwrap_or_else(|_| bail!("the thread that ran {command} panicked"))?;
+            Ok(refused.map_or(Asked::Answered(output), Asked::Refused))
+        })
+    }
+
+    fn save_refused(&mut self, step: &mut Step, words: &[&str]) -> Result<()> {
+        let (name, before) = (self.config.name.clone(), self.domid()?);
+        self.round += 1;
+        match self.ask_for_suspend(&format!("xl save {name} /lab/{name}.save"))? {
+            Asked::Answered(output) => bail!(
+                "xl save ended with status {}, but the guest should have refused{}",
+                output.status,
+                output.said()
+            ),
+            Asked::Refused(event) => {
+                step.findings
+                    .extend(check::refused(&event, self.round, words));
+                step.checked = event.text("msg").unwrap_or_default().to_owned();
+            }
+        }
+        if self.domid()? != before {
+            step.findings.push("it is another domain now".into());
+        }
+        self.churn_on(step, 2)
+    }
+
+    /// The drain of this round left sets behind, which nobody but the guest knows.
+    fn undrained(&self, step: &mut Step) {
+        let round = self.round;
+        let window = self.window();
+        let mut drains = window
+            .iter()
+            .filter(|e| e.ev == "drain" && e.num("round") == Some(round));
+        let Some(event) = drains.next_back() else {
+            step.findings
+                .push("there is no drain event: what was left is not known".into());
+            return;
+        };
+        step.drained = drained(event);
+        match event.num("left") {
+            Some(left @ 1..) => {
+                step.checked = format!("exit status 0, with {left} sets left in caches");
+            }
+            left => step.findings.push(format!(
+                "{left:?} sets were left in caches: this shows nothing"
+            )),
+        }
+    }
+
+    fn restore_fails(&mut self, step: &mut Step, words: &str) -> Result<()> {
+        let name = self.config.name.clone();
+        let image = format!("/lab/{name}.save");
+        let out = self.machine.dom0.run(&format!("xl restore {image}"), XL)?;
+        self.machine.dom0.run(&format!("rm -f {image}"), XL)?;
+        if out.ok() {
+            bail!("xl restore succeeded, and it should not");
+        }
+        let text = format!("{}{}", out.stdout, out.stderr);
+        match text.lines().find(|line| line.contains(words)) {
+            Some(line) => step.checked = line.trim().to_owned(),
+            None => step.findings.push(format!(
+                "xl restore failed otherwise than with \"{words}\":{}",
+                out.said()
+            )),
+        }
+        if self.exists()? {
+            step.findings
+                .push("the domain is there, although xl restore failed".into());
+        }
+        Ok(())
+    }
+
+    /// Takes the frames that the saved domain had: Xen gives those out first that came back last.
+    fn occupy(&self) -> Result<()> {
+        let mut other = self.config.clone();
+        other.name = other_name(&self.config.name);
+        let path = format!("/lab/{}.cfg", other.name);
+        self.machine.dom0.put(&path, other.text().as_bytes())?;
+        self.xl(&format!("xl create -p {path}"))
+    }
+
+    fn migrate_refused(&mut self, step: &mut Step, words: &str) -> Result<()> {
+        let name = self.config.name.clone();
+        let out = self
+            .machine
+            .dom0
+            .run(&format!("xl migrate -s '' {name} 'xl migrate-receive'"), XL)?;
+        let text = format!("{}{}", out.stdout, out.stderr);
+        if out.ok() {
+            bail!("xl migrate succeeded: this Xen can do it after all");
+        }
+        match text.lines().find(|line| line.contains(words)) {
+            Some(line) => step.checked = line.trim().to_owned(),
+            None => step.findings.push(format!(
+                "xl migrate failed otherwise than with \"{words}\":{}",
+                out.said()
+            )),
+        }
+        self.churn_on(step, 2)
     }
 
     /// The new vCPUs came or went, each with its event, and all memory was read back.
@@ -626,6 +863,18 @@ impl<'m> Life<'m> {
             )
         })
     }
+}
+
+/// How a command that asked for a suspend ended.
+enum Asked {
+    /// By itself.
+    Answered(Output),
+    /// We ended it, because the guest had given the suspend up.
+    Refused(Event),
+}
+
+fn other_name(name: &str) -> String {
+    format!("{name}-other")
 }
 
 fn drained(event: &Event) -> String {

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
-use crate::lab_tests::{self, LabTest};
+use crate::lab_tests::{self, LabTest, Other};
 use crate::machine::{self, Machine, UpState};
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
-use crate::{bindings, child, kernel, packages, progress, repo, stop};
+use crate::{bindings, child, differential, kernel, packages, progress, repo, stop};
 
 /// Options of `cargo lab test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -486,6 +486,9 @@ fn in_lab(
         *machine = Some(Machine::boot(&fresh(run)?, args.keep, test.xen)?);
     }
     let machine = machine.as_ref().context("no machine")?;
+    if test.other == Some(Other::Differential) {
+        return differential::run(machine, test.arch);
+    }
     let timeline = Timeline::open(&machine.run)?;
     let mut life = Life::new(
         machine,
@@ -502,12 +505,19 @@ fn in_lab(
             "        {:>6.1} s  {:<34} {}",
             step.secs,
             step.step,
-            if ok { "ok" } else { "finding" }
+            match (ok, test.is_control()) {
+                (true, true) => format!("ok {}", step.checked),
+                (true, false) => "ok".to_owned(),
+                (false, _) => "finding".to_owned(),
+            }
         );
         steps.push(step);
         if !ok {
             break;
         }
+    }
+    for line in steps.iter().flat_map(|step| &step.xen) {
+        println!("        Xen: {line}");
     }
     let outcome = lab_tests::judge(&steps, test.actions.len(), test.expect);
     if !matches!(outcome, Outcome::Failed(_)) || !args.keep {
