@@ -197,7 +197,7 @@ impl Control {
                 b'\r' | b'\n' => {
                     let line = core::mem::take(&mut self.input_len);
                     let text = core::str::from_utf8(&self.input[..line]).unwrap_or("(not UTF-8)");
-                    obey(text.trim());
+                    obey(text.trim(), &mut self.store);
                 }
                 other if self.input_len < INPUT => {
                     self.input[self.input_len] = other;
@@ -211,11 +211,16 @@ impl Control {
 }
 
 /// Does what a line on the console asks.
-fn obey(line: &str) {
+///
+/// `faults`, which only a test build has, rehearses suspends in which one hypercall after the other fails.
+#[cfg_attr(not(feature = "switches"), allow(unused_variables))]
+fn obey(line: &str, store: &mut Store) {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("", _) => {}
         ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
         ("status", _) => report_churn(),
+        #[cfg(feature = "switches")]
+        ("faults", _) => crate::rehearse::run(store),
         ("bench", _) => bench::run(time::now() + CPU_LIMIT),
         ("drain", _) => pool::drain_on_request(time::now() + CPU_LIMIT),
         _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain` and `bench`"),

@@ -17,6 +17,9 @@ use crate::{cmdline, time};
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
 
+/// How often a timer is set before a refusal counts.
+const TRIES: usize = 3;
+
 /// No port: Xen never hands out port 0.
 const NONE: u32 = 0;
 
@@ -127,9 +130,11 @@ pub fn take_wakeup(me: usize) -> bool {
 pub fn rearm(me: usize) {
     debug_assert_eq!(me, cpu::id());
     let at = time::now() + TICK;
-    let armed = vcpu::set_singleshot_timer(me as u32, time::to_system(at));
+    // Without a tick the loop still runs on every other event; but there may be none.
+    let armed = (1..TRIES)
+        .find_map(|_| vcpu::set_singleshot_timer(me as u32, time::to_system(at)).ok())
+        .map_or_else(|| vcpu::set_singleshot_timer(me as u32, time::to_system(at)), Ok);
     if let Err(error) = armed {
-        // Without a tick the loop still runs on every other event.
         report::error(Party::Xen, "timer", error);
     }
 }

@@ -24,6 +24,8 @@ mod paging;
 #[cfg(feature = "switches")]
 mod plant;
 mod pool;
+#[cfg(feature = "switches")]
+mod rehearse;
 mod report;
 mod smp;
 mod start;

@@ -299,8 +299,16 @@ pub fn leave() -> (u32, u32) {
 }
 
 /// Empties every cache from this CPU. The gate stays closed for as long as the proof lives.
+///
+/// What could not be destructed before is tried once more: there is no proof while a set is in quarantine.
 pub fn drain(deadline: u64) -> Result<Proof, DrainFailed> {
-    POOL.drain(&CpuGuard::new(), &mut Patience { deadline })
+    let guard = CpuGuard::new();
+    match POOL.retry_quarantined(&guard) {
+        Ok(0) => {}
+        Ok(left) => log::warn!("{left} sets are still in quarantine"),
+        Err(error) => log::warn!("quarantine: {error}"),
+    }
+    POOL.drain(&guard, &mut Patience { deadline })
 }
 
 /// Says what a drain did.

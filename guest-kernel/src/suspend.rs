@@ -70,6 +70,18 @@ impl Blame for Error {
     }
 }
 
+impl From<xen_bindings::HypercallError> for Error {
+    fn from(error: xen_bindings::HypercallError) -> Self {
+        Error::Xen(error)
+    }
+}
+
+impl From<TableError> for Error {
+    fn from(error: TableError) -> Self {
+        Error::Tables(error)
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Error::Store(error)
@@ -90,9 +102,67 @@ struct Guest<'s> {
     alone: Option<CpuGuard>,
     /// PV: what is to be put back if the domain stays the same.
     away: Option<arch::xen::Away>,
+    /// What Xen refused on the way back and then granted: told once the console works again.
+    refused: Option<Error>,
     #[cfg(feature = "switches")]
     planted: Option<crate::plant::Planted>,
+    /// Everything but xenstore's part and the call itself.
+    #[cfg(feature = "switches")]
+    rehearsal: bool,
     incarnation: u32,
+}
+
+/// How often a call is made on the way back before its refusal counts: there is no other way to go.
+const TRIES: usize = 3;
+
+impl<'s> Guest<'s> {
+    fn new(store: &'s mut Store, round: u64) -> Self {
+        Guest {
+            store,
+            round,
+            hold: None,
+            parked: None,
+            alone: None,
+            away: None,
+            refused: None,
+            #[cfg(feature = "switches")]
+            planted: None,
+            #[cfg(feature = "switches")]
+            rehearsal: false,
+            incarnation: 0,
+        }
+    }
+
+    /// Makes a call that the way back depends on, again if Xen refuses it.
+    fn insist<T, E: Into<Error>>(&mut self, mut call: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
+        for _ in 1..TRIES {
+            match call() {
+                Ok(value) => return Ok(value),
+                Err(error) => self.refused = Some(error.into()),
+            }
+        }
+        call().map_err(Into::into)
+    }
+
+    /// Says what was refused and granted at last.
+    fn report_refused(&mut self) {
+        if let Some(error) = self.refused.take() {
+            report::error(
+                error.party(),
+                "resume",
+                format_args!("granted only when asked again: {error}"),
+            );
+        }
+    }
+
+    #[cfg(feature = "switches")]
+    fn is_rehearsal(&self) -> bool {
+        self.rehearsal
+    }
+    #[cfg(not(feature = "switches"))]
+    fn is_rehearsal(&self) -> bool {
+        false
+    }
 }
 
 impl Clock for Guest<'_> {
@@ -120,6 +190,9 @@ impl Platform for Guest<'_> {
     }
 
     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Error> {
+        if self.is_rehearsal() {
+            return Ok(Acknowledgement::Given);
+        }
         let answer = shutdown::acknowledge(self.store, tries)?;
         if answer == Acknowledgement::Given {
             report::event("control")
@@ -184,7 +257,7 @@ impl Platform for Guest<'_> {
         if let Some(planted) = self.planted.take() {
             planted.take_out();
         }
-        windows::put_up().map(drop).map_err(Error::Tables)
+        self.insist(windows::put_up).map(drop)
     }
 
     fn audit(&mut self, _: &pool::Proof, deadline: Deadline) -> Result<(), Error> {
@@ -201,6 +274,16 @@ impl Platform for Guest<'_> {
     fn suspend(&mut self, proof: &pool::Proof) -> Result<Outcome, Error> {
         time::freeze();
         self.away = arch::xen::step_away().map_err(Error::Xen)?;
+        #[cfg(feature = "switches")]
+        if self.rehearsal {
+            let nr = xen_bindings::ffi::__HYPERVISOR_sched_op;
+            xen_bindings::faults::probe(nr, "SCHEDOP_shutdown(suspend)").map_err(Error::Xen)?;
+            return Ok(Outcome::Cancelled);
+        }
+        #[cfg(feature = "switches")]
+        if let Some(nth) = cmdline::options().switches.resume_fault() {
+            crate::rehearse::arm_resume(nth);
+        }
         let outcome = xen::suspend(proof).map_err(Error::Xen)?;
         if cmdline::options().switches.no_cancel_trick() {
             return Ok(outcome);
@@ -212,7 +295,8 @@ impl Platform for Guest<'_> {
         let _alone = self.alone.take();
         if let Some(away) = self.away.take() {
             if how != Return::Restored {
-                away.step_back().map_err(Error::Xen)?;
+                away.write_back();
+                self.insist(arch::xen::map_shared_info)?;
             }
         }
         if how == Return::Restored {
@@ -220,23 +304,31 @@ impl Platform for Guest<'_> {
             // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
             // looked at; without that page there are no events and no clock; all this before any cross-call.
             if !switches.no_latch() && !arch::is_pv() {
-                xen::latch_word_size().map_err(Error::Xen)?;
+                self.insist(xen::latch_word_size)?;
             }
             if !switches.no_shared_info() {
-                arch::xen::map_shared_info().map_err(Error::Xen)?;
+                self.insist(arch::xen::map_shared_info)?;
             }
             time::thaw();
             if !switches.no_evtchn() {
                 // The new domain's event channels are all closed; only our names for them are left.
                 events::forget();
                 for cpu in smp::online() {
-                    events::bind_cpu(cpu).map_err(Error::Xen)?;
+                    self.insist(|| events::bind_cpu(cpu))?;
                 }
-                console::connect().map_err(Error::Xen)?;
-                self.store.reconnect().map_err(Error::Xen)?;
+                self.insist(console::connect)?;
+                for left in (0..TRIES).rev() {
+                    match self.store.reconnect() {
+                        Ok(()) => break,
+                        Err(error) if left == 0 => return Err(error.into()),
+                        Err(error) => self.refused = Some(error.into()),
+                    }
+                }
             }
-            if !switches.no_vector() && !arch::is_pv() {
-                smp::online().try_for_each(xen::set_upcall_vector).map_err(Error::Xen)?;
+            if !switches.no_vector() {
+                for cpu in smp::online() {
+                    self.insist(|| xen::set_upcall_vector(cpu))?;
+                }
             }
         } else {
             time::thaw();
@@ -266,19 +358,12 @@ const CONSOLE_FLUSH: u64 = 5_000_000_000;
 
 /// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
 pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
-    let mut guest = Guest {
-        store,
-        round,
-        hold: None,
-        parked: None,
-        alone: None,
-        away: None,
-        #[cfg(feature = "switches")]
-        planted: None,
-        incarnation: 0,
-    };
+    let mut guest = Guest::new(store, round);
     let limits = Limits::DEFAULT;
     let result = Machine::new(&mut guest, &mut [], limits).suspend();
+    #[cfg(feature = "switches")]
+    crate::rehearse::disarm_resume();
+    guest.report_refused();
     match result {
         Ok(resumed) => {
             after(resumed.outcome);
@@ -314,4 +399,20 @@ fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline) {
         .num("incarnation", u64::from(xen::incarnation()))
         .object("ns", timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))))
         .send();
+}
+
+/// Goes the whole way but for xenstore's part and the call itself, which counts as cancelled. Gives what stopped it, if
+/// anything did, and otherwise whether something went wrong on the way back.
+#[cfg(feature = "switches")]
+pub fn rehearse(store: &mut Store) -> Result<bool, migration::SuspendFailed<Error>> {
+    let mut guest = Guest::new(store, 0);
+    guest.rehearsal = true;
+    let result = Machine::new(&mut guest, &mut [], Limits::DEFAULT).suspend();
+    let refused = guest.refused.take();
+    result.map(|resumed| {
+        if let Some(fault) = resumed.faults.first() {
+            report::error(fault.cause.party(), fault.step, fault.cause);
+        }
+        refused.is_none() && resumed.faults.is_empty()
+    })
 }

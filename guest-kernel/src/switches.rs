@@ -65,6 +65,8 @@ pub struct Switches {
     skip_cache: Option<usize>,
     #[cfg(feature = "switches")]
     plant: Option<Plant>,
+    #[cfg(feature = "switches")]
+    resume_fault: Option<usize>,
 }
 
 macro_rules! question {
@@ -89,6 +91,8 @@ impl Switches {
         skip_cache: None,
         #[cfg(feature = "switches")]
         plant: None,
+        #[cfg(feature = "switches")]
+        resume_fault: None,
     };
 
     question! {
@@ -128,6 +132,12 @@ impl Switches {
         self.skip_cache
     }
 
+    /// Which hypercall after the suspend call fails, counted from 1.
+    #[cfg(feature = "switches")]
+    pub fn resume_fault(&self) -> Option<usize> {
+        self.resume_fault
+    }
+
     /// What to plant before the audit.
     #[cfg(feature = "switches")]
     pub fn plant(&self) -> Option<Plant> {
@@ -140,6 +150,11 @@ impl Switches {
         if let Some(cpu) = word.strip_prefix("drain=skip:") {
             let cpu = cpu.parse().map_err(|_| "a vCPU number is needed")?;
             self.skip_cache = Some(cpu);
+            return Ok(());
+        }
+        if let Some(nth) = word.strip_prefix("fault=resume:") {
+            let nth = nth.parse().map_err(|_| "a number is needed")?;
+            self.resume_fault = Some(nth);
             return Ok(());
         }
         if let Some(what) = word.strip_prefix("plant=") {
@@ -177,6 +192,7 @@ impl Switches {
                 .map(|(word, _)| *word)
                 .chain(skip)
                 .chain(plant)
+                .chain(self.resume_fault.map(|_| "fault=resume"))
         }
         #[cfg(not(feature = "switches"))]
         core::iter::empty()

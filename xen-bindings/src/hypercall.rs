@@ -44,7 +44,7 @@ mod freestanding {
     }
 
     macro_rules! hypercall {
-        ($(#[$doc:meta])* $name:ident($($arg:ident),*) -> $ret:ident { $($sixty_four:tt)* } { $($thirty_two:tt)* }) => {
+        ($(#[$doc:meta])* $name:ident($first:ident $(, $arg:ident)*) -> $ret:ident { $($sixty_four:tt)* } { $($thirty_two:tt)* }) => {
             $(#[$doc])*
             ///
             /// # Safety
@@ -52,7 +52,11 @@ mod freestanding {
             /// addresses Xen reads or writes) keeps Rust's rules.
             #[inline]
             #[must_use]
-            pub unsafe fn $name<const NR: u32>($($arg: usize),*) -> isize {
+            pub unsafe fn $name<const NR: u32>($first: usize $(, $arg: usize)*) -> isize {
+                #[cfg(feature = "faults")]
+                if let Some(refused) = crate::faults::inject(NR, $first) {
+                    return refused;
+                }
                 let $ret: isize;
                 // SAFETY: by this function's contract the page holds Xen's entry stubs, of which slot NR
                 // changes only the registers named as outputs, the flags, and memory that the caller

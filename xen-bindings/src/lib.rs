@@ -23,6 +23,8 @@ pub mod cpuid;
 pub mod elfnote;
 pub mod error;
 pub mod event_channel;
+#[cfg(any(test, feature = "faults"))]
+pub mod faults;
 pub mod ffi;
 pub mod frame;
 pub mod grant;

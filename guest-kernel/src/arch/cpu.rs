@@ -57,6 +57,13 @@ pub fn stack_end(cpu: usize) -> usize {
     STACKS.0.get() as usize + (cpu + 1) * STACK_SIZE
 }
 
+/// Where the running vCPU's stack lies.
+#[cfg(feature = "switches")]
+pub fn my_stack() -> core::ops::Range<usize> {
+    let end = stack_end(id());
+    end - STACK_SIZE..end
+}
+
 /// This vCPU's structure in the shared-info page. Under PV its mask is what the CPU's interrupt flag is under PVH.
 fn my_info() -> &'static VcpuInfo {
     // A vCPU of ours is one of the first 32, which have a slot.

@@ -176,10 +176,10 @@ pub fn step_away() -> Result<Option<Away>> {
 }
 
 impl Away {
-    /// Undoes it, in the same domain. In a new one Xen's tools have written `start_info` anew.
-    pub fn step_back(self) -> Result<()> {
+    /// Writes `start_info` back, in the same domain; shared-info is the caller's to map. In a new domain Xen's tools have written
+    /// it anew.
+    pub fn write_back(self) {
         self.0.write_back();
-        map_shared_info()
     }
 }
 

@@ -97,13 +97,21 @@ pub fn destruct(sets: &[Set]) -> Result<u32, (usize, TableError)> {
         Ok(calls) => (sets, Ok(calls)),
         Err((at, error)) => (&sets[..at], Err((at, error))),
     };
-    let calls = match unprotect(gone) {
-        Ok(calls) => calls,
-        // Not pinned any more and not writable: nobody can use them, but nothing refers to them either.
-        Err(error) => return Err((error.done / SET_PAGES, error)),
-    };
-    gone.iter().for_each(Set::give_frames);
-    failed.map(|pins| pins + calls)
+    match unprotect(gone) {
+        Ok(calls) => {
+            gone.iter().for_each(Set::give_frames);
+            failed.map(|pins| pins + calls)
+        }
+        Err(error) => {
+            // Those before the refused page are gone. The others are made whole again, so that they can be tried once more.
+            let at = error.done / SET_PAGES;
+            gone[..at].iter().for_each(Set::give_frames);
+            if let Err(second) = protect(&gone[at..at + 1]).and_then(|_| pin(&gone[at..])) {
+                log::error!("pinning again what was let go: {second}");
+            }
+            Err((at, error))
+        }
+    }
 }
 
 fn protect(sets: &[Set]) -> Result<u32, TableError> {

@@ -1,0 +1,65 @@
+//! Suspends in which one hypercall fails, one after the other: the console's `faults`, and `fault=resume:N`.
+//!
+//! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and the suspend call itself, which
+//! counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0 makes is refused. It ends with the first that meets no refusal:
+//! every hypercall of the way down and back has failed once by then. What a restore alone needs is tested with a real one.
+
+use xen_bindings::faults;
+
+use crate::arch::cpu;
+use crate::report::{self, Party};
+use crate::store::Store;
+use crate::{control, suspend};
+
+/// More than any way has.
+const MOST: usize = 2000;
+
+/// Rehearses until no call is left to fail, and says what came of each.
+pub fn run(store: &mut Store) {
+    let (mut gave_up, mut went_on) = (0, 0);
+    for nth in 1..=MOST {
+        faults::arm(nth, cpu::my_stack());
+        let result = suspend::rehearse(store);
+        let Some(nr) = faults::disarm() else {
+            if let Err(failed) = result {
+                report::error(
+                    Party::Guest,
+                    "faults",
+                    format_args!("a rehearsal without a fault failed: {}: {}", failed.step, failed.cause),
+                );
+            }
+            control::verify("faults");
+            return report::event("faults-end")
+                .num("faults", nth as u64 - 1)
+                .num("gave_up", gave_up)
+                .num("went_on", went_on)
+                .send();
+        };
+        match result {
+            Ok(_) => went_on += 1,
+            Err(failed) => {
+                gave_up += 1;
+                report::event("fault")
+                    .num("nth", nth as u64)
+                    .num("hypercall", u64::from(nr))
+                    .text("phase", failed.phase)
+                    .text("party", failed.party)
+                    .text("msg", format_args!("{}: {}", failed.step, failed.cause))
+                    .send();
+            }
+        }
+    }
+    report::error(Party::Guest, "faults", format_args!("more than {MOST} hypercalls"));
+}
+
+/// Has the `nth` hypercall fail that follows, on the way back from the suspend call; the call itself is the first.
+pub fn arm_resume(nth: usize) {
+    faults::arm(nth + 1, cpu::my_stack());
+}
+
+/// The way back is over.
+pub fn disarm_resume() {
+    if let Some(nr) = faults::disarm() {
+        log::info!("fault=resume: hypercall {nr} was refused");
+    }
+}

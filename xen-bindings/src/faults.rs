@@ -1,0 +1,93 @@
+//! Hypercalls that fail on purpose: for tests of what a kernel does then. Only with the feature `faults`.
+//!
+//! One hypercall in the calls that follow [`arm`] is not made and returns `-ENOMEM`. Counted are the calls from one stack, so
+//! that what other vCPUs do meanwhile does not change which call it is. Giving the CPU away is not counted: a kernel may do that
+//! any number of times while it waits, and nothing follows from a refusal.
+
+use crate::{ffi, Call, Errno, HypercallError, Result};
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// Calls until the one that fails; 0: none will.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+static STACK_START: AtomicUsize = AtomicUsize::new(0);
+static STACK_END: AtomicUsize = AtomicUsize::new(0);
+/// The call that failed, by its number, and one more.
+static FAILED: AtomicU32 = AtomicU32::new(0);
+
+/// The error that the call gives.
+pub const ERROR: Errno = Errno::ENOMEM;
+
+/// Has the `nth` call from now on fail, counted from 1, of those made on the stack at `stack`.
+pub fn arm(nth: usize, stack: Range<usize>) {
+    STACK_START.store(stack.start, Ordering::Relaxed);
+    STACK_END.store(stack.end, Ordering::Relaxed);
+    FAILED.store(0, Ordering::Relaxed);
+    LEFT.store(nth, Ordering::Release);
+}
+
+/// Lets all calls through from now on. Gives the number (`__HYPERVISOR_*`) of the call that failed, if one did.
+pub fn disarm() -> Option<u32> {
+    LEFT.store(0, Ordering::Release);
+    FAILED.load(Ordering::Relaxed).checked_sub(1)
+}
+
+/// Counts a call; gives what it returns if it is the one to fail.
+pub(crate) fn inject(nr: u32, first: usize) -> Option<isize> {
+    let here = 0u8;
+    let stack = STACK_START.load(Ordering::Relaxed)..STACK_END.load(Ordering::Relaxed);
+    if LEFT.load(Ordering::Acquire) == 0 || !stack.contains(&(&raw const here as usize)) {
+        return None;
+    }
+    let waits = [ffi::SCHEDOP_yield as usize, ffi::SCHEDOP_poll as usize];
+    if (nr == ffi::__HYPERVISOR_sched_op && waits.contains(&first))
+        || nr == ffi::__HYPERVISOR_xen_version
+    {
+        return None;
+    }
+    if LEFT.fetch_sub(1, Ordering::AcqRel) != 1 {
+        return None;
+    }
+    FAILED.store(nr + 1, Ordering::Relaxed);
+    Some(-(ERROR.number() as isize))
+}
+
+/// Stands for a call that a rehearsal leaves out: it is counted, and may be the one that fails.
+///
+/// # Errors
+/// If it is.
+pub fn probe(nr: u32, name: &'static str) -> Result<()> {
+    match inject(nr, usize::MAX) {
+        None => Ok(()),
+        Some(_) => Err(HypercallError {
+            call: Call::new(name),
+            errno: ERROR,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nth_call_of_the_stack_fails_and_no_other() {
+        let mark = 0u8;
+        let here = &raw const mark as usize;
+        let stack = here - 0x4000..here + 0x4000;
+        arm(2, stack.clone());
+        assert_eq!(inject(32, 4), None);
+        // Giving the CPU away does not count.
+        assert_eq!(inject(29, 0), None);
+        assert_eq!(inject(26, 0), Some(-12));
+        assert_eq!(inject(26, 0), None);
+        assert_eq!(disarm(), Some(26));
+        arm(1, 0..1);
+        assert_eq!(inject(26, 0), None);
+        assert_eq!(disarm(), None);
+        arm(1, stack);
+        let error = probe(29, "SCHEDOP_shutdown").unwrap_err();
+        assert_eq!(std::format!("{error}"), "SCHEDOP_shutdown: ENOMEM (12)");
+        assert_eq!(disarm(), Some(29));
+    }
+}
