@@ -136,22 +136,28 @@ pub fn run(mut command: Command, input: &[u8], limit: Duration) -> Result<Output
     else {
         bail!("{name}: its pipes are missing");
     };
-    let status = thread::scope(|scope| {
-        let (out, err) = (scope.spawn(|| drain(stdout)), scope.spawn(|| drain(stderr)));
-        scope.spawn(move || {
-            // A command need not read all of its input.
-            let _ = stdin.write_all(input);
-        });
-        let status = stop::wait_for(&name, limit, || running.ended());
-        if status.is_err() {
-            running.kill();
-        }
-        let text = |thread: thread::ScopedJoinHandle<'_, Vec<u8>>| {
-            String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
-        };
-        status.map(|status| (status, text(out), text(err)))
+    let (out, err) = (
+        thread::spawn(|| drain(stdout)),
+        thread::spawn(|| drain(stderr)),
+    );
+    let input = input.to_vec();
+    thread::spawn(move || {
+        // A command need not read all of its input.
+        let _ = stdin.write_all(&input);
     });
-    let (status, stdout, stderr) = status?;
+    let status = match stop::wait_for(&name, limit, || running.ended()) {
+        Ok(status) => status,
+        Err(error) => {
+            running.kill();
+            // The threads are left to themselves: a pipe may be held open by somebody else, as ssh's master
+            // holds those of a session that it serves.
+            return Err(error);
+        }
+    };
+    let text = |thread: thread::JoinHandle<Vec<u8>>| {
+        String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
+    };
+    let (stdout, stderr) = (text(out), text(err));
     Ok(Output {
         status: code(status),
         stdout,
