@@ -28,7 +28,8 @@ pub struct Said {
 /// Follows the log files that xenconsoled writes for one guest name.
 pub struct Console {
     said: Arc<Mutex<Said>>,
-    _followers: Vec<Guarded>,
+    copy: Arc<Mutex<File>>,
+    followers: Vec<Guarded>,
 }
 
 /// The log files of a guest: the second one is that of a domain that came by migration, which carries that
@@ -46,8 +47,21 @@ impl Console {
         let said = Arc::new(Mutex::new(Said::default()));
         let copy = File::create(run.join(format!("console-{name}.log")))
             .context("cannot write the console's copy")?;
-        let copy = Arc::new(Mutex::new(copy));
-        let mut followers = Vec::new();
+        let mut console = Self {
+            said,
+            copy: Arc::new(Mutex::new(copy)),
+            followers: Vec::new(),
+        };
+        console.also(dom0, name)?;
+        Ok(console)
+    }
+
+    /// Follows the guest of this name on one more host. Lines of one file keep their order; between files
+    /// there is none.
+    ///
+    /// # Errors
+    /// If the channel to that dom0 fails.
+    pub fn also(&mut self, dom0: &Channel, name: &str) -> Result<()> {
         for log in logs(name) {
             // A file of that name may be open in xenconsoled only if the domain lives; it does not.
             let script = format!("rm -f {log}; : > {log}; exec tail -n +1 -f {log}");
@@ -57,8 +71,8 @@ impl Console {
                 .stdout
                 .take()
                 .context("tail has no output")?;
-            followers.push(follower);
-            let (said, copy) = (said.clone(), copy.clone());
+            self.followers.push(follower);
+            let (said, copy) = (self.said.clone(), self.copy.clone());
             std::thread::spawn(move || {
                 let mut lines = Lines::default();
                 let mut buffer = [0; 8192];
@@ -86,10 +100,7 @@ impl Console {
         let [first, second] = logs(name);
         let ready = format!("until [ -e {first} ] && [ -e {second} ]; do usleep 20000; done");
         dom0.must(&ready, std::time::Duration::from_secs(30))?;
-        Ok(Self {
-            said,
-            _followers: followers,
-        })
+        Ok(())
     }
 
     /// What was said so far.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::demo;
 use crate::guest::{Config, Kind};
+use crate::hosts_tests;
 use crate::kernel::Arch;
 use crate::qemu;
 use crate::scenario::{main_job, pv_job_without_migration, Action, Step};
@@ -21,6 +22,8 @@ pub struct LabTest {
     pub arch: Arch,
     /// The hypervisor it runs on.
     pub xen: Xen,
+    /// The second host's, if it takes two.
+    pub peer: Option<Xen>,
     /// Whether it takes the kernel with the switches.
     pub switches: bool,
     /// The guest.
@@ -43,12 +46,14 @@ pub enum Other {
 }
 
 impl LabTest {
-    fn new(arch: Arch, name: &str, actions: Vec<Action>) -> Self {
+    /// The main job's guest, with another life.
+    pub fn new(arch: Arch, name: &str, actions: Vec<Action>) -> Self {
         let (accel, _) = qemu::accel();
         Self {
             name: format!("lab/{}/{name}", arch.name()),
             arch,
             xen: xen_build::needed_xen(arch, accel).0,
+            peer: None,
             switches: false,
             config: demo::config(arch),
             actions,
@@ -66,7 +71,8 @@ impl LabTest {
         test
     }
 
-    fn vcpus(mut self, vcpus: u32, mem: u32) -> Self {
+    /// With so many vCPUs and so many MiB.
+    pub fn vcpus(mut self, vcpus: u32, mem: u32) -> Self {
         self.config.vcpus = vcpus;
         self.config.max_vcpus = vcpus;
         self.config.mem = mem;
@@ -390,6 +396,10 @@ pub fn all() -> Vec<LabTest> {
             test.expect = some(control.expect);
             test.limit = Duration::from_secs(30);
             tests.push(test);
+        }
+        if arch == Arch::X86_64 {
+            // Here, because the first of them need the machine that the others have used.
+            tests.extend(hosts_tests::all());
         }
     }
     tests.extend(pv());

@@ -32,7 +32,7 @@ pub struct Machine {
 }
 
 /// What `up --detach` leaves for later commands.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UpState {
     /// QEMU's process id.
     pub pid: u32,
@@ -282,7 +282,6 @@ impl Machine {
     ///
     /// # Errors
     /// If there is only one.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub fn other(&self) -> Result<&Self> {
         self.peer
             .as_deref()

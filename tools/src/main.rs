@@ -18,6 +18,7 @@ mod doctor;
 mod event;
 mod guest;
 mod hosts;
+mod hosts_tests;
 mod hypervisor;
 mod image;
 mod kernel;
@@ -29,6 +30,7 @@ mod qemu;
 mod repo;
 mod report;
 mod scenario;
+mod soak;
 mod sshkey;
 mod stop;
 mod suite;
@@ -72,6 +74,8 @@ enum Cmd {
     },
     /// Every test, on the host and on Xen; the last line is the sum
     Test(suite::Args),
+    /// Random lives of guests for as long as you like, the same ones for the same seed
+    Soak(soak::Args),
     /// Figures: how quick things are, against what one would use instead
     Bench {
         #[command(subcommand)]
@@ -159,6 +163,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
     match command {
         Cmd::Demo { pv: true, json } => return demo_pv::run(json),
         Cmd::Demo { pv: false, json } => return demo::run(json),
+        Cmd::Soak(args) => return soak::run(&args),
         Cmd::Test(args) => return suite::run(&args),
         Cmd::Bench { what } => return bench::run(&what),
         Cmd::Doctor { json } => return doctor::run(json),

@@ -2,6 +2,10 @@
 //!
 //! An action asks Xen's tools for something and then waits for the *events* that must follow, with a generous
 //! limit (the lab is emulated); it never waits for time to pass. The checks are those of [`crate::check`].
+//! What two hosts add is in [`across`], what goes wrong on purpose in [`fault`].
+
+mod across;
+pub mod fault;
 
 use std::fs::File;
 use std::io::Write;
@@ -20,6 +24,7 @@ use crate::guest::Config;
 use crate::hypervisor;
 use crate::machine::Machine;
 use crate::stop;
+use fault::Fault;
 
 /// Something done to a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +76,14 @@ pub enum Action {
     Occupy,
     /// `xl migrate` to the same host, of which this Xen must say that it cannot; the guest runs on.
     MigrateRefused(&'static str),
+    /// `xl migrate` to the other of two hosts.
+    Across,
+    /// The same, which the other host must refuse; words of its reason.
+    RefusedAcross(&'static str),
+    /// The saved image goes to the other host.
+    Carry,
+    /// Something that goes wrong.
+    Fault(Fault),
 }
 
 impl Action {
@@ -92,6 +105,10 @@ impl Action {
             Self::Halt => "halt".into(),
             Self::RestoreThenVcpuSet(n) => format!("xl restore, xl vcpu-set {n} before it runs"),
             Self::VcpuSetDuringCheckpoint(n) => format!("xl vcpu-set {n} during xl save -c"),
+            Self::Across => "xl migrate to the other host".into(),
+            Self::RefusedAcross(_) => "xl migrate, which is refused".into(),
+            Self::Carry => "the image goes to the other host".into(),
+            Self::Fault(fault) => fault.name(),
             Self::SaveRefused(_) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -225,7 +242,10 @@ impl Timeline {
 
 /// A guest in its life.
 pub struct Life<'m> {
+    /// Where the guest is.
     machine: &'m Machine,
+    /// Where it was made.
+    first: &'m Machine,
     config: Config,
     console: Console,
     timeline: &'m Timeline,
@@ -239,7 +259,7 @@ pub struct Life<'m> {
 }
 
 /// The longest a command of Xen's tools may take.
-const XL: Duration = Duration::from_secs(150);
+const XL: Duration = Duration::from_secs(240);
 
 impl<'m> Life<'m> {
     /// Prepares a guest; it does not exist yet.
@@ -262,8 +282,9 @@ impl<'m> Life<'m> {
         dom0.put(&config.kernel, &bytes)?;
         dom0.put(&format!("/lab/{name}.cfg"), config.text().as_bytes())?;
         let console = Console::follow(dom0, &name, &machine.run)?;
-        Ok(Self {
+        let mut life = Self {
             machine,
+            first: machine,
             online: (0..u64::from(config.vcpus)).collect(),
             config,
             console,
@@ -272,7 +293,9 @@ impl<'m> Life<'m> {
             mark: 0,
             limit,
             pings: 0,
-        })
+        };
+        life.meet_peer()?;
+        Ok(life)
     }
 
     /// Does one action and checks it.
@@ -291,7 +314,7 @@ impl<'m> Life<'m> {
         let from = hypervisor::length(&self.machine.run);
         if let Err(error) = self.perform(action, &mut step) {
             stop::check()?;
-            self.machine.check()?;
+            self.first.check()?;
             step.findings.push(format!("{error:#}"));
         }
         let window = self.window();
@@ -303,7 +326,10 @@ impl<'m> Life<'m> {
         step.findings.extend(check::alarms(&unexpected));
         // A domain that arrives by migration has a console log of its own, and the two are read side by side:
         // there is no order between their lines.
-        if *action != Action::Migrate && *action != Action::Reboot {
+        if !matches!(
+            action,
+            Action::Migrate | Action::Across | Action::Reboot | Action::Fault(_)
+        ) {
             step.findings.extend(check::clocks(&window));
         }
         let broken = std::mem::take(&mut self.console.said().broken);
@@ -324,6 +350,11 @@ impl<'m> Life<'m> {
         };
         self.timeline.add(&self.config.name, &name, &result)?;
         Ok(step)
+    }
+
+    /// What the guest has said so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.console.said().events.clone()
     }
 
     /// Has the guest measure itself; gives its `bench` events.
@@ -348,7 +379,9 @@ impl<'m> Life<'m> {
         let clean = format!(
             "for d in {name} {name}--incoming {other}; do xl destroy $d 2>/dev/null; done; rm -f /lab/{name}.* /lab/{other}.*"
         );
-        self.machine.dom0.run(&clean, XL)?;
+        for machine in std::iter::once(self.first).chain(self.first.peer.as_deref()) {
+            machine.dom0.run(&clean, XL)?;
+        }
         Ok(())
     }
 
@@ -442,6 +475,10 @@ impl<'m> Life<'m> {
                 self.hotplugged(&old, &new, step)?;
                 self.churn_on(step, 2)?;
             }
+            Action::Across => self.migrate_across(step)?,
+            Action::RefusedAcross(words) => self.refused_across(words, step)?,
+            Action::Carry => self.carry(step)?,
+            Action::Fault(fault) => self.suffer(fault, step)?,
             Action::Ping => self.ping(step)?,
             Action::Drain => {
                 self.type_line("drain")?;

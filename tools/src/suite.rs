@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
+use crate::hosts::Host;
+use crate::hosts_tests;
 use crate::lab_tests::{self, LabTest, Other};
 use crate::machine::{self, Machine, UpState};
 use crate::scenario::{Life, Timeline};
@@ -18,7 +20,7 @@ use crate::{bindings, child, differential, kernel, packages, progress, repo, sto
 /// Options of `cargo lab test`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Only tests whose name contains this
+    /// Only tests whose name contains this; those called long/... run only if it begins with "long"
     filter: Option<String>,
     /// Name the tests and run none
     #[arg(long)]
@@ -66,6 +68,7 @@ struct Test {
 impl Test {
     fn kind(&self) -> &'static str {
         match self.what {
+            What::Lab(_) if hosts_tests::is_long(&self.name) => "long",
             What::Lab(_) => "lab",
             _ => "host",
         }
@@ -286,6 +289,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let tests: VecDeque<Test> = all()
         .into_iter()
         .filter(|t| t.name.contains(&filter))
+        // A list shows them all.
+        .filter(|t| args.list || !hosts_tests::is_long(&t.name) || filter.starts_with("long"))
         .collect();
     if tests.is_empty() {
         bail!("no test's name contains \"{filter}\": cargo lab test --list names them");
@@ -301,13 +306,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 println!("{:<5} {}", test.kind(), test.name);
             }
         }
+        if !args.json && tests.iter().any(|t| t.kind() == "long") {
+            println!("Those of kind long are left out unless asked for: cargo lab test long");
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if args.keep && args.jobs > 1 {
         bail!("--keep and --jobs do not go together");
     }
     let total = tests.len();
-    if tests.iter().any(|t| t.kind() == "lab") {
+    if tests.iter().any(|t| matches!(t.what, What::Lab(_))) {
         packages::ensure(packages::LAB)?;
     }
     let run = machine::new_run("test")?;
@@ -439,9 +447,12 @@ fn worker(
         }
     }
     if args.keep {
-        if let Some(state) = machine.as_ref().and_then(|m| UpState::load(m.xen)) {
-            state.stop();
-        }
+        let states = match &machine {
+            Some(m) if m.peer.is_some() => Host::ALL.map(UpState::load_host).to_vec(),
+            Some(m) => vec![UpState::load(m.xen)],
+            None => Vec::new(),
+        };
+        states.iter().flatten().for_each(UpState::stop);
     }
     Ok(())
 }
@@ -460,14 +471,18 @@ fn in_lab(
     run: &Path,
     machine: &mut Option<Machine>,
 ) -> Result<Outcome> {
-    if machine
-        .as_ref()
-        .is_some_and(|m| m.xen != test.xen || m.check().is_err())
-    {
+    if machine.as_ref().is_some_and(|m| {
+        let peer = m.peer.as_ref().map(|peer| peer.xen);
+        (m.xen, peer) != (test.xen, test.peer) || m.check().is_err()
+    }) {
         *machine = None;
     }
     if machine.is_none() {
-        if args.keep && UpState::load(test.xen).is_some() {
+        let running = match test.peer {
+            None => UpState::load(test.xen),
+            Some(_) => Host::ALL.into_iter().find_map(UpState::load_host),
+        };
+        if args.keep && running.is_some() {
             bail!("a detached machine is running already: cargo lab down");
         }
         if let Err(why) =
@@ -483,7 +498,10 @@ fn in_lab(
         }
         // Also when no test of the build was asked for: yesterday's kernels would be tested.
         kernel::ensure()?;
-        *machine = Some(Machine::boot(&fresh(run)?, args.keep, test.xen)?);
+        *machine = Some(match test.peer {
+            None => Machine::boot(&fresh(run)?, args.keep, test.xen)?,
+            Some(peer) => Machine::boot_pair(&fresh(run)?, args.keep, [test.xen, peer])?,
+        });
     }
     let machine = machine.as_ref().context("no machine")?;
     if test.other == Some(Other::Differential) {
