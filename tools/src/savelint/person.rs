@@ -11,6 +11,13 @@ const BAR: u64 = 40;
 const HOLE: &str = "hole";
 /// How many steps of the pinning order are shown.
 const STEPS: usize = 12;
+/// How many are shown on each side of one that matters.
+const AROUND: usize = 3;
+/// How wide a line gets.
+const WIDTH: usize = 110;
+
+/// Where a finding's words stand.
+const INDENT: &str = "                              ";
 
 /// A holder of linear entries, in a sentence.
 pub struct Linear<'a>(pub &'a Holder);
@@ -77,7 +84,7 @@ impl fmt::Display for Report {
             }
             Verdict::Fails { why, says, .. } => {
                 writeln!(f, "verdict  CANNOT BE RESTORED")?;
-                writeln!(f, "         {why}")?;
+                wrapped(f, "         ", "         ", why)?;
                 if let Some(says) = says {
                     writeln!(f, "         xl restore will say: {says}")?;
                 }
@@ -122,21 +129,40 @@ impl Report {
         for finding in &self.findings {
             let few = if finding.weight == Weight::Note { 3 } else { 5 };
             for (n, seen) in finding.seen.iter().take(few).enumerate() {
-                if n == 0 {
-                    writeln!(f, "  {:<8} {:<18} {seen}", finding.weight, finding.code)?;
-                } else {
-                    writeln!(f, "  {:<8} {:<18} {seen}", "", "")?;
-                }
+                let first = match n {
+                    0 => format!("  {:<8} {:<18} ", finding.weight, finding.code),
+                    _ => format!("{INDENT}- "),
+                };
+                wrapped(f, &first, INDENT, seen)?;
             }
             let shown = few.min(finding.seen.len()) as u64;
             // One line may stand for many.
             if finding.count > shown && finding.seen.len() > 1 {
                 let more = finding.count - shown;
-                writeln!(f, "  {:<8} {:<18} and {more} more", "", "")?;
+                writeln!(f, "{INDENT}and {more} more")?;
             }
         }
         Ok(())
     }
+}
+
+/// Words in lines of a bearable width: the first line begins with `first`, the others with `indent`.
+fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, indent: &str, words: &str) -> fmt::Result {
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in words.split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(f, "{line}")?;
+            line = indent.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line += word;
+        empty = false;
+    }
+    writeln!(f, "{line}")
 }
 
 fn memory(pages: &Pages) -> String {
@@ -225,23 +251,45 @@ fn order(f: &mut fmt::Formatter<'_>, pins: &Pins) -> fmt::Result {
     if pins.roots.len() > STEPS {
         writeln!(f, "  and {} more roots", pins.roots.len() - STEPS)?;
     }
-    for (n, pin) in pins.pinned.iter().enumerate().take(STEPS) {
+    // The beginning, and what stands around the first refusal and the first holders.
+    let refused = pins
+        .pinned
+        .iter()
+        .position(|p| Some(p.page) == pins.refused);
+    let early = pins.holders.iter().filter(|h| h.too_early);
+    let holders = early
+        .filter_map(|h| h.place)
+        .map(|place| place as usize - 1);
+    let places: Vec<usize> = refused.into_iter().chain(holders.take(2)).collect();
+    let shown = |n: usize| {
+        let few = if places.is_empty() { STEPS } else { AROUND };
+        n < few
+            || places
+                .iter()
+                .any(|place| n + AROUND > *place && n < place + AROUND)
+    };
+    let mut left_out = 0;
+    for (n, pin) in pins.pinned.iter().enumerate() {
+        if !shown(n) {
+            left_out += 1;
+            continue;
+        }
+        if left_out > 0 {
+            writeln!(f, "  ... {left_out} more pinned tables")?;
+            left_out = 0;
+        }
         let holder = pins.holders.iter().find(|h| h.page == pin.page);
         let linear = match holder {
             Some(holder) if holder.too_early => "  linear entries, before their targets",
             Some(_) => "  linear entries",
             None => "",
         };
-        writeln!(
-            f,
-            "  pin no. {}: L{} page {:#x}{linear}",
-            n + 1,
-            pin.level,
-            pin.page
-        )?;
+        let here = if Some(n) == refused { "  REFUSED" } else { "" };
+        let (n, level, page) = (n + 1, pin.level, pin.page);
+        writeln!(f, "  pin no. {n}: L{level} page {page:#x}{linear}{here}")?;
     }
-    if pins.pinned.len() > STEPS {
-        writeln!(f, "  and {} more pinned tables", pins.pinned.len() - STEPS)?;
+    if left_out > 0 {
+        writeln!(f, "  ... {left_out} more pinned tables")?;
     }
     if pins.pinned.is_empty() {
         writeln!(f, "  nothing is pinned")?;

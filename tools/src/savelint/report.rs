@@ -133,6 +133,8 @@ pub struct Pins {
     pub linear_entries: u64,
     /// The tables that hold them, at most [`Pins::HOLDERS`].
     pub holders: Vec<Holder>,
+    /// The pinned table that is refused first, if one is.
+    pub refused: Option<u64>,
     /// How many more pins would be refused if the first refusal did not end the restore (counted up to 16).
     pub more_refused: u64,
 }

@@ -127,7 +127,7 @@ pub fn read(input: &mut Input<'_>, config: &Config, guest: &mut Option<Guest>) -
         if wanted != guest.kind {
             let stream = if guest.is_pv() { "PV" } else { "HVM" };
             input.findings.add(Code::WrongType, || {
-                format!("the configuration says {kind}, the stream is of a {stream} domain")
+                format!("the configuration says {kind:?}, the stream is of a {stream} domain")
             });
         }
     }

@@ -481,6 +481,7 @@ fn model(
             refusal,
         } => {
             let level = image.pinned.get(&page).map_or(0, |level| *level as u8);
+            pins.refused = Some(page);
             findings.add(Code::PinRefused, || {
                 let blame = blame(pins, page, refusal.page);
                 format!("L{level} page {page:#x} cannot be pinned: {refusal}{blame}")
