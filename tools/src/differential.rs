@@ -4,7 +4,7 @@
 //! saved without a drain. `savelint` reads the image and gives the model's verdict; `xl restore` gives Xen's. They must agree
 //! for each one, in the error number too.
 //!
-//! All 24 orders of one set's four frames are tried, and several sets in mixed orders. That the guest did what it was
+//! All 24 orders of a set's four frames are tried, and several sets in mixed orders. That the guest did what it was
 //! asked for is read from the image: the linear entries in it show the order of the frames.
 
 use std::collections::VecDeque;
@@ -29,30 +29,30 @@ const AT_ONCE: usize = 2;
 /// Memory of a guest, MiB: the less, the quicker.
 const MEM: u32 = 8;
 /// How many sets are tried in mixed orders.
-const MIXED: [usize; 4] = [2, 3, 5, 8];
+const MIXED: [usize; 3] = [5, 12, 24];
 /// The longest a step in dom0 may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a guest is told to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 enum Layout {
-    /// One set, in the permutation of this number.
-    One(usize),
-    /// So many sets, in mixed orders.
+    /// Every set in the permutation of this number. The pool constructs some sets ahead of the one that is asked for.
+    Order(usize),
+    /// So many sets or some more, in mixed orders.
     Mixed(usize),
 }
 
 impl Layout {
     fn all() -> Vec<Self> {
         (0..24)
-            .map(Self::One)
+            .map(Self::Order)
             .chain(MIXED.map(Self::Mixed))
             .collect()
     }
 
     fn cmdline(self) -> String {
         let order = match self {
-            Self::One(k) => format!("prefill=1 order=perm:{k}"),
+            Self::Order(k) => format!("prefill=1 order=perm:{k}"),
             Self::Mixed(n) => format!("prefill={n} order=random"),
         };
         format!("churn=off live=0 {order} drain=off audit=off")
@@ -60,14 +60,14 @@ impl Layout {
 
     fn name(self) -> String {
         match self {
-            Self::One(k) => format!("one-{k}"),
+            Self::Order(k) => format!("order-{k}"),
             Self::Mixed(n) => format!("mixed-{n}"),
         }
     }
 
     fn sets(self) -> usize {
         match self {
-            Self::One(_) => 1,
+            Self::Order(_) => 1,
             Self::Mixed(n) => n,
         }
     }
@@ -210,17 +210,16 @@ fn try_one(machine: &Machine, arch: Arch, kernel: &str, layout: Layout) -> Resul
     )?;
     let report = read(machine, &image)?;
     let sets = frames(&report);
-    if sets.len() != layout.sets() {
+    if sets.len() < layout.sets() {
         bail!(
             "{} sets were to be left in the cache, {} are in the image",
             layout.sets(),
             sets.len()
         );
     }
-    if let Layout::One(k) = layout {
-        let found = number(&sets[0]);
-        if found != Some(k) {
-            bail!("its frames lie in the order {found:?}: {:x?}", sets[0]);
+    if let Layout::Order(k) = layout {
+        if let Some(other) = sets.iter().find(|set| number(set) != Some(k)) {
+            bail!("a set's frames lie in another order: {other:x?}");
         }
     }
     let out = dom0.run(&format!("xl restore {image}"), LIMIT)?;
@@ -315,7 +314,7 @@ mod tests {
 
     fn seen() -> Vec<Verdicts> {
         let verdict = |layout| match layout {
-            Layout::One(0) => None,
+            Layout::Order(0) => None,
             _ => Some(22),
         };
         Layout::all()

@@ -353,7 +353,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     }
-    println!("{} in all", progress::seconds(start.elapsed()));
+    let spent = |lab: bool| {
+        let mine = done
+            .iter()
+            .filter(|one| one.test.starts_with("lab/") == lab);
+        progress::seconds(Duration::from_secs_f64(mine.map(|one| one.secs).sum()))
+    };
+    println!(
+        "{} in all; host tests {}, lab tests {} with their machines",
+        progress::seconds(start.elapsed()),
+        spent(false),
+        spent(true)
+    );
     if args.json {
         println!(
             "{}",
