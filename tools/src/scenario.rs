@@ -261,6 +261,9 @@ pub struct Life<'m> {
 /// The longest a command of Xen's tools may take.
 const XL: Duration = Duration::from_secs(240);
 
+/// How many more churn reports a vCPU has that did nothing between the first two.
+const PATIENCE: usize = 4;
+
 impl<'m> Life<'m> {
     /// Prepares a guest; it does not exist yet.
     ///
@@ -393,7 +396,7 @@ impl<'m> Life<'m> {
                 self.wait("ready", |e| e.ev == "ready")?;
                 step.findings.extend(self.ready());
                 if *action == Action::Create {
-                    self.churn_on(step, 2)?;
+                    self.churn_on(step, 1)?;
                 }
             }
             Action::Churn(n) => self.churn_on(step, n)?,
@@ -401,7 +404,7 @@ impl<'m> Life<'m> {
                 let (old, new) = (self.online.clone(), (0..n).collect::<Vec<_>>());
                 self.xl(&format!("xl vcpu-set --ignore-host {name} {n}"))?;
                 self.hotplugged(&old, &new, step)?;
-                self.churn_on(step, 2)?;
+                self.churn_on(step, 1)?;
             }
             Action::Save => {
                 self.save()?;
@@ -461,7 +464,7 @@ impl<'m> Life<'m> {
                 })?;
                 // Which of the two the guest takes first is its own choice; both must be done in the end.
                 self.hotplugged(&old, &new, step)?;
-                self.churn_on(step, 2)?;
+                self.churn_on(step, 1)?;
             }
             Action::RestoreThenVcpuSet(n) => {
                 let (old, new) = (self.online.clone(), (0..n).collect::<Vec<_>>());
@@ -473,7 +476,7 @@ impl<'m> Life<'m> {
                     e.ev == "resumed" && e.num("round") == Some(round)
                 })?;
                 self.hotplugged(&old, &new, step)?;
-                self.churn_on(step, 2)?;
+                self.churn_on(step, 1)?;
             }
             Action::Across => self.migrate_across(step)?,
             Action::RefusedAcross(words) => self.refused_across(words, step)?,
@@ -486,7 +489,7 @@ impl<'m> Life<'m> {
                 step.drained = drained(&event);
                 step.findings
                     .extend(check::drain(&event, self.config.max_vcpus as usize));
-                self.churn_on(step, 2)?;
+                self.churn_on(step, 1)?;
             }
             Action::Unknown => {
                 self.request("dance")?;
@@ -496,7 +499,7 @@ impl<'m> Life<'m> {
                         .push(format!("an unknown request was {:?}", event.text("answer")));
                 }
                 step.checked = "refused".into();
-                self.churn_on(step, 2)?;
+                self.churn_on(step, 1)?;
             }
             Action::Reboot => {
                 self.xl(&format!("xl reboot {name}"))?;
@@ -513,7 +516,7 @@ impl<'m> Life<'m> {
                     .unwrap_or(0);
                 self.mark += at;
                 step.findings.extend(self.ready());
-                self.churn_on(step, 2)?;
+                self.churn_on(step, 1)?;
             }
             Action::Poweroff | Action::Halt => {
                 let why = if *action == Action::Halt {
@@ -595,7 +598,7 @@ impl<'m> Life<'m> {
         if self.domid()? != before {
             step.findings.push("it is another domain now".into());
         }
-        self.churn_on(step, 2)
+        self.churn_on(step, 1)
     }
 
     /// The drain of this round left sets behind, which nobody but the guest knows.
@@ -670,7 +673,7 @@ impl<'m> Life<'m> {
                 out.said()
             )),
         }
-        self.churn_on(step, 2)
+        self.churn_on(step, 1)
     }
 
     /// The new vCPUs came or went, each with its event, and all memory was read back.
@@ -750,15 +753,21 @@ impl<'m> Life<'m> {
         let skipped = self.window()[..at].to_vec();
         step.findings.extend(check::alarms(&skipped));
         self.mark += at;
-        self.churn_on(step, 2)
+        self.churn_on(step, 1)
     }
 
-    /// Waits for `n` + 1 churn reports on the present vCPUs and compares the first with the last.
+    /// Waits for `n` + 1 churn reports on the present vCPUs and compares the first with the last. On a machine with more to
+    /// do than it can, a vCPU may get no step done between two reports: it has a few more to show that it runs.
     fn churn_on(&mut self, step: &mut Step, n: usize) -> Result<()> {
         let online = self.online.clone();
         let from = self.console.said().events.len();
         let reports = |all: &[Event]| all[from..].iter().filter(|e| e.ev == "churn").count();
-        self.until(&format!("{} churn events", n + 1), |all| reports(all) > n)?;
+        self.until(&format!("{} churn events", n + 1), |all| {
+            match reports(all) {
+                seen if seen > n + PATIENCE => true,
+                seen => seen > n && check::churn(&all[from..], &online).is_empty(),
+            }
+        })?;
         let all = self.console.said().events.clone();
         step.findings.extend(check::churn(&all[from..], &online));
         if let Some(last) = all.iter().rfind(|e| e.ev == "churn") {

@@ -9,8 +9,8 @@
 //! dear under emulation: with a 32-bit PVH guest under shadow paging churning as hard as it could, a processor second
 //! brought 34 operations without and 22 with `DEBUG` (which was compiled with -O2, and without its lock checks,
 //! scrub checks and poisoning; with them the main job of that guest took 264 s of processor time instead of 101).
-//! So there is [`Xen::Pv32`] for lives under load, and [`Xen::Pv32Debug`] for the controls of PV guests, which
-//! want the words.
+//! So the tests run on [`Xen::Pv32`], and [`Xen::Pv32Debug`] is there for the words: `cargo lab demo --pv` runs on it, and
+//! `cargo lab test pv --xen pv32-debug` has it say why it refused.
 //!
 //! # Why 32-bit PVH guests need it under emulation
 //!
