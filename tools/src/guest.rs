@@ -1,7 +1,7 @@
 //! A guest's configuration for `xl`.
 
 use crate::kernel::Arch;
-use crate::qemu::Accel;
+use crate::qemu::{self, Accel};
 use crate::xen_build::{self, Xen};
 
 /// What Xen takes a guest for. The same ELF carries the entries for all of them.
@@ -53,6 +53,16 @@ impl Kind {
     }
 }
 
+/// What the shim must be told of its processor. QEMU's emulated one says it is an AMD K8 (family 15); on a K8 Xen works
+/// around erratum 122 by a write to `MSR_K8_HWCR` (`init_amd` in `xen/arch/x86/cpu/amd.c`), which the outer Xen refuses to
+/// its guest, and the shim dies at boot of a general protection fault. No work-around of Xen's is for family 20.
+fn shim_cpuid(accel: Accel) -> &'static str {
+    match accel {
+        Accel::Tcg => "cpuid = \"host,family=20\"\n",
+        Accel::Kvm => "",
+    }
+}
+
 /// What `xl create` is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -82,7 +92,10 @@ impl Config {
         let kind = match self.kind {
             Kind::Pvh => format!("type = \"pvh\"\nhap = {}\n", u8::from(self.hap)),
             Kind::Pv => "type = \"pv\"\n".to_owned(),
-            Kind::Shim => "type = \"pvh\"\npvshim = 1\nhap = 1\n".to_owned(),
+            Kind::Shim => format!(
+                "type = \"pvh\"\npvshim = 1\nhap = 1\n{}",
+                shim_cpuid(qemu::accel().0)
+            ),
         };
         format!(
             "name = \"{}\"\n{kind}kernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
@@ -125,6 +138,7 @@ mod tests {
         assert!(config(Kind::Shim)
             .text()
             .contains("type = \"pvh\"\npvshim = 1\nhap = 1\n"));
+        assert!(shim_cpuid(Accel::Tcg).contains("family=20") && shim_cpuid(Accel::Kvm).is_empty());
     }
 
     #[test]

@@ -356,7 +356,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     }
-    println!("{} in all", progress::seconds(start.elapsed()));
+    let spent = |host: bool| {
+        let mine = done
+            .iter()
+            .filter(|one| one.test.starts_with("host/") == host);
+        progress::seconds(Duration::from_secs_f64(mine.map(|one| one.secs).sum()))
+    };
+    println!(
+        "{} in all; host tests {}, lab tests {} with their machines",
+        progress::seconds(start.elapsed()),
+        spent(true),
+        spent(false)
+    );
     if args.json {
         println!(
             "{}",
