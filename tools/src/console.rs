@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
 use crate::channel::Channel;
 use crate::child::Guarded;
 use crate::event::{parse, Event, Line, Lines};
+use crate::scenario::unix;
 
 /// Everything a guest has said so far.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub struct Said {
 pub struct Console {
     said: Arc<Mutex<Said>>,
     copy: Arc<Mutex<File>>,
+    /// The events with the host's time at which each came.
+    timed: Arc<Mutex<File>>,
     followers: Vec<Guarded>,
 }
 
@@ -39,7 +43,8 @@ fn logs(name: &str) -> [String; 2] {
 }
 
 impl Console {
-    /// Begins to follow; what an earlier guest of this name said is thrown away.
+    /// Begins to follow; what an earlier guest of this name said is thrown away. `run` gets a copy of the lines,
+    /// and of the events with the host's time at which each came.
     ///
     /// # Errors
     /// If the channel to dom0 fails.
@@ -47,9 +52,12 @@ impl Console {
         let said = Arc::new(Mutex::new(Said::default()));
         let copy = File::create(run.join(format!("console-{name}.log")))
             .context("cannot write the console's copy")?;
+        let timed = File::create(run.join(format!("events-{name}.jsonl")))
+            .context("cannot write the events' copy")?;
         let mut console = Self {
             said,
             copy: Arc::new(Mutex::new(copy)),
+            timed: Arc::new(Mutex::new(timed)),
             followers: Vec::new(),
         };
         console.also(dom0, name)?;
@@ -62,7 +70,7 @@ impl Console {
     /// # Errors
     /// If the channel to that dom0 fails.
     pub fn also(&mut self, dom0: &Channel, name: &str) -> Result<()> {
-        for log in logs(name) {
+        for (which, log) in logs(name).into_iter().enumerate() {
             // A file of that name may be open in xenconsoled only if the domain lives; it does not.
             let script = format!("rm -f {log}; : > {log}; exec tail -n +1 -f {log}");
             let mut follower = dom0.stream(&script)?;
@@ -72,7 +80,8 @@ impl Console {
                 .take()
                 .context("tail has no output")?;
             self.followers.push(follower);
-            let (said, copy) = (self.said.clone(), self.copy.clone());
+            let (said, copy, timed) =
+                (self.said.clone(), self.copy.clone(), self.timed.clone());
             std::thread::spawn(move || {
                 let mut lines = Lines::default();
                 let mut buffer = [0; 8192];
@@ -85,6 +94,12 @@ impl Console {
                         let mut said = lock(&said);
                         match parse(&line) {
                             Line::Event(event) => {
+                                let entry = json!({
+                                    "unix": unix(), "incoming": which == 1, "event": event.body,
+                                });
+                                if let Ok(mut timed) = timed.lock() {
+                                    let _ = writeln!(timed, "{entry}");
+                                }
                                 said.events.push(event);
                                 said.at.push(Instant::now());
                             }

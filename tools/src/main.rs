@@ -23,6 +23,7 @@ mod hypervisor;
 mod image;
 mod kernel;
 mod lab_tests;
+mod labprobe;
 mod machine;
 mod packages;
 mod progress;
@@ -81,6 +82,8 @@ enum Cmd {
         #[command(subcommand)]
         what: bench::What,
     },
+    /// One page of the last runs: suspends, caches, migrations, figures, tests; names it
+    Report(report::Args),
     /// What this host has, what is missing, and the line that installs it
     Doctor {
         /// For a script
@@ -166,6 +169,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
         Cmd::Soak(args) => return soak::run(&args),
         Cmd::Test(args) => return suite::run(&args),
         Cmd::Bench { what } => return bench::run(&what),
+        Cmd::Report(args) => report::run(&args)?,
         Cmd::Doctor { json } => return doctor::run(json),
         Cmd::Clean { runs } => {
             for state in UpState::all() {

@@ -74,6 +74,13 @@ pub const XEN_BUILD: &[Package] = &[
     package("python3", "/usr/bin/python3", "Xen's build programs"),
 ];
 
+/// Needed to look at the report as a reader does.
+pub const REPORT: &[Package] = &[package(
+    "chromium",
+    "/usr/bin/chromium",
+    "shows the report's page, for its test",
+)];
+
 /// Needed to make or check `xen-bindings/src/ffi`.
 pub const BINDINGS: &[Package] = &[
     package(

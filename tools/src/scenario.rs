@@ -23,7 +23,7 @@ use crate::event::Event;
 use crate::guest::Config;
 use crate::hypervisor;
 use crate::machine::Machine;
-use crate::stop;
+use crate::{labprobe, stop};
 use fault::Fault;
 
 /// Something done to a guest.
@@ -199,12 +199,13 @@ impl Step {
 
 /// The run's `timeline.jsonl`.
 pub struct Timeline {
+    dir: PathBuf,
     file: Mutex<File>,
     start: Instant,
 }
 
 impl Timeline {
-    /// Opens it (it may hold earlier entries).
+    /// Opens the one in this folder (it may hold earlier entries).
     ///
     /// # Errors
     /// If it cannot be written.
@@ -215,6 +216,7 @@ impl Timeline {
             .open(run.join("timeline.jsonl"))
             .context("cannot write timeline.jsonl")?;
         Ok(Self {
+            dir: run.to_path_buf(),
             file: Mutex::new(file),
             start: Instant::now(),
         })
@@ -225,11 +227,8 @@ impl Timeline {
     /// # Errors
     /// If the disk is full, for one.
     pub fn add(&self, guest: &str, what: &str, result: &str) -> Result<()> {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0.0, |d| d.as_secs_f64());
         let entry = json!({
-            "unix": unix, "secs": self.start.elapsed().as_secs_f64(),
+            "unix": unix(), "secs": self.start.elapsed().as_secs_f64(),
             "guest": guest, "what": what, "result": result,
         });
         let mut file = self
@@ -238,6 +237,13 @@ impl Timeline {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         writeln!(file, "{entry}").context("cannot write timeline.jsonl")
     }
+}
+
+/// The host's clock, seconds since 1970.
+pub fn unix() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64())
 }
 
 /// A guest in its life.
@@ -284,7 +290,7 @@ impl<'m> Life<'m> {
         config.kernel = format!("/lab/{name}.elf");
         dom0.put(&config.kernel, &bytes)?;
         dom0.put(&format!("/lab/{name}.cfg"), config.text().as_bytes())?;
-        let console = Console::follow(dom0, &name, &machine.run)?;
+        let console = Console::follow(dom0, &name, &timeline.dir)?;
         let mut life = Self {
             machine,
             first: machine,
@@ -446,7 +452,7 @@ impl<'m> Life<'m> {
                 self.came_back(step, "cancelled")?;
             }
             Action::Migrate => {
-                self.xl(&format!("xl migrate -s '' {name} 'xl migrate-receive'"))?;
+                self.migrate()?;
                 self.round += 1;
                 self.suspended(step)?;
                 self.came_back(step, "restored")?;
@@ -855,6 +861,33 @@ impl<'m> Life<'m> {
             .dom0
             .run(&format!("xl domid {name} 2>/dev/null"), XL)?
             .ok())
+    }
+
+    /// Migrates to the same host, with a reader in the stream that counts the pages of each pass.
+    fn migrate(&self) -> Result<()> {
+        let name = &self.config.name;
+        let dom0 = &self.machine.dom0;
+        let passes = format!("/lab/{name}.passes");
+        let receive = match labprobe::put(dom0) {
+            Ok(()) => format!("{} passes {passes} | xl migrate-receive", labprobe::PLACE),
+            Err(why) => {
+                stop::check()?;
+                eprintln!("the pages of each pass are not counted: {why:#}");
+                "xl migrate-receive".to_owned()
+            }
+        };
+        self.xl(&format!("xl migrate -s '' {name} '{receive}'"))?;
+        let counted = dom0.run(&format!("cat {passes} && rm {passes}"), XL)?;
+        if counted.ok() {
+            let place = self.timeline.dir.join(format!("passes-{name}.log"));
+            File::options()
+                .create(true)
+                .append(true)
+                .open(place)
+                .and_then(|mut f| write!(f, "round {}\n{}", self.round + 1, counted.stdout))
+                .context("cannot write the passes' log")?;
+        }
+        Ok(())
     }
 
     fn xl(&self, script: &str) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::lab_tests::{self, LabTest, Other};
 use crate::machine::{self, Machine, UpState};
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
-use crate::{bindings, child, differential, kernel, packages, progress, repo, stop};
+use crate::{bindings, child, differential, kernel, packages, progress, repo, report, stop};
 
 /// Options of `cargo lab test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,7 +80,7 @@ impl Test {
 
 /// All tests, in the order in which they run: what is quick and what the others need comes first.
 fn all() -> Vec<Test> {
-    let host: [(&str, HostTest); 11] = [
+    let host: [(&str, HostTest); 12] = [
         ("host/fmt", |log| cargo(log, "fmt --all -- --check", &[])),
         ("host/fmt-guest-kernel", |log| {
             cargo(
@@ -125,6 +125,7 @@ fn all() -> Vec<Test> {
         ("host/unit-tools", |log| {
             cargo(log, "test --locked -p tools", &[])
         }),
+        ("host/report-in-a-browser", report::browser_check),
         ("host/interrupt", interrupt),
     ];
     let mut tests: Vec<Test> = host
@@ -279,6 +280,8 @@ struct Done {
     test: String,
     secs: f64,
     run: String,
+    /// What the test left, below the run's folder: a host test's log, a lab test's folder.
+    log: String,
     #[serde(flatten)]
     outcome: Outcome,
 }
@@ -402,21 +405,21 @@ fn worker(
         let number = total - lock(queue).len();
         println!("[{number}/{total}] {} ...", test.name);
         let start = Instant::now();
-        let folder = repo::shown(run);
-        let mut folder = folder;
+        let mut folder = repo::shown(run);
+        let name = test.name.split(' ').next().unwrap_or_default();
+        let mut log = name.replace('/', "-");
+        if !matches!(test.what, What::Lab(_)) {
+            log.push_str(".log");
+        }
         let result = match &test.what {
-            What::Host(host) => {
-                let log = run.join(format!("{}.log", test.name.replace('/', "-")));
-                host(&log)
-            }
+            What::Host(host) => host(&run.join(&log)),
             What::Proof(command) => {
-                let name = test.name.split(' ').next().unwrap_or_default();
                 let mut bash = Command::new("bash");
                 bash.args(["-c", command]);
-                finish(&run.join(format!("{}.log", name.replace('/', "-"))), bash)
+                finish(&run.join(&log), bash)
             }
             What::Lab(lab) => {
-                let result = in_lab(args, lab, run, &mut machine);
+                let result = in_lab(args, lab, run, &run.join(&log), &mut machine);
                 if let Some(machine) = &machine {
                     folder = repo::shown(&machine.run);
                 }
@@ -441,6 +444,7 @@ fn worker(
             test: test.name.clone(),
             secs,
             run: folder,
+            log,
             outcome,
         };
         if args.json {
@@ -478,11 +482,13 @@ fn word_of(args: &Args, test: &Test) -> &'static str {
     }
 }
 
-/// Runs one lab test on the worker's machine, booting it first if there is none of its kind.
+/// Runs one lab test on the worker's machine, booting it first if there is none of its kind. What the guest says
+/// and what is done to it goes to `log`, a folder.
 fn in_lab(
     args: &Args,
     test: &LabTest,
     run: &Path,
+    log: &Path,
     machine: &mut Option<Machine>,
 ) -> Result<Outcome> {
     let xen = args.xen.unwrap_or(test.xen);
@@ -528,7 +534,8 @@ fn in_lab(
     if test.other == Some(Other::Differential) {
         return differential::run(machine, test.arch);
     }
-    let timeline = Timeline::open(&machine.run)?;
+    repo::make_dir(log)?;
+    let timeline = Timeline::open(log)?;
     let mut life = Life::new(
         machine,
         &timeline,
@@ -555,6 +562,7 @@ fn in_lab(
             break;
         }
     }
+    repo::write(&log.join("steps.json"), &serde_json::to_vec_pretty(&steps)?)?;
     for line in steps.iter().flat_map(|step| &step.xen) {
         println!("        Xen: {line}");
     }
