@@ -29,15 +29,15 @@ pub fn write(runs: &Path) -> Result<()> {
     }
     timeline.push_str("torn {");
     fs::write(demo.join("timeline.jsonl"), timeline)?;
-    let mut events = String::new();
+    let mut lines = String::new();
     for (at, body) in events() {
-        events.push_str(&format!(
+        lines.push_str(&format!(
             "{}\n",
             serde_json::json!({"unix": t(at), "incoming": false, "event": body})
         ));
     }
-    events.push_str("nonsense\n");
-    fs::write(demo.join("events-g.jsonl"), events)?;
+    lines.push_str("nonsense\n");
+    fs::write(demo.join("events-g.jsonl"), lines)?;
     fs::write(
         demo.join("console-g.log"),
         "hello </pre><script>alert(1)</script>\n",
@@ -78,6 +78,7 @@ pub fn write(runs: &Path) -> Result<()> {
             [{"title": "A & B", "columns": ["x", "y"], "rows": [["<1>", "2"]]}]})
         .to_string(),
     )?;
+    Ok(())
 }
 
 /// Events of the made-up guest, with seconds on the host's clock.

@@ -71,10 +71,15 @@ fn in_order(events: &[Timed]) -> Vec<&Timed> {
 /// Finds the suspends in a guest's events.
 pub fn suspends(life: &Life) -> Vec<Suspend> {
     let mut all: Vec<(Suspend, f64)> = Vec::new();
-    let mut online = Vec::new();
+    let mut online: Vec<u64> = Vec::new();
     for Timed { at, event } in in_order(&life.events) {
         if let Some(now) = event.nums("online") {
             online = now;
+        }
+        match (event.ev.as_str(), event.num("vcpu")) {
+            ("cpu-down", Some(vcpu)) => online.retain(|have| *have != vcpu),
+            ("cpu-up", Some(vcpu)) if !online.contains(&vcpu) => online.push(vcpu),
+            _ => {}
         }
         let t = event.t as f64;
         let round = event.num("round");
