@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::{bench_pv, repo};
+use crate::{bench_linux, bench_pv, repo};
 
 /// What is measured.
 #[derive(Subcommand)]
@@ -25,16 +25,19 @@ pub enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Our guest beside Debian's Linux on Xen: boot, suspend, restore, migrate (about an hour under emulation)
+    Linux(bench_linux::Args),
 }
 
 /// Runs a benchmark in the foreground, its output as it comes.
 ///
 /// # Errors
-/// If cargo cannot be started.
+/// If cargo cannot be started, or the lab cannot be set up.
 pub fn run(what: &What) -> Result<ExitCode> {
     let (json, readme) = match what {
         What::Pool { json, readme } => (json, readme),
         What::Pv { json } => return bench_pv::run(*json),
+        What::Linux(args) => return bench_linux::run(args),
     };
     let mut command = Command::new("cargo");
     command

@@ -80,8 +80,7 @@ impl Console {
                 .take()
                 .context("tail has no output")?;
             self.followers.push(follower);
-            let (said, copy, timed) =
-                (self.said.clone(), self.copy.clone(), self.timed.clone());
+            let (said, copy, timed) = (self.said.clone(), self.copy.clone(), self.timed.clone());
             std::thread::spawn(move || {
                 let mut lines = Lines::default();
                 let mut buffer = [0; 8192];

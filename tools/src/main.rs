@@ -4,6 +4,7 @@
 //! [`machine`] run it, [`guest`] says how a guest is made.
 
 mod bench;
+mod bench_linux;
 mod bench_pv;
 mod bindings;
 mod channel;

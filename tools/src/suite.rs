@@ -351,7 +351,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             Outcome::Passed(_) => passed += 1,
             Outcome::Failed(why) => {
                 failed += 1;
-                println!("FAILED  {}: {why}\n        logs: {}", one.test, one.run);
+                println!(
+                    "FAILED  {}: {why}\n        logs: {} and {}/{}",
+                    one.test,
+                    one.run,
+                    repo::shown(&run),
+                    one.log
+                );
             }
             Outcome::Skipped(why) => {
                 skipped += 1;

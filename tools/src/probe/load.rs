@@ -1,9 +1,9 @@
 //! The user program of the Linux guest: a little work on every vCPU, and a line when it has been away.
 //!
 //! One thread per vCPU writes to some pages, then sleeps 20 ms, as the lab's own guest works once per tick of
-//! 20 ms. The first thread looks at its clocks every millisecond as well.
+//! 20 ms. The first thread looks at its clocks every millisecond as well, and says once a second that it lives.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sys::{now, stay_on, Clock};
 
@@ -46,7 +46,6 @@ impl Seen {
 /// # Errors
 /// If a thread cannot be started.
 pub fn run(vcpus: usize) -> Result<(), String> {
-    println!("user-work began");
     for cpu in 1..vcpus {
         std::thread::Builder::new()
             .spawn(move || {
@@ -60,6 +59,7 @@ pub fn run(vcpus: usize) -> Result<(), String> {
             .map_err(|error| format!("cannot start a thread: {error}"))?;
     }
     stay_on(0);
+    let mut said = Instant::now();
     let mut memory = vec![0; WORK];
     let mut seen = Seen {
         monotonic: now(Clock::Monotonic),
@@ -73,6 +73,10 @@ pub fn run(vcpus: usize) -> Result<(), String> {
             std::thread::sleep(Duration::from_millis(1));
         }
         work(&mut memory, round);
+        if said.elapsed() >= Duration::from_secs(1) {
+            println!("user-work tick");
+            said = Instant::now();
+        }
     }
     Ok(())
 }

@@ -1,0 +1,174 @@
+//! One guest, created, suspended in every way and measured.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::guests::{self, Guest, NAME};
+use super::record::{entry_to_work, times, Entry, Record, What, Work};
+use crate::guest::Kind;
+use crate::machine::Machine;
+use crate::stop;
+
+/// What is measured. The order is that of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Figure {
+    /// From when the new domain may run to its first user work, ms.
+    EntryToWork,
+    /// From the request in xenstore to its acknowledgement, ms.
+    RequestToAcknowledge,
+    /// From there to the suspended domain, ms.
+    AcknowledgeToSuspended,
+    /// From when a restored domain may run to its first user work, ms.
+    RestoredToWork,
+    /// What a guest is away for at `xl save -c`, ms.
+    CheckpointGap,
+    /// What it is away for at `xl migrate`, ms.
+    MigrateGap,
+    /// The file that `xl save` writes, MiB.
+    ImageSize,
+}
+
+impl Figure {
+    /// All.
+    pub const ALL: [Self; 7] = [
+        Self::EntryToWork,
+        Self::RequestToAcknowledge,
+        Self::AcknowledgeToSuspended,
+        Self::RestoredToWork,
+        Self::CheckpointGap,
+        Self::MigrateGap,
+        Self::ImageSize,
+    ];
+
+    /// As a heading.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::EntryToWork => "Entry to first user work, ms",
+            Self::RequestToAcknowledge => "Request to acknowledgement, ms",
+            Self::AcknowledgeToSuspended => "Acknowledgement to suspended, ms",
+            Self::RestoredToWork => "Restored to first user work, ms",
+            Self::CheckpointGap => "Gap at xl save -c, ms",
+            Self::MigrateGap => "Gap at xl migrate to the same host, ms",
+            Self::ImageSize => "Saved image, MiB",
+        }
+    }
+}
+
+/// Values found, by figure.
+pub type Found = BTreeMap<Figure, Vec<f64>>;
+
+/// The longest that a guest may take to come up, and to come back. Everything here is emulated.
+const BOOT: Duration = Duration::from_secs(240);
+const BACK: Duration = Duration::from_secs(120);
+const XL: Duration = Duration::from_secs(240);
+
+fn ms(ns: i64) -> f64 {
+    ns as f64 / 1e6
+}
+
+fn count(entries: &[Entry], work: Work) -> usize {
+    entries
+        .iter()
+        .filter(|e| e.what == What::Work(work))
+        .count()
+}
+
+/// What is created and how often it is suspended.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Which guest.
+    pub guest: Guest,
+    /// What Xen takes it for.
+    pub kind: Kind,
+    /// Its vCPUs.
+    pub vcpus: u32,
+    /// Its memory, MiB.
+    pub mem: u32,
+    /// Ours only: its command line.
+    pub words: String,
+    /// Suspends of each way.
+    pub times: u32,
+    /// Only checkpoints, for the growth of ours.
+    pub checkpoints_only: bool,
+}
+
+/// Measures one life. What was found before something failed counts; the failure is the second part.
+///
+/// # Errors
+/// Only if dom0 is gone or we are interrupted.
+pub fn live(machine: &Machine, plan: &Plan) -> Result<(Found, String, Option<String>)> {
+    let dom0 = &machine.dom0;
+    dom0.run(
+        &format!("xl destroy {NAME} 2>/dev/null; xl destroy {NAME}--incoming 2>/dev/null"),
+        XL,
+    )?;
+    let text = guests::config(plan.guest, plan.kind, plan.vcpus, plan.mem, &plan.words);
+    dom0.put("/lab/bench.cfg", text.as_bytes())?;
+    let record = Record::begin(dom0, NAME)?;
+    let mut found = Found::new();
+    let result = measure(machine, plan, &record, &mut found);
+    let failed = match result {
+        Ok(()) => None,
+        Err(why) => {
+            stop::check()?;
+            machine.check()?;
+            Some(format!("{why:#}"))
+        }
+    };
+    dom0.run(&format!("xl destroy {NAME} 2>/dev/null; xl destroy {NAME}--incoming 2>/dev/null; rm -f /lab/bench.save"), XL)?;
+    Ok((found, record.text(), failed))
+}
+
+fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -> Result<()> {
+    let dom0 = &machine.dom0;
+    let mut add = |figure: Figure, value: f64| found.entry(figure).or_default().push(value);
+    let mark = record.mark();
+    dom0.must("xl create /lab/bench.cfg", XL)?;
+    // Two more rounds of its work: it has come to rest.
+    let rest = |what: &str, mark: usize, first: Work, limit: Duration| {
+        record.wait(what, mark, limit, |entries| {
+            let from = entries.iter().position(|e| e.what == What::Work(first));
+            from.is_some_and(|from| count(&entries[from..], Work::More) >= 2)
+        })
+    };
+    rest("its first user work", mark, Work::First, BOOT).context("xl create")?;
+    add(Figure::EntryToWork, ms(entry_to_work(&record.since(mark))?));
+    for _ in 0..plan.times {
+        if !plan.checkpoints_only {
+            let mark = record.mark();
+            dom0.must(&format!("xl save {NAME} /lab/bench.save"), XL)?;
+            let size = dom0.must("stat -c %s /lab/bench.save", XL)?;
+            let size: f64 = size.trim().parse().context("stat")?;
+            dom0.must("xl restore /lab/bench.save && rm /lab/bench.save", XL)?;
+            rest("user work after a restore", mark, Work::Again, BACK).context("xl restore")?;
+            let times = times(&record.since(mark)).context("xl save, xl restore")?;
+            add(Figure::RequestToAcknowledge, ms(times.acknowledge));
+            add(Figure::AcknowledgeToSuspended, ms(times.suspend));
+            add(Figure::RestoredToWork, ms(times.work));
+            add(Figure::ImageSize, size / f64::from(1 << 20));
+        }
+        let mark = record.mark();
+        dom0.must(
+            &format!("xl save -c {NAME} /lab/bench.save && rm /lab/bench.save"),
+            XL,
+        )?;
+        rest("user work after a checkpoint", mark, Work::Again, BACK).context("xl save -c")?;
+        let all = times(&record.since(mark)).context("xl save -c")?;
+        add(Figure::RequestToAcknowledge, ms(all.acknowledge));
+        add(Figure::AcknowledgeToSuspended, ms(all.suspend));
+        add(Figure::CheckpointGap, ms(all.gap));
+        if !plan.checkpoints_only {
+            let mark = record.mark();
+            dom0.must(&format!("xl migrate -s '' {NAME} 'xl migrate-receive'"), XL)?;
+            rest("user work after a migration", mark, Work::Again, BACK).context("xl migrate")?;
+            let all = times(&record.since(mark)).context("xl migrate")?;
+            add(Figure::RequestToAcknowledge, ms(all.acknowledge));
+            add(Figure::AcknowledgeToSuspended, ms(all.suspend));
+            add(Figure::MigrateGap, ms(all.gap));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! `cargo lab bench linux`: our guest beside Debian's Linux, in the same lab and the same run, in turns.
+//!
+//! Both are watched from dom0 by one program and by the same signs (see [`record`]); neither is asked how long it took.
+
+mod guests;
+mod life;
+mod record;
+mod stats;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{bail, Result};
+use serde_json::json;
+
+use crate::event::{self, Line};
+use crate::guest::Kind;
+use crate::machine::{self, Machine};
+use crate::xen_build::Xen;
+use crate::{image, kernel, packages, progress, qemu, repo};
+use guests::Guest;
+use life::{Figure, Found, Plan};
+use stats::Samples;
+use tables::{All, Grown, Key, Table};
+
+/// Options of `cargo lab bench linux`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Lives of each guest at each number of vCPUs
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Suspends of each way in a life
+    #[arg(long, default_value_t = 2)]
+    times: u32,
+    /// vCPUs
+    #[arg(long, value_delimiter = ',', default_value = "1,4,8", value_parser = clap::value_parser!(u32).range(1..=32))]
+    vcpus: Vec<u32>,
+    /// What Xen takes the guests for: pvh, pv
+    #[arg(long, value_delimiter = ',', default_value = "pvh,pv")]
+    kinds: Vec<Kind>,
+    /// Memory of either guest, MiB; Linux needs more than ours
+    #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u32).range(96..=512))]
+    mem: u32,
+    /// Leave out how a suspend of ours grows
+    #[arg(long)]
+    no_growth: bool,
+    /// Only that
+    #[arg(long, conflicts_with = "no_growth")]
+    only_growth: bool,
+    /// For a script
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the growth is measured at: vCPUs and command line. Without churn nothing is cached but what `prefill` puts there.
+const GROWTH: &[(u32, &str)] = &[
+    (1, "churn=off live=0"),
+    (1, "churn=off live=0 prefill=30"),
+    (1, ""),
+    (2, ""),
+    (4, "churn=off live=0"),
+    (4, ""),
+    (8, ""),
+    (16, ""),
+    (32, ""),
+];
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Pv => "PV",
+        _ => "PVH",
+    }
+}
+
+/// What is measured so far.
+struct Bench<'a> {
+    args: &'a Args,
+    run: PathBuf,
+    machine: Machine,
+    start: Instant,
+    all: All,
+    grown: Vec<Grown>,
+    /// Whose lives failed, and why.
+    failures: BTreeMap<String, Vec<String>>,
+    /// How many lives there were.
+    lives: BTreeMap<String, u32>,
+    /// Everything that was seen.
+    log: String,
+}
+
+/// Measures.
+///
+/// # Errors
+/// If the lab cannot be set up. A guest that fails is in the notes, and what it gave before counts.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.kinds.contains(&Kind::Shim) {
+        bail!("a guest in the shim is not compared: Linux would be suspended by the shim as well");
+    }
+    packages::ensure(packages::LAB)?;
+    kernel::ensure()?;
+    let run = machine::new_run("bench-linux")?;
+    let start = Instant::now();
+    let machine = Machine::boot(&run, false, Xen::Pv32)?;
+    let image = image::ensure(false)?;
+    progress::step("copying both guests to dom0", || {
+        guests::put(&machine.dom0, &image)
+    })?;
+    let mut bench = Bench {
+        args,
+        run,
+        machine,
+        start,
+        all: All::new(),
+        grown: Vec::new(),
+        failures: BTreeMap::new(),
+        lives: BTreeMap::new(),
+        log: String::new(),
+    };
+    if !args.only_growth {
+        bench.compare()?;
+    }
+    if !args.no_growth {
+        bench.grow()?;
+    }
+    let (document, markdown) = bench.write()?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        println!(
+            "{markdown}\nIn {}: bench.md, bench.json",
+            repo::shown(&bench.run)
+        );
+    }
+    Ok(if bench.failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Bench<'_> {
+    fn plan(&self, guest: Guest, kind: Kind, vcpus: u32, words: &str) -> Plan {
+        Plan {
+            guest,
+            kind,
+            vcpus,
+            mem: self.args.mem,
+            words: words.to_owned(),
+            times: self.args.times,
+            checkpoints_only: false,
+        }
+    }
+
+    /// Both guests in turns.
+    fn compare(&mut self) -> Result<()> {
+        for round in 0..self.args.rounds {
+            for &kind in &self.args.kinds {
+                for &vcpus in &self.args.vcpus {
+                    let mut guests = [Guest::Ours, Guest::Linux];
+                    // Neither is always the one that comes first.
+                    guests.rotate_left(round as usize % 2);
+                    for guest in guests {
+                        let plan = self.plan(guest, kind, vcpus, "");
+                        let (found, _) = self.measure(&plan)?;
+                        for (figure, values) in found {
+                            let key = Key {
+                                pv: kind == Kind::Pv,
+                                figure,
+                                vcpus,
+                                guest,
+                            };
+                            self.all.entry(key).or_default().0.extend(values);
+                        }
+                        // Each time, so that an interrupted run leaves what it has.
+                        self.write()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ours, larger and larger.
+    fn grow(&mut self) -> Result<()> {
+        for &kind in &self.args.kinds {
+            for &(vcpus, words) in GROWTH {
+                let plan = Plan {
+                    checkpoints_only: true,
+                    times: 3,
+                    ..self.plan(Guest::Ours, kind, vcpus, words)
+                };
+                let (found, text) = self.measure(&plan)?;
+                self.grown.push(grown(&plan, &text, found));
+                self.write()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, plan: &Plan) -> Result<(Found, String)> {
+        let name = format!(
+            "{} as {}, {} vCPUs{}",
+            match plan.guest {
+                Guest::Ours => "ours",
+                Guest::Linux => "Linux",
+            },
+            kind_name(plan.kind),
+            plan.vcpus,
+            if plan.words.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", plan.words)
+            },
+        );
+        let begin = Instant::now();
+        let (found, text, failed) = life::live(&self.machine, plan)?;
+        eprintln!(
+            "  {:>6.1} s  {name}: {}",
+            begin.elapsed().as_secs_f64(),
+            failed.as_deref().unwrap_or("ok")
+        );
+        *self.lives.entry(name.clone()).or_default() += 1;
+        self.log.push_str(&format!("-- {name}\n{text}"));
+        if let Some(why) = failed {
+            self.log.push_str(&format!("-- failed: {why}\n"));
+            self.failures.entry(name).or_default().push(why);
+        }
+        Ok((found, text))
+    }
+
+    /// Writes `bench.json` and `bench.md`; gives both.
+    fn write(&self) -> Result<(serde_json::Value, String)> {
+        let args = self.args;
+        let mut tables: Vec<Table> = Vec::new();
+        if !args.only_growth {
+            tables.push(tables::goals(&self.all, &args.kinds, &args.vcpus));
+            tables.extend(tables::comparison(&self.all, &args.kinds, &args.vcpus));
+        }
+        if !self.grown.is_empty() {
+            tables.push(tables::growth(&self.grown));
+        }
+        let machine = match qemu::accel().0 {
+            qemu::Accel::Tcg => "QEMU emulating everything",
+            qemu::Accel::Kvm => "KVM with nesting",
+        };
+        let mut notes = vec![
+        format!(
+            "Xen 4.17 built with shadow paging, {}; {} MiB and the same vCPUs for both; in turns, {} lives each, {} of \
+             each way to suspend in a life; {} in all.",
+            machine,
+            args.mem,
+            args.rounds,
+            args.times,
+            progress::seconds(self.start.elapsed())
+        ),
+        "Ours churns on every vCPU; Linux runs one thread per vCPU that writes 256 KiB every 20 ms. First user work is \
+         the first line of Linux's init script, and after a suspend the first millisecond of its program; of ours it is \
+         `ready`, and after a suspend `verify`, which has read every address space through user mappings on every vCPU."
+            .to_owned(),
+        "All times by dom0's clock: xenstore's watch, Xen's domain states every half millisecond, the consoles' logs. \
+         Hypercalls of Linux cannot be counted: Debian's Xen has no performance counters."
+            .to_owned(),
+    ];
+        for (name, whys) in &self.failures {
+            let of = self.lives.get(name).copied().unwrap_or(0);
+            notes.push(format!(
+                "{name}: {} of {of} lives failed: {}",
+                whys.len(),
+                whys.join("; ")
+            ));
+        }
+        let samples: Vec<_> = self.all
+        .iter()
+        .map(|(key, samples)| {
+            json!({"kind": if key.pv { "pv" } else { "pvh" }, "guest": key.guest, "vcpus": key.vcpus,
+                "figure": key.figure, "values": samples, "median": samples.median()})
+        })
+        .collect();
+        let title = "Our guest beside Linux";
+        let document = json!({"title": title, "notes": notes, "tables": tables, "samples": samples, "growth": self.grown});
+        let mut markdown = format!("## {title}\n\n");
+        for note in &notes {
+            markdown.push_str(&format!("{note}\n\n"));
+        }
+        for table in &tables {
+            markdown.push_str(&tables::markdown(table));
+            markdown.push('\n');
+        }
+        repo::write(
+            &self.run.join("bench.json"),
+            &serde_json::to_vec_pretty(&document)?,
+        )?;
+        repo::write(&self.run.join("bench.md"), markdown.as_bytes())?;
+        Ok((document, markdown))
+    }
+}
+
+/// A row of the growth, from one life.
+fn grown(plan: &Plan, text: &str, mut found: Found) -> Grown {
+    let mut grown = Grown {
+        vcpus: plan.vcpus,
+        pv: plan.kind == Kind::Pv,
+        words: plan.words.clone(),
+        ..Grown::default()
+    };
+    for line in text.lines().filter_map(|l| l.split_once(" line ")) {
+        let said = line.1.split_once(' ').map_or("", |(_, said)| said);
+        if let Line::Event(event) = event::parse(said.as_bytes()) {
+            grown.own.add(&event);
+        }
+    }
+    let times = found.remove(&Figure::AcknowledgeToSuspended);
+    grown.acknowledge_to_suspended = Samples(times.unwrap_or_default());
+    grown
+}
