@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let run = machine::new_run("bench-linux")?;
     let start = Instant::now();
     let machine = Machine::boot(&run, false, Xen::Pv32)?;
-    let image = image::ensure(false)?;
+    let image = image::ensure(Xen::Pv32.release())?;
     progress::step("copying both guests to dom0", || {
         guests::put(&machine.dom0, &image)
     })?;
