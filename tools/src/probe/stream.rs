@@ -6,8 +6,9 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 
-use crate::sys::{now, Clock};
+use crate::sys::{now, widen_pipe, Clock};
 
 const PAGE_DATA: u32 = 1;
 const END: u32 = 0;
@@ -17,8 +18,10 @@ const MARKER: [u8; 12] = *b"\xff\xff\xff\xff\xff\xff\xff\xffXENF";
 const HEADERS: usize = 24 + 16;
 /// The longest record: 1024 pages and their numbers, generously.
 const LONGEST: usize = 16 << 20;
-/// Bits of an entry that hold the page's number; above them is its type.
+/// Bits of an entry that hold the page's number.
 const NUMBER: u64 = (1 << 52) - 1;
+/// The lowest of the types (the entry's upper four bits) of which no page follows: broken, to be allocated, absent.
+const NO_PAGE: u64 = 0xd;
 
 /// A pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,9 +152,10 @@ impl Reader {
         };
         let list: Vec<u64> = list
             .chunks_exact(8)
-            .filter_map(|eight| Some(u64::from_le_bytes(eight.try_into().ok()?) & NUMBER))
+            .filter_map(|eight| Some(u64::from_le_bytes(eight.try_into().ok()?)))
             .collect();
-        for number in list {
+        for entry in list {
+            let number = entry & NUMBER;
             if self.last.is_none_or(|last| number <= last) {
                 self.passes.push(Pass {
                     pages: 0,
@@ -161,7 +165,7 @@ impl Reader {
             }
             self.last = Some(number);
             if let Some(pass) = self.passes.last_mut() {
-                pass.pages += 1;
+                pass.pages += u64::from(entry >> 60 < NO_PAGE);
                 pass.to = time;
             }
         }
@@ -178,9 +182,17 @@ impl Reader {
 /// If a side breaks off or the file cannot be written. A stream that is not understood is handed on all the
 /// same, and the file says so.
 pub fn run(file: &str) -> Result<(), String> {
-    let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
+    // The standard library's own standard output would look for ends of lines in it.
+    let both = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|from| Ok((from, std::io::stdout().as_fd().try_clone_to_owned()?)));
+    let (from, to) = both.map_err(|error| format!("standard input and output: {error}"))?;
+    let (mut from, mut to) = (File::from(from), File::from(to));
+    widen_pipe(&from);
+    widen_pipe(&to);
     let mut reader = Reader::new();
-    let mut buffer = vec![0; 64 << 10];
+    let mut buffer = vec![0; 1 << 20];
     loop {
         let n = from
             .read(&mut buffer)
@@ -189,7 +201,6 @@ pub fn run(file: &str) -> Result<(), String> {
             break;
         }
         to.write_all(&buffer[..n])
-            .and_then(|()| to.flush())
             .map_err(|error| format!("handing on: {error}"))?;
         let ended = matches!(reader.at, At::Done);
         reader.push(&buffer[..n], now(Clock::Monotonic));
@@ -230,6 +241,9 @@ mod tests {
         for number in numbers {
             body.extend((number | 1 << 60).to_le_bytes());
         }
+        // One that is absent.
+        body[0] += 1;
+        body.extend((numbers[numbers.len() - 1] + 1 | 0xf << 60).to_le_bytes());
         body.extend(vec![0xff; 64 * numbers.len()]);
         record(PAGE_DATA, &body)
     }
@@ -239,7 +253,7 @@ mod tests {
         bytes.extend(MARKER);
         bytes.extend([0; HEADERS - MARKER.len()]);
         bytes.extend(record(0xe, b"three"));
-        for numbers in [&[1, 2, 3][..], &[4, 9], &[2, 5], &[5]] {
+        for numbers in [&[1, 2, 3][..], &[5, 9], &[2, 5], &[5]] {
             bytes.extend(pages(numbers));
         }
         bytes.extend(record(END, b""));
