@@ -243,7 +243,7 @@ mod tests {
         }
         // One that is absent.
         body[0] += 1;
-        body.extend((numbers[numbers.len() - 1] + 1 | 0xf << 60).to_le_bytes());
+        body.extend(((numbers[numbers.len() - 1] + 1) | (0xf << 60)).to_le_bytes());
         body.extend(vec![0xff; 64 * numbers.len()]);
         record(PAGE_DATA, &body)
     }
