@@ -9,9 +9,9 @@ use super::budget::Budget;
 use super::format::{u64_at, PAGE};
 use super::source::Stop;
 
-/// What one table and one reference to a page cost, on the heap: the copy of a table, and the model's own books.
+/// What one table costs on the heap, and what one reference to a page does: the model's books, and those of lost pages.
 const TABLE_COST: u64 = PAGE as u64 + 96;
-const ENTRY_COST: u64 = 96;
+const ENTRY_COST: u64 = 128;
 
 /// The last contents of every page that came as a table.
 #[derive(Debug, Default)]

@@ -233,14 +233,16 @@ fn page_tables(
     image.linear = options.linear;
 
     // What the tables point to.
+    let mut lost = BTreeMap::new();
     for (pfn, entries) in &tables {
         if let Some((level, pinned)) = table_type(guest.pages.get(*pfn).bits()) {
             if pinned {
                 image.pinned.insert(*pfn, level);
             }
-            entries_of(guest, findings, *pfn, level, entries);
+            entries_of(guest, findings, &mut lost, *pfn, level, entries);
         }
     }
+    lost_pages(guest, findings, &lost);
     let mut pins = Pins {
         pinned: image
             .pinned
@@ -276,13 +278,28 @@ fn page_tables(
     (pins, refused)
 }
 
+/// An entry that points to a page whose contents are not what the guest had.
+#[derive(Clone, Copy)]
+struct User {
+    level: Level,
+    table: Pfn,
+    slot: u16,
+}
+
 /// The entries of one table, against what the stream says of the pages they point to.
-fn entries_of(guest: &Guest, findings: &mut Findings, pfn: Pfn, level: Level, entries: &[u64]) {
+fn entries_of(
+    guest: &Guest,
+    findings: &mut Findings,
+    lost: &mut BTreeMap<Pfn, User>,
+    table: Pfn,
+    level: Level,
+    entries: &[u64],
+) {
     for (slot, entry) in present(entries) {
         let target = entry.frame();
         if level > Level::L1 && entry.has_pse() {
             findings.add(Code::Superpage, || {
-                format!("{level} page {pfn:#x} slot {slot}: a superpage, which Xen refuses to PV guests")
+                format!("{level} page {table:#x} slot {slot}: a superpage, which Xen refuses to PV guests")
             });
             continue;
         }
@@ -291,26 +308,43 @@ fn entries_of(guest: &Guest, findings: &mut Findings, pfn: Pfn, level: Level, en
             continue;
         }
         let page = guest.pages.get(target);
-        let place = || format!("{level} page {pfn:#x} slot {slot} points to page {target:#x}");
-        if !page.is_filled() && page.bits() != page::XALLOC {
-            findings.add(Code::DroppedPage, || {
-                format!(
-                    "{}, which has no contents in the stream and will be empty",
-                    place()
-                )
-            });
-        } else if page.is_filled() && !page.is_fresh() {
-            findings.add(Code::StalePage, || {
-                format!(
-                    "{}, which the last pass left out: an older copy stays",
-                    place()
-                )
-            });
-        } else if level > Level::L1 && page.is_plain() {
-            findings.add(Code::PlainAsTable, || {
-                format!("{}, which is plain memory", place())
-            });
+        let empty = !page.is_filled() && page.bits() != page::XALLOC;
+        let stale = page.is_filled() && !page.is_fresh();
+        let plain = level > Level::L1 && page.is_plain();
+        if empty || stale || plain {
+            let user = User { level, table, slot };
+            let first = lost.entry(target).or_insert(user);
+            // What takes it for a table says more than what maps it.
+            if level > first.level {
+                *first = user;
+            }
         }
+    }
+}
+
+/// One finding for each page, however many entries point to it.
+fn lost_pages(guest: &Guest, findings: &mut Findings, lost: &BTreeMap<Pfn, User>) {
+    for (pfn, User { level, table, slot }) in lost {
+        let page = guest.pages.get(*pfn);
+        let (code, fate) = if !page.is_filled() {
+            (
+                Code::DroppedPage,
+                "has no contents in the stream and will be empty",
+            )
+        } else if !page.is_fresh() {
+            (
+                Code::StalePage,
+                "was left out of the last pass: an older copy stays",
+            )
+        } else {
+            (Code::PlainAsTable, "is plain memory in the stream")
+        };
+        findings.add(code, || match level.below() {
+            Some(below) => format!(
+                "page {pfn:#x}, an {below} table of {level} page {table:#x} slot {slot}, {fate}"
+            ),
+            None => format!("page {pfn:#x}, mapped by {level} page {table:#x} slot {slot}, {fate}"),
+        });
     }
 }
 
