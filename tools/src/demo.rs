@@ -114,11 +114,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
             progress::seconds(start.elapsed()),
             repo::shown(&run)
         );
-        match report::write(None) {
-            Ok(place) => println!("As one page, with pictures: {}", repo::shown(&place)),
-            // The run is what counts; its page can be made again.
-            Err(why) => eprintln!("the report could not be written: {why:#}"),
-        }
+        report::after_a_run();
     }
     let all_ok = guests
         .iter()

@@ -92,7 +92,6 @@ pub fn run(json: bool) -> Result<ExitCode> {
         }
         other => (other?, true),
     };
-    let timeline = Timeline::open(&run)?;
     let mut guests: Vec<(String, Vec<Step>)> = Vec::new();
     let mut wanted = 0;
     let archs: &[Arch] = if can_migrate {
@@ -102,7 +101,16 @@ pub fn run(json: bool) -> Result<ExitCode> {
     };
     for act in archs.iter().flat_map(|arch| acts(*arch, can_migrate)) {
         wanted += act.actions.len();
-        let steps = play(&machine, &timeline, &act)?;
+        // The guests of all acts have one name: each act keeps its logs in a folder of its own.
+        let part: String = act
+            .title
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let dir = run.join(format!("{}-{part}", guests.len() + 1));
+        repo::make_dir(&dir)?;
+        let steps = play(&machine, &Timeline::open(&dir)?, &act)?;
+        repo::write(&dir.join("steps.json"), &serde_json::to_vec_pretty(&steps)?)?;
         let ok = steps.len() == act.actions.len() && steps.iter().all(Step::ok);
         guests.push((act.title, steps));
         if !ok {
@@ -121,6 +129,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
             progress::seconds(start.elapsed()),
             repo::shown(&run)
         );
+        report::after_a_run();
     }
     let steps: Vec<&Step> = guests.iter().flat_map(|(_, steps)| steps).collect();
     Ok(if steps.len() == wanted && steps.iter().all(|s| s.ok()) {

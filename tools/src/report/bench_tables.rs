@@ -16,7 +16,7 @@ pub fn section(bench: &Bench) -> Markup {
             h3 { (bench.title) " " span.muted { (time_of(&bench.folder)) } }
             @for note in &bench.notes { p.muted { (note) } }
             @for table in &bench.tables {
-                h4 { (table.title) }
+                @if !table.title.is_empty() { h4 { (table.title) } }
                 div.scroll { table {
                     thead { tr { @for (n, heading) in table.columns.iter().enumerate() {
                         th.n[n > 0 && table.rows.iter().any(|row| row.get(n).is_some_and(|c| numeric(c)))] { (heading) }

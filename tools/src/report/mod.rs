@@ -55,6 +55,14 @@ pub fn write(out: Option<&Path>) -> Result<PathBuf> {
     Ok(place)
 }
 
+/// Writes it after a run and names it. The run is what counts: its page can be made again.
+pub fn after_a_run() {
+    match write(None) {
+        Ok(place) => println!("As one page, with pictures: {}", repo::shown(&place)),
+        Err(why) => eprintln!("the report could not be written: {why:#}"),
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors

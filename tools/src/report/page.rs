@@ -126,6 +126,9 @@ fn run_section(run: &Run, n: usize) -> Markup {
     html! {
         section id=(format!("run{n}")) {
             h2 { (run.kind) " " span.muted { (time_of(&run.folder)) } }
+            @if !run.counts.is_empty() {
+                ul.counts { @for (name, value) in &run.counts { li { span.muted { (name.replace('_', " ")) } " " b { (value) } } } }
+            }
             @for (m, life) in run.lives.iter().enumerate() { (life_card(life, &format!("r{n}-{m}"))) }
             @if !run.logs.is_empty() {
                 h3 { "The machine's logs" }
@@ -146,6 +149,7 @@ fn life_card(life: &Life, id: &str) -> Markup {
     html! {
         article.card {
             h3 { (life.name)
+                @if !life.part.is_empty() { ": " (life.part.replace('-', " ")) }
                 @if let Some(boot) = boot {
                     " " span.muted { (word("arch")) " " (word("mode")) ", " (boot.num("max_vcpus").unwrap_or(0)) " vCPUs, "
                         (boot.num("mem_kib").unwrap_or(0) >> 10) " MiB, Xen " (word("xen")) }

@@ -60,6 +60,8 @@ pub struct Step {
 pub struct Life {
     /// The guest's name.
     pub name: String,
+    /// Which part of the run it is, if there are several.
+    pub part: String,
     /// Whether times are the host's; else they are the guest's own, which stand still while it is away.
     pub host_clock: bool,
     /// Everything it said.
@@ -83,6 +85,8 @@ pub struct Run {
     pub kind: String,
     /// Its guests.
     pub lives: Vec<Life>,
+    /// What it counted.
+    pub counts: Vec<(String, String)>,
     /// The machine's logs.
     pub logs: Vec<Log>,
 }
@@ -211,7 +215,7 @@ pub fn collect(runs: &Path) -> Result<Found> {
             kind => {
                 if !found.runs.iter().any(|run| run.kind == kind) {
                     let run = read_run(&path, &folder, kind);
-                    if !run.lives.is_empty() {
+                    if !run.lives.is_empty() || !run.counts.is_empty() {
                         found.runs.push(run);
                     }
                 }
@@ -234,7 +238,15 @@ fn read_bench(path: &Path, folder: &str) -> Option<Bench> {
         notes: Vec<String>,
         tables: Vec<Table>,
     }
-    let file: File = json(&path.join("bench.json"))?;
+    let Some(file) = json::<File>(&path.join("bench.json")) else {
+        let rows: Vec<serde_json::Map<String, Value>> = json(&path.join("summary.json"))?;
+        return Some(Bench {
+            folder: folder.to_owned(),
+            title: folder.get(16..).unwrap_or(folder).replace('-', " "),
+            notes: Vec::new(),
+            tables: vec![table_of(&rows)],
+        });
+    };
     Some(Bench {
         folder: folder.to_owned(),
         title: file.title,
@@ -243,18 +255,52 @@ fn read_bench(path: &Path, folder: &str) -> Option<Bench> {
     })
 }
 
+/// Objects as a table: words first, then numbers.
+fn table_of(rows: &[serde_json::Map<String, Value>]) -> Table {
+    let mut columns: Vec<String> = rows
+        .first()
+        .map_or_else(Vec::new, |row| row.keys().cloned().collect());
+    columns.sort_by_key(|key| rows[0].get(key).is_some_and(Value::is_number));
+    let cells = |row: &serde_json::Map<String, Value>| {
+        columns
+            .iter()
+            .map(|key| row.get(key).map_or_else(String::new, plain))
+            .collect()
+    };
+    Table {
+        rows: rows.iter().map(cells).collect(),
+        columns,
+        ..Table::default()
+    }
+}
+
 fn read_run(path: &Path, folder: &str, kind: &str) -> Run {
     let mut steps: BTreeMap<String, Vec<Step>> =
         json::<Vec<(String, Vec<Step>)>>(&path.join("summary.json"))
             .unwrap_or_default()
             .into_iter()
             .collect();
-    let mut lives = read_lives(path, folder);
-    for life in &mut lives {
-        life.steps = steps.remove(&life.name).unwrap_or_default();
+    let mut lives: Vec<(f64, Life)> = read_lives(path, folder)
+        .into_iter()
+        .map(|mut life| {
+            life.steps = steps.remove(&life.name).unwrap_or_default();
+            (began(path, &life), life)
+        })
+        .collect();
+    // A run of several parts keeps each in a folder of its own.
+    for part in folders(path) {
+        let dir = path.join(&part);
+        let steps: Vec<Step> = json(&dir.join("steps.json")).unwrap_or_default();
+        for mut life in read_lives(&dir, &format!("{folder}/{part}")) {
+            let at = began(&dir, &life);
+            life.part.clone_from(&part);
+            life.steps.clone_from(&steps);
+            lives.push((at, life));
+        }
     }
     // In the order in which they lived.
-    lives.sort_by(|a, b| (began(path, a)).total_cmp(&began(path, b)));
+    lives.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let lives = lives.into_iter().map(|(_, life)| life).collect();
     let logs = ["xen.log", "dom0.log", "qemu.log"]
         .iter()
         .filter_map(|name| Log::read(&path.join(name), &format!("{folder}/{name}")))
@@ -263,8 +309,46 @@ fn read_run(path: &Path, folder: &str, kind: &str) -> Run {
         folder: folder.to_owned(),
         kind: kind.to_owned(),
         lives,
+        counts: read_counts(path),
         logs,
     }
+}
+
+/// A summary that is one object: its plain values, as a soak has them.
+fn read_counts(path: &Path) -> Vec<(String, String)> {
+    let counts: Option<serde_json::Map<String, Value>> = json(&path.join("summary.json"));
+    counts
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_object() && !value.is_array() && !value.is_null())
+        .map(|(key, value)| (key, plain(&value)))
+        .collect()
+}
+
+/// A value as it is shown in a table.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(n) if n.is_f64() => format!("{:.2}", n.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
+}
+
+/// The folders in a folder, by name.
+fn folders(path: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            entry
+                .path()
+                .is_dir()
+                .then(|| entry.file_name().into_string().ok())?
+        })
+        .collect();
+    names.sort();
+    names
 }
 
 fn began(path: &Path, life: &Life) -> f64 {
@@ -391,6 +475,12 @@ fn read_life(path: &Path, name: String, shown: &str) -> Life {
         events.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let first = events.first().map(|(at, _)| *at);
+    // Where one guest follows another under the same name, the console is the last one's and so is the life.
+    let own = entries.iter().rposition(|entry| {
+        let created = entry.result == "begins" && entry.what.starts_with("xl create");
+        created && first.is_some_and(|first| entry.unix <= first)
+    });
+    let entries = &entries[own.unwrap_or(0)..];
     let began = if host_clock {
         let act = entries.first().map(|entry| entry.unix);
         act.into_iter().chain(first).reduce(f64::min).unwrap_or(0.0)
@@ -424,6 +514,7 @@ fn read_life(path: &Path, name: String, shown: &str) -> Life {
         .collect();
     Life {
         name,
+        part: String::new(),
         host_clock,
         events: events
             .into_iter()
@@ -476,6 +567,32 @@ mod tests {
         assert_eq!(found.tests[1].logs.len(), 1);
         assert_eq!(found.tests[2].lives.len(), 1);
         assert_eq!(found.tests[2].logs.len(), 1, "Xen's log of a failed test");
+    }
+
+    #[test]
+    fn parts_counts_and_plain_figures_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = dir.path().join("20260101-101010-soak/part-1");
+        fs::create_dir_all(&part).unwrap();
+        fs::write(part.join("console-g.log"), "x\n").unwrap();
+        fs::write(part.join("steps.json"), "[{\"step\": \"xl create\"}]").unwrap();
+        let counts = "{\"saves\": 3, \"minutes\": 1.5, \"words\": [1]}";
+        fs::write(dir.path().join("20260101-101010-soak/summary.json"), counts).unwrap();
+        let bench = dir.path().join("20260101-101010-bench-pv");
+        fs::create_dir_all(&bench).unwrap();
+        let rows = "[{\"cycles\": 5, \"what\": \"hit\"}]";
+        fs::write(bench.join("summary.json"), rows).unwrap();
+        let found = collect(dir.path()).unwrap();
+        let run = &found.runs[0];
+        assert_eq!(
+            (run.lives[0].part.as_str(), run.lives[0].steps.len()),
+            ("part-1", 1)
+        );
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(run.counts, [pair("minutes", "1.50"), pair("saves", "3")]);
+        assert_eq!(found.benches[0].title, "bench pv");
+        assert_eq!(found.benches[0].tables[0].columns, ["what", "cycles"]);
+        assert_eq!(found.benches[0].tables[0].rows, [["hit", "5"]]);
     }
 
     #[test]

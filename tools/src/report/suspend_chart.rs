@@ -103,6 +103,10 @@ pub fn suspends(life: &Life) -> Vec<Suspend> {
         let Some((suspend, begin)) = mine else {
             continue;
         };
+        if let ("suspend", Some(ns)) = (event.ev.as_str(), event.num("ns")) {
+            // A line may be written some time after the moment it tells of, never before it.
+            *begin = begin.min(t - ns as f64);
+        }
         match event.ev.as_str() {
             "suspend" => {
                 if let (Some(phase), Some(ns)) = (event.text("phase"), event.num("ns")) {
@@ -152,7 +156,30 @@ pub fn suspends(life: &Life) -> Vec<Suspend> {
             _ => {}
         }
     }
-    all.into_iter().map(|(suspend, _)| suspend).collect()
+    all.into_iter()
+        .map(|(mut suspend, _)| {
+            suspend.place_drain();
+            suspend
+        })
+        .collect()
+}
+
+impl Suspend {
+    /// The drain lies between the phases around it, however late its line was written.
+    fn place_drain(&mut self) {
+        let at = |phase: &str| {
+            self.phases
+                .iter()
+                .find(|(p, _)| p == phase)
+                .map(|(_, ns)| *ns)
+        };
+        let (from, to) = (at("quiesced").unwrap_or(0.0), at("drained"));
+        if let Some(drain) = &mut self.drain {
+            let late = to.map_or(0.0, |to| (drain.to - to).max(0.0));
+            drain.to -= late;
+            drain.from = (drain.from - late).max(from).min(drain.to);
+        }
+    }
 }
 
 /// What is done until a phase is entered: a class for its colour, and words.
@@ -495,6 +522,18 @@ mod tests {
             all[1].end,
             End::GivenUp("in phase audited, by guest: page <7>".into())
         );
+    }
+
+    #[test]
+    fn a_drain_whose_line_came_late_stays_between_its_phases() {
+        let mut suspend = suspends(&life())[0].clone();
+        if let Some(drain) = &mut suspend.drain {
+            drain.from += 100e6;
+            drain.to += 100e6;
+        }
+        suspend.place_drain();
+        let drain = suspend.drain.as_ref().unwrap();
+        assert_eq!((drain.from, drain.to), (12e6, 15e6));
     }
 
     #[test]
