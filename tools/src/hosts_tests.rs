@@ -1,6 +1,8 @@
 //! The tests of two hosts and of what goes wrong. Those whose name begins with `long/` run only if they are asked
 //! for by that name: `cargo lab test long`.
 
+use std::time::Duration;
+
 use crate::kernel::Arch;
 use crate::lab_tests::LabTest;
 use crate::scenario::fault::Fault;
@@ -22,6 +24,10 @@ fn on(arch: Arch, name: &str, xens: [Xen; 2], actions: Vec<Action>) -> LabTest {
     test.xen = xens[0];
     test.peer = Some(xens[1]);
     test.config.name = "guest".into();
+    // Each byte is encrypted on an emulated processor, and each page that churn touches meanwhile is sent again.
+    test.config.mem = 16;
+    test.config.cmdline = "burst=1".into();
+    test.limit = Duration::from_secs(180);
     test
 }
 
@@ -97,9 +103,7 @@ pub fn all() -> Vec<LabTest> {
             x,
             "lab/hosts/there-and-back",
             same,
-            vec![
-                Create, Across, Ping, Across, Save, Carry, Restore, Ping, Poweroff,
-            ],
+            vec![Create, Across, Across, Save, Carry, Restore, Ping, Poweroff],
         ),
         on(
             x,

@@ -23,7 +23,7 @@ use crate::event::Event;
 use crate::guest::Config;
 use crate::hypervisor;
 use crate::machine::Machine;
-use crate::{labprobe, stop};
+use crate::{hosts, labprobe, stop};
 use fault::Fault;
 
 /// Something done to a guest.
@@ -289,7 +289,11 @@ impl<'m> Life<'m> {
             .with_context(|| format!("cannot read {} (cargo lab build makes it)", elf.display()))?;
         config.kernel = format!("/lab/{name}.elf");
         dom0.put(&config.kernel, &bytes)?;
-        dom0.put(&format!("/lab/{name}.cfg"), config.text().as_bytes())?;
+        let mut text = config.text();
+        if machine.peer.is_some() {
+            text.push_str(&format!("cpus = \"{}\"\n", hosts::GUEST_CPU));
+        }
+        dom0.put(&format!("/lab/{name}.cfg"), text.as_bytes())?;
         let console = Console::follow(dom0, &name, &timeline.dir)?;
         let mut life = Self {
             machine,

@@ -1,10 +1,16 @@
 //! Between two hosts: live migration over ssh, and a saved image that is carried over.
 
+use std::time::Duration;
+
 use anyhow::{bail, Context, Result};
 
 use super::{Life, Step, XL};
 use crate::hosts::Host;
 use crate::machine::Machine;
+
+/// The longest a migration to another host may take. Encrypting a guest of 16 MiB on emulated processors took 70 s
+/// where ten other programs wanted the machine's two cores.
+const MIGRATION: Duration = Duration::from_secs(600);
 
 impl<'m> Life<'m> {
     /// Where the guest is.
@@ -27,7 +33,8 @@ impl<'m> Life<'m> {
     /// `xl migrate` to the other host, as an administrator types it.
     pub(super) fn migrate_across(&mut self, step: &mut Step) -> Result<()> {
         let (name, from, to) = (self.config.name.clone(), self.host(), self.elsewhere()?);
-        self.xl(&format!("xl migrate {name} {}", from.other().name()))?;
+        let script = format!("xl migrate {name} {}", from.other().name());
+        self.machine.dom0.must(&script, MIGRATION)?;
         self.round += 1;
         self.suspended(step)?;
         if self.exists()? {
@@ -42,7 +49,7 @@ impl<'m> Life<'m> {
         let (name, from, to) = (self.config.name.clone(), self.host(), self.elsewhere()?);
         let before = to.dom0.must("xl dmesg | wc -l", XL)?;
         let script = format!("xl migrate {name} {} 2>&1", from.other().name());
-        let out = self.machine.dom0.run(&script, XL)?;
+        let out = self.machine.dom0.run(&script, MIGRATION)?;
         if out.ok() {
             bail!("host {} took it", from.other().name());
         }
