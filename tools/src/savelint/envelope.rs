@@ -192,6 +192,15 @@ fn libxl_stream(
     format.libxl = Some(version);
     loop {
         let at = input.source.at();
+        let rest = input.source.peek(8)?;
+        let rest_len = rest.len() as u64;
+        if guest.is_some() && rest_len < 8 && rest.iter().all(|byte| *byte == 0) {
+            input.findings.add(Code::EndMissing, || {
+                format!("the stream ends at byte {at}, where libxl's END should stand; xl takes the end for it")
+            });
+            input.source.skip(rest_len)?;
+            break;
+        }
         let header = input.source.take(8)?;
         let (kind, length) = (u32_at(header, 0), u32_at(header, 4));
         let name = libxl::name(kind);

@@ -107,6 +107,8 @@ codes! {
     Padding, "padding", Warning;
     /// Reserved bits that are not zero.
     Reserved, "reserved", Warning;
+    /// libxl's stream ends without its END record; xl reads the end of the file as one (seen on 4.17.5).
+    EndMissing, "end-missing", Warning;
     /// Bytes after the stream's end.
     TrailingData, "trailing-data", Warning;
     /// A record that is read but makes no sense where it stands.

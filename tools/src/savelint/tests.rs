@@ -574,6 +574,11 @@ fn every_truncation_is_found() {
         .chain(bytes.len() - 9..bytes.len())
     {
         match judge(&bytes[..length]) {
+            // libxl's END is eight zeros, and xl takes the file's end for it.
+            Ok(report) if length >= bytes.len() - 8 => {
+                assert_eq!(codes(&report), [Code::EndMissing, Code::LinearEntries]);
+                assert!(report.restores() && !report.is_clean());
+            }
             Ok(report) => {
                 assert!(codes(&report).contains(&Code::Truncated), "{length}");
                 assert!(!report.restores());
