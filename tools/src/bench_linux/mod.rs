@@ -87,6 +87,8 @@ struct Bench<'a> {
     failures: BTreeMap<String, Vec<String>>,
     /// How many lives there were.
     lives: BTreeMap<String, u32>,
+    /// The host's load average after each life: others may want its processors too.
+    load: Vec<f64>,
     /// Everything that was seen.
     log: String,
 }
@@ -117,6 +119,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         grown: Vec::new(),
         failures: BTreeMap::new(),
         lives: BTreeMap::new(),
+        load: Vec::new(),
         log: String::new(),
     };
     if !args.only_growth {
@@ -202,13 +205,14 @@ impl Bench<'_> {
 
     fn measure(&mut self, plan: &Plan) -> Result<(Found, String)> {
         let name = format!(
-            "{} as {}, {} vCPUs{}",
+            "{} as {}, {} vCPU{}{}",
             match plan.guest {
                 Guest::Ours => "ours",
                 Guest::Linux => "Linux",
             },
             kind_name(plan.kind),
             plan.vcpus,
+            if plan.vcpus == 1 { "" } else { "s" },
             if plan.words.is_empty() {
                 String::new()
             } else {
@@ -223,6 +227,7 @@ impl Bench<'_> {
             failed.as_deref().unwrap_or("ok")
         );
         *self.lives.entry(name.clone()).or_default() += 1;
+        self.load.extend(load_average());
         self.log.push_str(&format!("-- {name}\n{text}"));
         if let Some(why) = failed {
             self.log.push_str(&format!("-- failed: {why}\n"));
@@ -264,6 +269,12 @@ impl Bench<'_> {
          Hypercalls of Linux cannot be counted: Debian's Xen has no performance counters."
             .to_owned(),
     ];
+        let processors = std::thread::available_parallelism().map_or(0, |n| n.get());
+        notes.push(format!(
+            "The host has {processors} processors; its load average after each life: {}. A machine that does nothing \
+             else shows about 2.",
+            Samples(self.load.clone()).words()
+        ));
         for (name, whys) in &self.failures {
             let of = self.lives.get(name).copied().unwrap_or(0);
             notes.push(format!(
@@ -289,6 +300,7 @@ impl Bench<'_> {
             markdown.push_str(&tables::markdown(table));
             markdown.push('\n');
         }
+        repo::write(&self.run.join("labprobe.log"), self.log.as_bytes())?;
         repo::write(
             &self.run.join("bench.json"),
             &serde_json::to_vec_pretty(&document)?,
@@ -296,6 +308,12 @@ impl Bench<'_> {
         repo::write(&self.run.join("bench.md"), markdown.as_bytes())?;
         Ok((document, markdown))
     }
+}
+
+/// Processes that ran or waited for a processor, on average over the last minute.
+fn load_average() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split(' ').next()?.parse().ok()
 }
 
 /// A row of the growth, from one life.

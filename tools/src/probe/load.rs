@@ -18,20 +18,42 @@ fn work(memory: &mut [u8], round: u8) {
     }
 }
 
+/// By how much the clocks' difference must grow to be a suspend, nanoseconds: every one takes longer.
+const SUSPEND: i64 = 2_000_000;
+
+/// One look at both clocks. The thread may be held up between two readings, so the monotonic one is read before
+/// and after the other: their difference is known within bounds.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    before: i64,
+    boot: i64,
+    after: i64,
+}
+
+impl Look {
+    fn take() -> Self {
+        Self {
+            before: now(Clock::Monotonic),
+            boot: now(Clock::Boot),
+            after: now(Clock::Monotonic),
+        }
+    }
+}
+
 /// What the first thread knows of its clocks.
 #[derive(Debug)]
 struct Seen {
-    monotonic: i64,
-    boot: i64,
+    last: Look,
 }
 
 impl Seen {
     /// Looks again. A suspend shows in the clock that counts it: the other one stands still meanwhile.
-    fn look(&mut self, monotonic: i64, boot: i64) -> Option<String> {
-        let (gap, away) = (monotonic - self.monotonic, boot - self.boot);
-        self.monotonic = monotonic;
-        self.boot = boot;
-        if away - gap > 200_000 {
+    fn look(&mut self, new: Look) -> Option<String> {
+        let last = std::mem::replace(&mut self.last, new);
+        let gap = new.after - last.before;
+        // The least that the difference can have grown by.
+        let away = (new.boot - new.after) - (last.boot - last.before);
+        if away > SUSPEND {
             Some(format!("resumed gap {gap} away {away}"))
         } else if gap > GAP {
             Some(format!("late gap {gap}"))
@@ -61,13 +83,10 @@ pub fn run(vcpus: usize) -> Result<(), String> {
     stay_on(0);
     let mut said = Instant::now();
     let mut memory = vec![0; WORK];
-    let mut seen = Seen {
-        monotonic: now(Clock::Monotonic),
-        boot: now(Clock::Boot),
-    };
+    let mut seen = Seen { last: Look::take() };
     for round in (0..=u8::MAX).cycle() {
         for _ in 0..20 {
-            if let Some(text) = seen.look(now(Clock::Monotonic), now(Clock::Boot)) {
+            if let Some(text) = seen.look(Look::take()) {
                 println!("user-work {text}");
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -87,18 +106,26 @@ mod tests {
 
     #[test]
     fn a_suspend_is_told_from_lateness() {
-        let mut seen = Seen {
-            monotonic: 0,
-            boot: 0,
+        let look = |before, boot, after| Look {
+            before,
+            boot,
+            after,
         };
-        assert_eq!(seen.look(1_000_000, 1_000_100), None);
+        let mut seen = Seen {
+            last: look(0, 100, 200),
+        };
+        assert_eq!(seen.look(look(1_000_000, 1_000_200, 1_000_300)), None);
+        // Held up for 30 ms between two readings, which is no suspend.
+        assert_eq!(seen.look(look(2_000_000, 32_000_000, 32_000_100)), None);
         assert_eq!(
-            seen.look(90_000_000, 90_000_100).as_deref(),
-            Some("late gap 89000000")
+            seen.look(look(99_000_000, 99_000_100, 99_000_200))
+                .as_deref(),
+            Some("late gap 97000200")
         );
         assert_eq!(
-            seen.look(95_000_000, 2_000_000_000).as_deref(),
-            Some("resumed gap 5000000 away 1909999900")
+            seen.look(look(100_000_000, 2_000_000_000, 100_000_100))
+                .as_deref(),
+            Some("resumed gap 1000100 away 1899999800")
         );
     }
 }

@@ -8,7 +8,7 @@ use super::suspend_chart::{self, End, Suspend};
 use super::{bench_tables, cache_chart, pass_chart, test_table};
 
 const STYLE: &str = include_str!("style.css");
-/// Opens everything that is closed before the page is printed, as far as that is sensible: tables, not logs.
+/// Opens the steps' tables before the page is printed.
 const SCRIPT: &str = include_str!("print.js");
 
 /// The page.
