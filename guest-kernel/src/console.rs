@@ -4,11 +4,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Mutex;
 use xen_bindings::console::{Console, Error};
-use xen_bindings::event_channel::Port;
 use xen_bindings::hvm::Ring;
 use xen_bindings::Result;
 
 use crate::arch::cpu::{self, CpuGuard};
+use crate::events::Doorbell;
 use crate::{arch, events, time, xen};
 
 /// Longest wait for room in the ring, nanoseconds. Then the rest of the line is dropped and counted: a
@@ -16,7 +16,7 @@ use crate::{arch, events, time, xen};
 const ROOM_LIMIT: u64 = 2_000_000_000;
 
 struct State {
-    ring: Option<Console<'static, Port>>,
+    ring: Option<Console<'static, Doorbell>>,
     /// Bytes that found no room in time.
     dropped: u64,
 }
@@ -36,15 +36,15 @@ pub fn connect() -> Result<()> {
         let _guard = CpuGuard::new();
         let mut state = STATE.lock();
         match state.ring.as_mut() {
-            Some(console) => console.reset(ring.port),
+            Some(console) => console.reset(Doorbell(ring.port)),
             None => state.ring = Some(map(ring)),
         }
     }
     events::listen(0, ring.port)
 }
 
-fn map(ring: Ring) -> Console<'static, Port> {
-    Console::new(arch::xen::console_page(ring), ring.port)
+fn map(ring: Ring) -> Console<'static, Doorbell> {
+    Console::new(arch::xen::console_page(ring), Doorbell(ring.port))
 }
 
 /// Writes all of `text`, or as much as dom0 makes room for in time.

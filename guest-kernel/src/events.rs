@@ -5,6 +5,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use xen_bindings::event_channel::{self as channel, Port, Virq};
+use xen_bindings::ring::Notify;
 use xen_bindings::two_level::{self, PortSet};
 use xen_bindings::{vcpu, Result};
 
@@ -17,7 +18,7 @@ use crate::{cmdline, time};
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
 
-/// How often a timer is set before a refusal counts.
+/// How often a call that must not fail is made before a refusal counts.
 const TRIES: usize = 3;
 
 /// No port: Xen never hands out port 0.
@@ -71,6 +72,22 @@ pub fn bind_cpu(cpu: usize) -> Result<()> {
         listen(cpu, port)?;
     }
     Ok(())
+}
+
+/// The port of a ring, to tell its other side that something changed. Asks again if Xen refuses: what is in the ring would
+/// lie there unread.
+#[derive(Clone, Copy, Debug)]
+pub struct Doorbell(pub Port);
+
+impl Notify for Doorbell {
+    fn notify(&mut self) -> Result<()> {
+        for _ in 1..TRIES {
+            if channel::send(self.0).is_ok() {
+                return Ok(());
+            }
+        }
+        channel::send(self.0)
+    }
 }
 
 /// Has vCPU `cpu` handle `port`, which is bound to it.

@@ -2,9 +2,9 @@
 
 use migration::xenstore::{StoreError, Tx, Xenstore};
 use spin::{Mutex, MutexGuard};
-use xen_bindings::event_channel::Port;
 use xen_bindings::xenstore::{self as wire, Buffers, Error, Notice, Request};
 
+use crate::events::Doorbell;
 use crate::report::{self, Party};
 use crate::{arch, cmdline, events, time, xen};
 
@@ -50,7 +50,7 @@ impl Changes {
 
 /// The connection. A domain without xenstore has one that refuses everything.
 pub struct Store {
-    client: Option<wire::Xenstore<'static, Port>>,
+    client: Option<wire::Xenstore<'static, Doorbell>>,
 }
 
 /// 16 KiB that are never on a stack.
@@ -63,7 +63,7 @@ impl Store {
             return Ok(Store { client: None });
         };
         let buffers = MutexGuard::leak(BUFFERS.lock());
-        let client = wire::Xenstore::new(arch::xen::store_page(ring), buffers, ring.port);
+        let client = wire::Xenstore::new(arch::xen::store_page(ring), buffers, Doorbell(ring.port));
         events::listen(0, ring.port)?;
         Ok(Store { client: Some(client) })
     }
@@ -73,7 +73,7 @@ impl Store {
         let (Some(client), Some(ring)) = (self.client.as_mut(), arch::xen::store_ring()?) else {
             return Ok(());
         };
-        client.reset(ring.port);
+        client.reset(Doorbell(ring.port));
         if cmdline::options().switches.no_reread() {
             // Events that waited, the one of our own acknowledgement among them, have become one "look at everything",
             // which would do the very thing that is to be left out.
@@ -113,7 +113,7 @@ impl Store {
         self.call(Request::ResetWatches).map(drop)
     }
 
-    fn client(&mut self) -> Result<&mut wire::Xenstore<'static, Port>, StoreError> {
+    fn client(&mut self) -> Result<&mut wire::Xenstore<'static, Doorbell>, StoreError> {
         self.client
             .as_mut()
             .ok_or(StoreError::Other("nothing: the domain has no xenstore"))
