@@ -256,6 +256,42 @@ pub fn cpu_down(events: &[Event], vcpu: u64) -> Findings {
     found
 }
 
+/// Rehearsals with a fault each: some were given up, each of those named the call and the error, and the rest went on.
+pub fn faults(events: &[Event]) -> Findings {
+    let Some(end) = events.iter().rfind(|e| e.ev == "faults-end") else {
+        return vec!["there is no faults-end event".into()];
+    };
+    let mut found = Findings::new();
+    let given_up: Vec<&Event> = events.iter().filter(|e| e.ev == "fault").collect();
+    let (all, gave_up, went_on) = (end.num("faults"), end.num("gave_up"), end.num("went_on"));
+    if gave_up != Some(given_up.len() as u64) {
+        found.push(format!(
+            "faults: {} fault events, but {gave_up:?} suspends given up",
+            given_up.len()
+        ));
+    }
+    if all != gave_up.zip(went_on).map(|(a, b)| a + b) {
+        found.push(format!(
+            "faults: {all:?} are not {gave_up:?} and {went_on:?}"
+        ));
+    }
+    // The suspend call itself is one of them, and nothing can be saved without it.
+    let last = given_up.iter().any(|e| {
+        e.text("msg")
+            .is_some_and(|msg| msg.contains("SCHEDOP_shutdown"))
+    });
+    if !last {
+        found.push("faults: that the suspend call failed stopped no suspend".into());
+    }
+    for event in given_up {
+        let msg = event.text("msg").unwrap_or_default();
+        if !msg.contains("ENOMEM") {
+            found.push(format!("faults: a message does not name the error: {msg}"));
+        }
+    }
+    found
+}
+
 /// Each vCPU's clock went only forwards, in the order its lines came.
 pub fn clocks(events: &[Event]) -> Findings {
     let mut last = std::collections::BTreeMap::new();
@@ -412,6 +448,19 @@ mod tests {
         events[1].t = 1;
         assert!(!resumed(&events, 1, "restored", &[0, 1]).is_empty());
         assert!(!clocks(&events).is_empty());
+    }
+
+    #[test]
+    fn faults_must_add_up_and_be_named() {
+        let one = r#""ev":"fault","nth":3,"msg":"suspend: SCHEDOP_shutdown(suspend): ENOMEM (12)""#;
+        let end = r#""ev":"faults-end","faults":3,"gave_up":1,"went_on":2"#;
+        assert_eq!(faults(&log(&[one, end])), Findings::new());
+        assert!(!faults(&log(&[one])).is_empty());
+        assert!(!faults(&log(&[end])).is_empty());
+        assert!(!faults(&log(&[one, one, end])).is_empty());
+        assert!(!faults(&log(&[&one.replace("ENOMEM (12)", "it failed"), end])).is_empty());
+        assert!(!faults(&log(&[&one.replace("SCHEDOP_shutdown", "mmu_update"), end])).is_empty());
+        assert!(!faults(&log(&[one, &end.replace(":3", ":4")])).is_empty());
     }
 
     #[test]

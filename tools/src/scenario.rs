@@ -49,6 +49,8 @@ pub enum Action {
     Ping,
     /// The console's `drain` command.
     Drain,
+    /// The console's `faults` command: suspends are rehearsed in which one hypercall after the other fails.
+    Faults,
     /// `control/shutdown` with a word nobody knows.
     Unknown,
     /// `xl reboot`.
@@ -99,6 +101,7 @@ impl Action {
             Self::Migrate => "xl migrate".into(),
             Self::Ping => "ping by console and xenstore".into(),
             Self::Drain => "drain on request".into(),
+            Self::Faults => "every hypercall of a suspend fails once".into(),
             Self::Unknown => "an unknown request".into(),
             Self::Reboot => "xl reboot".into(),
             Self::Poweroff => "xl shutdown".into(),
@@ -134,6 +137,8 @@ impl Action {
             Self::SaveAnyway(Some(place)) | Self::RestoreThenError(place) => {
                 event.is("error", "where", place)
             }
+            // What was refused and then granted is told as an error too.
+            Self::Faults => event.is("error", "party", "xen"),
             _ => false,
         }
     }
@@ -493,6 +498,20 @@ impl<'m> Life<'m> {
             Action::Carry => self.carry(step)?,
             Action::Fault(fault) => self.suffer(fault, step)?,
             Action::Ping => self.ping(step)?,
+            Action::Faults => {
+                self.type_line("faults")?;
+                let event = self.wait("faults-end", |e| e.ev == "faults-end")?;
+                step.findings.extend(check::faults(&self.window()));
+                step.findings
+                    .extend(check::verify(&self.window(), "faults", &self.online));
+                step.checked = format!(
+                    "{} faults: {} suspends given up, {} went on",
+                    event.num("faults").unwrap_or(0),
+                    event.num("gave_up").unwrap_or(0),
+                    event.num("went_on").unwrap_or(0)
+                );
+                self.churn_on(step, 2)?;
+            }
             Action::Drain => {
                 self.type_line("drain")?;
                 let event = self.wait("drain", |e| e.is("drain", "why", "request"))?;
