@@ -4,6 +4,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::layout::{HOLDER, SET_PAGES};
+use crate::arch::cpu;
 use crate::memory::Pfn;
 
 /// Permutations of four.
@@ -51,8 +52,9 @@ impl Order {
             }
             Order::HolderLast => frames.sort_unstable(),
             Order::Random => {
-                // An odd multiplier, near the golden ratio of 2^32: neighbouring draws differ.
-                let draw = LOT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b1) >> 16;
+                // An odd multiplier, near the golden ratio of 2^32: neighbouring draws differ. The counter makes each boot's differ too.
+                let draw = LOT.fetch_add(1, Ordering::Relaxed).wrapping_add(cpu::cycles() as u32);
+                let draw = draw.wrapping_mul(0x9e37_79b1) >> 16;
                 return Order::Permutation((draw % u32::from(PERMUTATIONS)) as u8).arrange(frames);
             }
             Order::Permutation(number) => {
