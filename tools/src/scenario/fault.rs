@@ -132,7 +132,7 @@ impl Life<'_> {
                 let out = self.machine.dom0.run(
                     &format!(
                         "sh -c 'echo $$ > /lab/{name}.sender; exec xl migrate -s \"\" {name} \
-                         \"sh /lab/{name}.rune\"' >/lab/{name}.err 2>&1"
+                         \"sh /lab/{name}.rune\"' >/lab/{name}.err 2>&1; exit $?"
                     ),
                     XL,
                 )?;
