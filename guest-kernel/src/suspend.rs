@@ -404,6 +404,7 @@ fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline) {
 /// Goes the whole way but for xenstore's part and the call itself, which counts as cancelled. Gives what stopped it, if
 /// anything did, and otherwise whether something went wrong on the way back.
 #[cfg(feature = "switches")]
+#[allow(clippy::result_large_err)] // There is no heap to put it on.
 pub fn rehearse(store: &mut Store) -> Result<bool, migration::SuspendFailed<Error>> {
     let mut guest = Guest::new(store, 0);
     guest.rehearsal = true;

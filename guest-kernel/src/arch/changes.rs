@@ -18,7 +18,7 @@ use crate::memory::Pfn;
 use crate::paging::entry::{Entry, Flags};
 
 /// Xen refused a change to a page table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TableError {
     /// The call, and Xen's reason.
     pub error: HypercallError,
@@ -37,6 +37,13 @@ impl fmt::Display for TableError {
             Some(slot) => write!(f, " slot {slot}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The pool prints a backend's errors this way, in messages for people.
+impl fmt::Debug for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

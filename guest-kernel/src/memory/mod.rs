@@ -9,8 +9,14 @@ pub mod map;
 ///
 /// Under PVH it is what Xen calls a GFN; under PV a PFN, which the p2m turns into a machine frame (MFN).
 #[doc(alias = "GFN")]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Pfn(pub u32);
+
+impl core::fmt::Debug for Pfn {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
 
 impl Pfn {
     /// The frame of an address in the kernel's image or its direct map.

@@ -27,7 +27,7 @@ pub struct Set {
 }
 
 /// Why sets could not be made or unmade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SetError {
     /// No frames.
     Frames(OutOfFrames),
@@ -53,6 +53,13 @@ impl fmt::Display for SetError {
             SetError::Frames(_) => f.write_str("no frames are left"),
             SetError::Tables(error) => error.fmt(f),
         }
+    }
+}
+
+/// The pool prints a backend's errors this way, in messages for people.
+impl fmt::Debug for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
