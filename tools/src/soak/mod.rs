@@ -146,6 +146,22 @@ impl Counts {
         }
     }
 
+    /// Adds those of one list.
+    fn add(&mut self, other: &Self) {
+        self.actions += other.actions;
+        self.saves += other.saves;
+        self.restores += other.restores;
+        self.checkpoints += other.checkpoints;
+        self.migrations += other.migrations;
+        self.faults += other.faults;
+        self.suspends += other.suspends;
+        self.hotplugs += other.hotplugs;
+        self.sets_drained += other.sets_drained;
+        self.address_spaces_checked += other.address_spaces_checked;
+        self.pattern_checks += other.pattern_checks;
+        self.mismatches += other.mismatches;
+    }
+
     /// Adds what one guest said in its life.
     fn heard(&mut self, events: &[Event]) {
         let mut checks = 0;
@@ -212,6 +228,8 @@ struct Soak {
     machine: Option<Machine>,
     machines: u32,
     counts: Counts,
+    /// Off while a failing list is made shorter: those tries are not part of the soak.
+    counting: bool,
 }
 
 impl Soak {
@@ -234,35 +252,12 @@ impl Soak {
     }
 
     fn list(&mut self, variant: Variant, actions: &[Action], end: Option<Instant>) -> Result<End> {
-        let machine = self.machine(variant.xen)?;
-        let timeline = Timeline::open(&machine.run)?;
-        let elf = variant.arch.elf(false);
-        let mut counts = std::mem::take(&mut self.counts);
-        let machine = self.machine(variant.xen)?;
-        let mut life = Life::new(machine, &timeline, variant.config(), elf, demo::LIMIT)?;
-        let result = actions
-            .iter()
-            .enumerate()
-            .try_fold(End::Good, |good, (n, action)| {
-                if end.is_some_and(|end| Instant::now() >= end) {
-                    return Err(Ok(End::Cut));
-                }
-                match life.act(action) {
-                    Ok(step) if step.ok() => {
-                        counts.acted(action);
-                        Ok(good)
-                    }
-                    Ok(step) => Err(Ok(End::Bad(n, step.findings.join("; ")))),
-                    Err(error) => Err(Err(error)),
-                }
-            });
-        counts.heard(&life.events());
-        let result = result.or_else(|early| early);
-        if !stop::asked() && matches!(result, Ok(End::Good | End::Cut)) {
-            life.end()?;
+        // What was done counts however the list ends.
+        let mut counts = Counts::default();
+        let result = self.live(variant, actions, end, &mut counts);
+        if self.counting {
+            self.counts.add(&counts);
         }
-        drop(life);
-        self.counts = counts;
         if matches!(result, Err(_) | Ok(End::Bad(..))) {
             // What failed may have left anything behind.
             self.machine = None;
@@ -270,11 +265,57 @@ impl Soak {
         result
     }
 
+    fn live(
+        &mut self,
+        variant: Variant,
+        actions: &[Action],
+        end: Option<Instant>,
+        counts: &mut Counts,
+    ) -> Result<End> {
+        let machine = self.machine(variant.xen)?;
+        let timeline = Timeline::open(&machine.run)?;
+        let elf = variant.arch.elf(false);
+        let mut life = Life::new(machine, &timeline, variant.config(), elf, demo::LIMIT)?;
+        let mut ended = Ok(End::Good);
+        for (n, action) in actions.iter().enumerate() {
+            if end.is_some_and(|end| Instant::now() >= end) {
+                ended = Ok(End::Cut);
+                break;
+            }
+            match life.act(action) {
+                Ok(step) if step.ok() => counts.acted(action),
+                Ok(step) => {
+                    ended = Ok(End::Bad(n, step.findings.join("; ")));
+                    break;
+                }
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
+            }
+        }
+        counts.heard(&life.events());
+        if matches!(ended, Ok(End::Good | End::Cut)) {
+            life.end()?;
+        }
+        ended
+    }
+
     /// A failing list is cut after its failing action and made shorter while it still fails.
     fn explain(&mut self, variant: Variant, actions: &[Action], at: usize) -> Result<()> {
-        let mut failing = actions[..=at].to_vec();
-        println!("  making it shorter; each try boots a machine");
-        let counts = std::mem::take(&mut self.counts);
+        println!("  making it shorter; a try that fails boots a new machine");
+        self.counting = false;
+        let failing = self.shorter(variant, actions[..=at].to_vec());
+        self.counting = true;
+        println!(
+            "  replay: cargo lab soak --only {} --replay '{}'",
+            variant.name(),
+            words::words(&failing?)
+        );
+        Ok(())
+    }
+
+    fn shorter(&mut self, variant: Variant, mut failing: Vec<Action>) -> Result<Vec<Action>> {
         let again = matches!(self.list(variant, &failing, None)?, End::Bad(..));
         if again {
             failing = plan::shrink(variant.start(), failing, TRIES, |fewer| {
@@ -286,14 +327,7 @@ impl Soak {
         } else {
             println!("  the same list did not fail again");
         }
-        // Tries are not part of the soak.
-        self.counts = counts;
-        println!(
-            "  replay: cargo lab soak --only {} --replay '{}'",
-            variant.name(),
-            words::words(&failing)
-        );
-        Ok(())
+        Ok(failing)
     }
 }
 
@@ -343,6 +377,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         machine: None,
         machines: 0,
         counts: Counts::default(),
+        counting: true,
     };
     let start = Instant::now();
     let result = match replay {
@@ -419,16 +454,15 @@ fn many(args: &Args, soak: &mut Soak, seed: u64, variants: &[Variant], end: Inst
             }
         }
         let began = Instant::now();
+        soak.counts.lists += 1;
         let ended = match soak.list(variant, &actions, Some(end)) {
             Err(error) if !stop::asked() => {
-                soak.counts.lists += 1;
                 soak.counts.failed += 1;
                 println!("  FAILED: {error:#}");
                 continue;
             }
             other => other?,
         };
-        soak.counts.lists += 1;
         let took = progress::seconds(began.elapsed());
         if args.json {
             let good = !matches!(ended, End::Bad(..));
