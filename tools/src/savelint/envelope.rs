@@ -90,6 +90,10 @@ fn read(
             "neither xl's, libxl's nor libxc's header; the format of Xen 4.5 and older is not read",
         );
     }
+    if format.xl && input.source.peek(XL_GO.len() + 1)? == XL_GO {
+        // A recorded `xl migrate`: the sender's last word to the receiver.
+        input.source.skip(XL_GO.len() as u64)?;
+    }
     if !input.source.peek(1)?.is_empty() {
         input.findings.add(Code::TrailingData, || {
             format!(

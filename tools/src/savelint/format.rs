@@ -11,6 +11,8 @@ pub const XL_BYTE_ORDER: u32 = 0x0102_0304;
 pub const XL_JSON: u32 = 1;
 /// The mandatory flag that says that libxl's stream of version 2 follows. Without it: the legacy format.
 pub const XL_STREAM_V2: u32 = 2;
+/// What `xl migrate` sends after the stream, once the receiver is ready (`migrate_permission_to_go`), with its NUL.
+pub const XL_GO: &[u8] = b"domain is yours, you are cleared to unpause\0";
 
 /// libxl's header begins with this.
 pub const LIBXL_IDENT: &[u8; 8] = b"LibxlFmt";

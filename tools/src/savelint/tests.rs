@@ -655,6 +655,13 @@ fn the_wrappings() {
         codes(&report(&xl(HVM_CONFIG, &bare))),
         [Code::RecordMissing]
     );
+    // A recorded migration ends with the sender's word.
+    let go = b"domain is yours, you are cleared to unpause\0";
+    assert!(report(&[&good[..], go].concat()).findings.is_empty());
+    assert_eq!(
+        codes(&report(&[&good[..], go, b"x"].concat())),
+        [Code::TrailingData]
+    );
     // Padding: the configuration's end is not aligned, the records are.
     let mut padded = hvm();
     padded[0].kind = 0x8000_0000;
