@@ -59,7 +59,7 @@ pub fn all() -> Vec<LabTest> {
             &[Migrate, Poweroff],
         ),
         one(
-            "lab/faults/disk-full",
+            "long/faults/disk-full",
             &[DiskFull],
             &[Save, Restore, Poweroff],
         ),
