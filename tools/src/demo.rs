@@ -44,7 +44,12 @@ pub fn pv_config(arch: Arch, kind: Kind) -> Config {
     Config {
         name: format!("guest-{}-{}", arch.name(), kind.name()),
         kind,
-        cmdline: "burst=4".to_owned(),
+        cmdline: match kind {
+            Kind::Shim => "burst=1 live=2",
+            _ => "burst=4",
+        }
+        .to_owned(),
+        // The shim keeps a part of it for itself.
         mem: if kind == Kind::Shim { 64 } else { 32 },
         ..config(arch)
     }
