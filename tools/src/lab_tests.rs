@@ -441,6 +441,7 @@ fn some(words: &'static [&'static str]) -> Option<&'static [&'static str]> {
 
 /// Those of PV guests.
 fn pv() -> Vec<LabTest> {
+    use Action::{Create, Poweroff, Restore, Save};
     let mut tests = vec![
         LabTest::pv(
             Arch::X86_64,
