@@ -66,7 +66,7 @@ fn acts(arch: Arch, can_migrate: bool) -> [Act; 2] {
                 if can_migrate {
                     Migrate
                 } else {
-                    MigrateRefused("Failed to enable logdirty")
+                    MigrateRefused("Migration failed, failed to suspend at sender")
                 },
                 Ping,
                 Poweroff,

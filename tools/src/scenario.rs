@@ -172,7 +172,7 @@ pub fn pv_job_without_migration() -> Vec<Action> {
     let mut job = main_job();
     for action in &mut job {
         if *action == Action::Migrate {
-            *action = Action::MigrateRefused("Failed to enable logdirty");
+            *action = Action::MigrateRefused("Migration failed, failed to suspend at sender");
         }
     }
     job
