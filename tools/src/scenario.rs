@@ -175,10 +175,6 @@ pub fn pv_job_without_migration() -> Vec<Action> {
             *action = Action::MigrateRefused("Migration failed, failed to suspend at sender");
         }
     }
-    // After `xl save -c` nobody waits for the domain's end any more: the process that `xl` leaves behind for that takes the
-    // suspend for one. A restore brings a new one.
-    let end = job.len() - 1;
-    job.splice(end..end, [Action::Save, Action::Restore]);
     job
 }
 
