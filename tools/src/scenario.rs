@@ -267,6 +267,8 @@ pub struct Life<'m> {
     /// How long to wait for an event.
     limit: Duration,
     pings: u32,
+    /// A suspend was cancelled since the domain was made: see [`Life::leave`].
+    unwatched: bool,
 }
 
 /// The longest a command of Xen's tools may take.
@@ -311,6 +313,7 @@ impl<'m> Life<'m> {
             mark: 0,
             limit,
             pings: 0,
+            unwatched: false,
         };
         life.meet_peer()?;
         Ok(life)
@@ -472,6 +475,7 @@ impl<'m> Life<'m> {
                     "xl save -c {name} /lab/{name}.check & save=$!; xl vcpu-set --ignore-host {name} {n}; wait $save && rm /lab/{name}.check"
                 ))?;
                 self.round += 1;
+                self.unwatched = true;
                 self.suspended(step)?;
                 let round = self.round;
                 self.wait("resumed", |e| {
@@ -486,6 +490,7 @@ impl<'m> Life<'m> {
                 self.xl(&format!(
                     "xl restore -p /lab/{name}.save && xl vcpu-set --ignore-host {name} {n} && xl unpause {name}"
                 ))?;
+                self.unwatched = false;
                 let round = self.round;
                 self.wait("resumed", |e| {
                     e.ev == "resumed" && e.num("round") == Some(round)
@@ -556,9 +561,7 @@ impl<'m> Life<'m> {
                     "poweroff"
                 };
                 self.wait("end", |e| e.is("end", "why", why))?;
-                stop::wait_for("the domain to go", self.limit, || {
-                    Ok((!self.exists()?).then_some(()))
-                })?;
+                self.leave()?;
                 step.checked = "its last line said; the domain is gone".into();
             }
         }
@@ -760,6 +763,7 @@ impl<'m> Life<'m> {
 
     fn came_back(&mut self, step: &mut Step, how: &str) -> Result<()> {
         let round = self.round;
+        self.unwatched = how == "cancelled";
         self.wait("resumed", |e| {
             e.ev == "resumed" && e.num("round") == Some(round)
         })?;
@@ -875,6 +879,26 @@ impl<'m> Life<'m> {
         let name = &self.config.name;
         let id = self.machine.dom0.must(&format!("xl domid {name}"), XL)?;
         Ok(id.trim().to_owned())
+    }
+
+    /// Waits until the domain has gone, as it was made to (`on_poweroff`).
+    ///
+    /// The `xl` that waits for a domain's end ends itself at a suspend (`handle_domain_death` in
+    /// `tools/xl/xl_vmcontrol.c` of Xen 4.17: "Domain has suspended."). After one that was cancelled nobody is left
+    /// to remove the domain: then it must be shut down, and the lab removes it.
+    fn leave(&self) -> Result<()> {
+        let name = &self.config.name;
+        stop::wait_for("the domain to go", self.limit, || {
+            let list = format!("xl list {name} 2>/dev/null | tail -n +2");
+            let line = self.machine.dom0.run(&list, XL)?.stdout;
+            let Some(state) = line.split_whitespace().nth(4) else {
+                return Ok(Some(()));
+            };
+            if self.unwatched && state.contains('s') {
+                self.machine.dom0.run(&format!("xl destroy {name}"), XL)?;
+            }
+            Ok(None)
+        })
     }
 
     fn exists(&self) -> Result<bool> {

@@ -16,6 +16,9 @@ pub struct State {
     max: u64,
     /// This Xen migrates it live.
     live: bool,
+    /// An `xl` waits for its end. It ends itself at a suspend, and after one that was cancelled nobody is left to
+    /// start a guest again that asks for a reboot.
+    watched: bool,
 }
 
 impl State {
@@ -27,6 +30,7 @@ impl State {
             online: Some(max),
             max,
             live,
+            watched: true,
         }
     }
 
@@ -43,12 +47,14 @@ impl State {
             Action::Restore => {
                 is(self.saved)?;
                 self.saved = false;
+                self.watched = true;
                 return Some(self);
             }
             Action::RestoreThenVcpuSet(n) => {
                 is(self.saved && self.online.is_some())?;
                 set(n)?;
                 self.saved = false;
+                self.watched = true;
                 self.online = Some(n);
                 return Some(self);
             }
@@ -59,24 +65,36 @@ impl State {
                 // The checks compare with what was online before.
                 set(n)?;
                 self.online = Some(n);
+                self.watched &= matches!(action, Action::VcpuSet(_));
             }
+            Action::Checkpoint => self.watched = false,
             Action::Save => self.saved = true,
             Action::Poweroff | Action::Halt => self.gone = true,
-            Action::Reboot => self.online = Some(self.max),
-            Action::Migrate => is(self.live)?,
+            Action::Reboot => {
+                is(self.watched)?;
+                self.online = Some(self.max);
+            }
+            Action::Migrate => {
+                is(self.live)?;
+                self.watched = true;
+            }
             Action::Across | Action::Carry | Action::RefusedAcross(_) => return None,
-            Action::Fault(fault) => match fault {
-                Fault::ReceiverDiesBefore
-                | Fault::ReceiverDiesDuring
-                | Fault::ReceiverDiesAfter
-                | Fault::SenderKilled => is(self.live)?,
-                Fault::NetworkCut => return None,
-                Fault::PoweroffMeetsSuspend => self.gone = true,
-                Fault::HotplugStorm(count, seed) => {
-                    self.online = Some(fault_online(count, seed, self.max));
-                }
-                _ => {}
-            },
+            Action::Fault(Fault::NetworkCut) => return None,
+            Action::Fault(Fault::HotplugStorm(count, seed)) => {
+                self.online = Some(fault_online(count, seed, self.max));
+            }
+            Action::Fault(fault) => {
+                let migrates = matches!(
+                    fault,
+                    Fault::ReceiverDiesBefore
+                        | Fault::ReceiverDiesDuring
+                        | Fault::ReceiverDiesAfter
+                        | Fault::SenderKilled
+                );
+                is(self.live || !migrates)?;
+                self.gone = fault == Fault::PoweroffMeetsSuspend;
+                self.watched = false;
+            }
             _ => {}
         }
         Some(self)
@@ -220,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_may_not_be_is_not_legal() {
-        use Action::{Create, Migrate, Poweroff, Restore, Save, VcpuSet};
+        use Action::{Checkpoint, Create, Migrate, Poweroff, Reboot, Restore, Save, VcpuSet};
         let start = State::new(4, false);
         assert!(is_legal(
             start,
@@ -236,6 +254,7 @@ mod tests {
             &[Create, Migrate],
             &[Create, Poweroff, VcpuSet(2)],
             &[Create, Create],
+            &[Create, Checkpoint, Reboot],
         ] {
             assert!(!is_legal(start, bad), "{bad:?}");
         }
