@@ -636,16 +636,18 @@ impl<'m> Life<'m> {
     /// The drain of this round left sets behind, which nobody but the guest knows.
     fn undrained(&self, step: &mut Step) {
         let round = self.round;
-        let window = self.window();
-        let mut drains = window
-            .iter()
-            .filter(|e| e.ev == "drain" && e.num("round") == Some(round));
-        let Some(event) = drains.next_back() else {
-            step.findings
-                .push("there is no drain event: what was left is not known".into());
-            return;
+        // dom0 may write the guest's last lines to its log a moment after xl is done.
+        let event = match self.wait("the drain event", |e| {
+            e.ev == "drain" && e.num("round") == Some(round)
+        }) {
+            Ok(event) => event,
+            Err(error) => {
+                step.findings
+                    .push(format!("what was left is not known: {error:#}"));
+                return;
+            }
         };
-        step.drained = drained(event);
+        step.drained = drained(&event);
         match event.num("left") {
             Some(left @ 1..) => {
                 step.checked = format!("exit status 0, with {left} sets left in caches");
