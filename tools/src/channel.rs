@@ -4,11 +4,11 @@
 //! exchange under emulation. Host and client keys were made with the image, so both sides are known.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 
 use crate::child::{self, Guarded, Output};
 use crate::image::Image;
@@ -77,7 +77,7 @@ impl Channel {
             }
             if Instant::now() >= end {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
-                anyhow::bail!(
+                bail!(
                     "dom0 did not answer within {} s; ssh: {}",
                     limit.as_secs(),
                     said.trim()
@@ -105,7 +105,7 @@ impl Channel {
         let output = child::run(self.command(script), input, limit)
             .with_context(|| format!("in dom0: {script}"))?;
         if output.status == 255 && output.stderr.contains("ssh") | self.lost() {
-            anyhow::bail!(
+            bail!(
                 "the connection to dom0 is lost, at: {script}{}",
                 output.said()
             );
@@ -143,6 +143,44 @@ impl Channel {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         Guarded::spawn(command)
+    }
+
+    /// Runs a command whose output `take` reads as it comes, and which must succeed. What the command itself failed of is
+    /// told before what `take` made of its output.
+    ///
+    /// # Errors
+    /// If ssh cannot be started, the command fails or does not end within `limit` of its output's end, or `take` fails.
+    pub fn read<T>(
+        &self,
+        script: &str,
+        limit: Duration,
+        take: impl FnOnce(&mut ChildStdout) -> Result<T>,
+    ) -> Result<T> {
+        let mut command = self.command(script);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut running = Guarded::spawn(command)?;
+        let child = running.child();
+        let (Some(mut out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
+            bail!("in dom0: {script}: its pipes are missing");
+        };
+        let err = std::thread::spawn(move || child::drain(err));
+        let taken = take(&mut out);
+        // A command whose output nobody reads would die of that, and the wrong one would be blamed.
+        let _ = std::io::copy(&mut out, &mut std::io::sink());
+        let status = stop::wait_for(script, limit, || running.ended())
+            .with_context(|| format!("in dom0: {script}"))?;
+        let said = err.join().unwrap_or_default();
+        if !status.success() {
+            bail!(
+                "in dom0: {script}: exit status {}: {}",
+                child::code(status),
+                String::from_utf8_lossy(&said).trim()
+            );
+        }
+        taken
     }
 
     /// An ssh command for a person at a terminal.

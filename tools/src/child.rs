@@ -174,7 +174,8 @@ pub fn code(status: ExitStatus) -> i32 {
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-fn drain(mut pipe: impl Read) -> Vec<u8> {
+/// All that comes out of a pipe.
+pub fn drain(mut pipe: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A pipe that breaks in the middle ends what can be read; the status tells the rest.
     let _ = pipe.read_to_end(&mut bytes);

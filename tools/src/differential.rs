@@ -253,9 +253,12 @@ fn why(report: &Report) -> String {
 
 /// The model's verdict on an image in dom0.
 fn read(machine: &Machine, image: &str) -> Result<Report> {
-    let mut cat = machine.dom0.stream(&format!("cat {image}"))?;
-    let out = cat.child().stdout.take().context("cat has no output")?;
-    lint(out, &Options::default(), &mut |_| {}).with_context(|| format!("savelint on {image}"))
+    machine
+        .dom0
+        .read(&format!("cat {image}"), LIMIT, |out| {
+            Ok(lint(out, &Options::default(), &mut |_| {})?)
+        })
+        .with_context(|| format!("savelint on {image}"))
 }
 
 /// The frames of each set, `set[0]` to `set[3]`: the holder's window links them, slot by slot.

@@ -1,8 +1,12 @@
 //! What the hypervisor says, read from the machine's serial line.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
+
+use crate::qemu::{self, Accel};
 
 /// The most lines that are kept of one action.
 const MOST: usize = 12;
@@ -15,12 +19,80 @@ pub fn length(run: &Path) -> u64 {
 /// Xen's lines since the log had that length, without those that every save of a PVH guest brings. The last ones, if
 /// there are many.
 pub fn said_since(run: &Path, from: u64) -> Vec<String> {
+    words(&text_since(run, from))
+}
+
+fn text_since(run: &Path, from: u64) -> String {
     let mut bytes = Vec::new();
     // Evidence for a person; a log that cannot be read is missing there and changes no verdict.
     let _ = File::open(run.join("xen.log"))
         .and_then(|mut log| log.seek(SeekFrom::Start(from)).map(|_| log))
         .and_then(|mut log| log.read_to_end(&mut bytes));
-    words(&String::from_utf8_lossy(&bytes))
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A vCPU of a guest that was run with the hypervisor's own registers.
+///
+/// Seen now and then (about one live migration in 80) with QEMU 7.2 emulating SVM: Xen finds the state that it had itself at
+/// `VMRUN` where the guest's should be, and the guest dies of a triple fault. No guest can come to that state: `e008` is
+/// Xen's code selector (`__HYPERVISOR_CS`), far behind the end of any descriptor table of ours, and the address is in Xen's text.
+/// Decision 0012.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmulatorFault {
+    /// As Xen writes it: `d36v1`.
+    pub vcpu: String,
+    /// The instruction pointer, in Xen's text.
+    pub rip: u64,
+}
+
+impl fmt::Display for EmulatorFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the emulator broke this guest: QEMU ran {} with the hypervisor's own registers (RIP {:04x}:{:016x} in \
+             xen.log, see docs/decisions/0012)",
+            self.vcpu, XEN_CS, self.rip
+        )
+    }
+}
+
+/// `__HYPERVISOR_CS`, in `xen/arch/x86/include/asm/config.h`.
+const XEN_CS: u16 = 0xe008;
+/// Where Xen 4.17 and 4.20 are linked, 1 GiB (`XEN_VIRT_START`, in the same file).
+const XEN_TEXT: Range<u64> = 0xffff_82d0_4000_0000..0xffff_82d0_8000_0000;
+
+/// Did the emulator break a guest since the log had that length? With KVM there is no emulator to blame.
+pub fn emulator_fault_since(run: &Path, from: u64) -> Option<EmulatorFault> {
+    (qemu::accel().0 == Accel::Tcg)
+        .then(|| text_since(run, from))
+        .and_then(|text| emulator_fault(&text))
+}
+
+/// Looks for a guest's registers as `show_execution_state` writes them (`xen/arch/x86/x86_64/traps.c`), two lines.
+fn emulator_fault(text: &str) -> Option<EmulatorFault> {
+    let mut lines = text.lines().map(|line| line.trim_end());
+    while let Some(line) = lines.next() {
+        let Some(at) = line.strip_prefix("(XEN) RIP:") else {
+            continue;
+        };
+        let Some((cs, rip)) = at.trim_start().split_once(":[<") else {
+            continue;
+        };
+        let rip = rip.split('>').next().unwrap_or_default();
+        let (Ok(cs), Ok(rip)) = (u16::from_str_radix(cs, 16), u64::from_str_radix(rip, 16)) else {
+            continue;
+        };
+        let whose = lines
+            .next()
+            .and_then(|line| line.split_once("CONTEXT: hvm guest ("));
+        if let Some((_, vcpu)) = whose {
+            if cs == XEN_CS && XEN_TEXT.contains(&rip) {
+                let vcpu = vcpu.trim_end_matches(')').to_owned();
+                return Some(EmulatorFault { vcpu, rip });
+            }
+        }
+    }
+    None
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -52,5 +124,37 @@ mod tests {
         );
         let many = "(XEN) x\n".repeat(100);
         assert_eq!(words(&many).len(), MOST);
+    }
+
+    #[test]
+    fn a_guest_with_the_hypervisor_s_registers_is_the_emulator_s_fault() {
+        let dump = |cs: &str, rip: &str, whose: &str| {
+            format!(
+                "(XEN) d36v1 Triple fault - invoking HVM shutdown action 1\r\n\
+                 (XEN) *** Dumping Dom36 vcpu#1 state: ***\r\n\
+                 (XEN) ----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----\r\n\
+                 (XEN) CPU:    1\r\n\
+                 (XEN) RIP:    {cs}:[<{rip}>]\r\n\
+                 (XEN) RFLAGS: 0000000000000246   CONTEXT: {whose}\r\n"
+            )
+        };
+        let theirs = "hvm guest (d36v1)";
+        let found = emulator_fault(&dump("e008", "ffff82d0402044a5", theirs));
+        assert_eq!(
+            found,
+            Some(EmulatorFault {
+                vcpu: "d36v1".into(),
+                rip: 0xffff_82d0_4020_44a5
+            })
+        );
+        // A guest that lost its way by itself, and Xen itself in trouble.
+        for other in [
+            dump("0018", "ffffffff80104321", theirs),
+            dump("0018", "ffff82d0402044a5", theirs),
+            dump("e008", "ffffffff80104321", theirs),
+            dump("e008", "ffff82d0402044a5", "hypervisor (d36v1)"),
+        ] {
+            assert_eq!(emulator_fault(&other), None, "{other}");
+        }
     }
 }

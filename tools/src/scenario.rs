@@ -269,6 +269,8 @@ pub struct Life<'m> {
     pings: u32,
     /// A suspend was cancelled since the domain was made: see [`Life::leave`].
     unwatched: bool,
+    /// How long Xen's log was when this life began.
+    born: u64,
 }
 
 /// The longest a command of Xen's tools may take.
@@ -314,6 +316,7 @@ impl<'m> Life<'m> {
             limit,
             pings: 0,
             unwatched: false,
+            born: hypervisor::length(&machine.run),
         };
         life.meet_peer()?;
         Ok(life)
@@ -361,6 +364,11 @@ impl<'m> Life<'m> {
         );
         if !step.ok() || action.is_refused_by_xen() {
             step.xen = hypervisor::said_since(&self.machine.run, from);
+        }
+        if !step.ok() {
+            let broken = hypervisor::emulator_fault_since(&self.machine.run, self.born);
+            step.findings
+                .extend(broken.map(|broken| broken.to_string()));
         }
         step.secs = start.elapsed().as_secs_f64();
         self.mark += window.len();

@@ -15,7 +15,9 @@ use crate::lab_tests::{self, LabTest, Other};
 use crate::machine::{self, Machine, UpState};
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
-use crate::{bindings, child, differential, kernel, packages, progress, repo, report, stop};
+use crate::{
+    bindings, child, differential, hypervisor, kernel, packages, progress, repo, report, stop,
+};
 
 /// Options of `cargo lab test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,6 +52,10 @@ pub enum Outcome {
     /// The reason.
     Skipped(String),
 }
+
+/// How often a lab test is run again because the emulator broke its guest, as Xen's log shows
+/// ([`hypervisor::EmulatorFault`]). Nothing else is ever tried twice.
+const AGAIN: usize = 2;
 
 /// A test on the host; gets a file for its output.
 type HostTest = fn(&Path) -> Result<Outcome>;
@@ -328,11 +334,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     println!("{total} tests; logs in {}", repo::shown(&run));
     let queue = Mutex::new(tests);
     let done = Mutex::new(Vec::new());
+    let broken_runs = Mutex::new(Vec::new());
     let start = Instant::now();
     std::thread::scope(|scope| {
         // Each worker starts its machines itself and lives as long as they do (see child::Guarded).
         let workers: Vec<_> = (0..args.jobs)
-            .map(|_| scope.spawn(|| worker(args, &run, &queue, &done, total)))
+            .map(|_| scope.spawn(|| worker(args, &run, &queue, &done, &broken_runs, total)))
             .collect();
         workers
             .into_iter()
@@ -365,6 +372,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     }
+    let broken_runs = broken_runs
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    for one in &broken_runs {
+        println!("run again  {one}");
+    }
     let spent = |host: bool| {
         let mine = done
             .iter()
@@ -380,7 +393,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         println!(
             "{}",
-            serde_json::json!({"passed": passed, "failed": failed, "skipped": skipped})
+            serde_json::json!({"passed": passed, "failed": failed, "skipped": skipped,
+                "run_again": broken_runs.len()})
+        );
+    }
+    if !broken_runs.is_empty() {
+        println!(
+            "{} runs broken by the emulator and repeated",
+            broken_runs.len()
         );
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
@@ -396,6 +416,7 @@ fn worker(
     run: &Path,
     queue: &Mutex<VecDeque<Test>>,
     done: &Mutex<Vec<Done>>,
+    broken_runs: &Mutex<Vec<String>>,
     total: usize,
 ) -> Result<()> {
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -404,8 +425,11 @@ fn worker(
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
     let mut machine: Option<Machine> = None;
+    // The test that is run again, and how often the emulator has broken it.
+    let mut again: Option<(Test, usize)> = None;
     loop {
-        let Some(test) = lock(queue).pop_front() else {
+        let next = again.take().or_else(|| Some((lock(queue).pop_front()?, 0)));
+        let Some((test, broken)) = next else {
             break;
         };
         let number = total - lock(queue).len();
@@ -414,9 +438,13 @@ fn worker(
         let mut folder = repo::shown(run);
         let name = test.name.split(' ').next().unwrap_or_default();
         let mut log = name.replace('/', "-");
+        if broken > 0 {
+            log.push_str(&format!("-again-{broken}"));
+        }
         if !matches!(test.what, What::Lab(_)) {
             log.push_str(".log");
         }
+        let since = machine.as_ref().map_or(0, |m| hypervisor::length(&m.run));
         let result = match &test.what {
             What::Host(host) => host(&run.join(&log)),
             What::Proof(command) => {
@@ -433,6 +461,23 @@ fn worker(
             }
         };
         stop::check()?;
+        let fault = match &test.what {
+            What::Lab(_) => machine
+                .as_ref()
+                .and_then(|m| hypervisor::emulator_fault_since(&m.run, since)),
+            _ => None,
+        };
+        if let (Some(fault), true) = (fault, broken < AGAIN && !args.keep) {
+            // Also if the test passed: a control expects a failure, and this would be the wrong one.
+            println!(
+                "[{number}/{total}] {}: {fault}; this run of it says nothing, it is run again on a new machine",
+                test.name
+            );
+            lock(broken_runs).push(format!("{}: {fault}; logs: {folder}", test.name));
+            machine = None;
+            again = Some((test, broken + 1));
+            continue;
+        }
         let outcome = result.unwrap_or_else(|error| {
             // Whatever broke, it is not to be the next test's trouble.
             machine = None;

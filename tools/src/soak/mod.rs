@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::event::Event;
 use crate::guest::{Config, Kind};
+use crate::hypervisor::{self, EmulatorFault};
 use crate::kernel::{self, Arch};
 use crate::machine::{self, Machine};
 use crate::scenario::fault::Fault;
@@ -124,6 +125,8 @@ struct Counts {
     mismatches: u64,
     failed: u64,
     skipped: u64,
+    /// Lists whose guest the emulator broke.
+    broken: u64,
     minutes: f64,
 }
 
@@ -193,7 +196,7 @@ impl Counts {
         format!(
             "{:.1} min: {} lists, {} actions: {} saves, {} restores, {} checkpoints, {} migrations, {} faults, \
              {} hotplugs;\n{} suspends, {} sets drained, {} address spaces read back, {} patterns checked: \
-             {} mismatches\n{} lists failed, {} skipped",
+             {} mismatches\n{} lists failed, {} skipped, {} broken by the emulator",
             self.minutes,
             self.lists,
             self.actions,
@@ -210,6 +213,7 @@ impl Counts {
             self.mismatches,
             self.failed,
             self.skipped,
+            self.broken,
         )
     }
 }
@@ -221,6 +225,8 @@ enum End {
     Bad(usize, String),
     /// The time was over.
     Cut,
+    /// The emulator broke the guest: nothing was seen of ours.
+    Broken(EmulatorFault),
 }
 
 struct Soak {
@@ -254,7 +260,21 @@ impl Soak {
     fn list(&mut self, variant: Variant, actions: &[Action], end: Option<Instant>) -> Result<End> {
         // What was done counts however the list ends.
         let mut counts = Counts::default();
-        let result = self.live(variant, actions, end, &mut counts);
+        let log = |soak: &Self| {
+            let run = soak.machine.as_ref().map(|machine| machine.run.clone());
+            run.map(|run| (hypervisor::length(&run), run))
+        };
+        let before = log(self);
+        let mut result = self.live(variant, actions, end, &mut counts);
+        if let Some((_, run)) = log(self) {
+            let since = before
+                .filter(|(_, old)| *old == run)
+                .map_or(0, |(length, _)| length);
+            if let Some(fault) = hypervisor::emulator_fault_since(&run, since) {
+                self.machine = None;
+                result = Ok(End::Broken(fault));
+            }
+        }
         if self.counting {
             self.counts.add(&counts);
         }
@@ -427,9 +447,16 @@ fn once(soak: &mut Soak, variant: Variant, actions: &[Action]) -> Result<()> {
     }
     println!("{}: {}", variant.name(), words::words(actions));
     soak.counts.lists += 1;
-    if let End::Bad(at, why) = soak.list(variant, actions, None)? {
-        soak.counts.failed += 1;
-        println!("FAILED at {}: {why}", actions[at].name());
+    match soak.list(variant, actions, None)? {
+        End::Good | End::Cut => {}
+        End::Bad(at, why) => {
+            soak.counts.failed += 1;
+            println!("FAILED at {}: {why}", actions[at].name());
+        }
+        End::Broken(fault) => {
+            soak.counts.broken += 1;
+            println!("says nothing: {fault}");
+        }
     }
     Ok(())
 }
@@ -475,6 +502,10 @@ fn many(args: &Args, soak: &mut Soak, seed: u64, variants: &[Variant], end: Inst
         match ended {
             End::Good => println!("  ok, {took}"),
             End::Cut => println!("  ended with the time, {took}"),
+            End::Broken(fault) => {
+                soak.counts.broken += 1;
+                println!("  says nothing: {fault}");
+            }
             End::Bad(at, why) => {
                 soak.counts.failed += 1;
                 println!("  FAILED at {}: {why}", actions[at].name());
