@@ -17,6 +17,7 @@ use anyhow::{bail, Context, Result};
 use serde::Serialize;
 use tools::savelint::{lint, Holder, Options, Report};
 
+use crate::channel::Channel;
 use crate::demo;
 use crate::guest::{Config, Kind};
 use crate::kernel::Arch;
@@ -101,16 +102,19 @@ pub fn run(machine: &Machine, arch: Arch) -> Result<Outcome> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE)
             .map(|_| {
-                scope.spawn(|| loop {
-                    let Some(layout) = lock(&queue).pop_front() else {
-                        return Ok(());
-                    };
-                    let one = try_one(machine, arch, kernel, layout)
-                        .with_context(|| format!("the guest with {}", layout.cmdline()));
-                    if one.is_err() {
-                        lock(&queue).clear();
+                scope.spawn(|| {
+                    let dom0 = machine.dom0.another()?;
+                    loop {
+                        let Some(layout) = lock(&queue).pop_front() else {
+                            return Ok(());
+                        };
+                        let one = try_one(&dom0, arch, kernel, layout)
+                            .with_context(|| format!("the guest with {}", layout.cmdline()));
+                        if one.is_err() {
+                            lock(&queue).clear();
+                        }
+                        lock(&seen).push(one?);
                     }
-                    lock(&seen).push(one?);
                 })
             })
             .collect();
@@ -182,8 +186,7 @@ fn word(verdict: Option<i32>) -> String {
 }
 
 /// One guest from its creation to its restore.
-fn try_one(machine: &Machine, arch: Arch, kernel: &str, layout: Layout) -> Result<Verdicts> {
-    let dom0 = &machine.dom0;
+fn try_one(dom0: &Channel, arch: Arch, kernel: &str, layout: Layout) -> Result<Verdicts> {
     let name = format!("{}-{}", arch.name(), layout.name());
     let config = Config {
         name: name.clone(),
@@ -208,7 +211,7 @@ fn try_one(machine: &Machine, arch: Arch, kernel: &str, layout: Layout) -> Resul
         ),
         LIMIT,
     )?;
-    let report = read(machine, &image)?;
+    let report = read(dom0, &image)?;
     let sets = frames(&report);
     if sets.len() < layout.sets() {
         bail!(
@@ -252,13 +255,11 @@ fn why(report: &Report) -> String {
 }
 
 /// The model's verdict on an image in dom0.
-fn read(machine: &Machine, image: &str) -> Result<Report> {
-    machine
-        .dom0
-        .read(&format!("cat {image}"), LIMIT, |out| {
-            Ok(lint(out, &Options::default(), &mut |_| {})?)
-        })
-        .with_context(|| format!("savelint on {image}"))
+fn read(dom0: &Channel, image: &str) -> Result<Report> {
+    dom0.read(&format!("cat {image}"), LIMIT, |out| {
+        Ok(lint(out, &Options::default(), &mut |_| {})?)
+    })
+    .with_context(|| format!("savelint on {image}"))
 }
 
 /// The frames of each set, `set[0]` to `set[3]`: the holder's window links them, slot by slot.
