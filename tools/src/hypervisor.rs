@@ -33,10 +33,10 @@ fn text_since(run: &Path, from: u64) -> String {
 
 /// A vCPU of a guest that was run with the hypervisor's own registers.
 ///
-/// Seen now and then (about one live migration in 80) with QEMU 7.2 emulating SVM: Xen finds the state that it had itself at
+/// Seen now and then (decision 0012 has the figures) with QEMU 7.2 emulating SVM: Xen finds the state that it had itself at
 /// `VMRUN` where the guest's should be, and the guest dies of a triple fault. No guest can come to that state: `e008` is
 /// Xen's code selector (`__HYPERVISOR_CS`), far behind the end of any descriptor table of ours, and the address is in Xen's text.
-/// Decision 0012.
+///
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmulatorFault {
     /// As Xen writes it: `d36v1`.
