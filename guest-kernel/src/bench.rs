@@ -1,5 +1,6 @@
 //! The console's `bench`: what making, unmaking, taking and draining sets costs on this Xen. Best with `churn=off`.
 
+use crate::cmdline;
 use crate::pool::{self, Cost};
 use crate::report::{self, Party};
 use crate::smp;
@@ -23,7 +24,7 @@ pub fn run(deadline: u64) {
         middle((0..ROUNDS).filter_map(|_| pool::measure_hits(PAIRS))),
     );
     for (one_by_one, how) in [(false, "batched"), (true, "single")] {
-        let rounds = (0..ROUNDS).filter_map(|_| match smp::fill_caches(deadline) {
+        let rounds = (0..ROUNDS).filter_map(|_| match smp::fill_caches(cmdline::MAX_PREFILL, deadline) {
             Ok(()) => pool::measure_drain(one_by_one, deadline),
             Err(stuck) => {
                 report::error(Party::Guest, "bench", stuck);

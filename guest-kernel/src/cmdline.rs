@@ -22,6 +22,8 @@ pub struct Options {
     pub order: Order,
     /// Sets constructed and cached before anything else.
     pub prefill: usize,
+    /// Empty the caches as soon as a suspend is asked for.
+    pub trim_early: bool,
     /// Steps to leave out; none in a plain build.
     pub switches: Switches,
 }
@@ -40,6 +42,7 @@ const DEFAULTS: Options = Options {
     burst: 12,
     order: Order::AsTheyCome,
     prefill: 0,
+    trim_early: false,
     switches: Switches::NONE,
 };
 
@@ -95,6 +98,8 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
                 _ => return Err("a number from 0 to 30 is needed"),
             }
         }
+        Some(("trim", "early")) => options.trim_early = true,
+        Some(("trim", "off")) => options.trim_early = false,
         Some(("live", count)) => {
             options.live = match count.parse() {
                 Ok(count) if count <= MAX_LIVE => count,

@@ -9,9 +9,11 @@ use migration::xenstore::{StoreError, Tx, Xenstore};
 use migration::{Limits, Outcome, Party, Return};
 use spin::Mutex;
 
+use crate::memory::frames;
+use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
 use crate::workload::churn;
-use crate::{bench, cmdline, console, events, pool, report, smp, suspend, time, xen};
+use crate::{bench, cmdline, console, events, fill, pool, report, smp, suspend, time, trim, xen};
 
 /// Longest wait for a vCPU to come, go or check, nanoseconds. Far above what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
@@ -222,8 +224,10 @@ fn obey(line: &str, store: &mut Store) {
         #[cfg(feature = "switches")]
         ("faults", _) => crate::rehearse::run(store),
         ("bench", _) => bench::run(time::now() + CPU_LIMIT),
+        ("fill", count) => fill::run(count, time::now() + CPU_LIMIT),
+        ("trim", word) => trim::choose(word),
         ("drain", _) => pool::drain_on_request(time::now() + CPU_LIMIT),
-        _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain` and `bench`"),
+        _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain`, `fill N`, `trim early`, `trim off` and `bench`"),
     }
 }
 
@@ -340,5 +344,6 @@ fn report_churn() {
         .num("in_use", pool.in_use)
         .num("in_flight", pool.in_flight)
         .nums("timer_ticks", possible().map(events::ticks))
+        .num("free_kib", frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64)
         .send();
 }

@@ -19,6 +19,7 @@ mod cmdline;
 mod console;
 mod control;
 mod events;
+mod fill;
 mod memory;
 mod paging;
 #[cfg(feature = "switches")]
@@ -33,6 +34,7 @@ mod store;
 mod suspend;
 mod switches;
 mod time;
+mod trim;
 #[cfg(feature = "switches")]
 mod unpin_only;
 mod workload;

@@ -6,6 +6,7 @@ use pagetable_pool::{
     Backend, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool, Refused,
     Spent, TrimError, Wait,
 };
+use spin::Mutex;
 
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::audit::Kind;
@@ -16,15 +17,18 @@ use crate::report::{self, Party};
 use crate::{events, time, xen};
 
 /// Magazines in the depot, and sets in each.
-const MAGAZINES: usize = 8;
+const MAGAZINES: usize = 68;
 const ROUNDS: usize = 15;
 
-/// Sets that the depot holds at most, 16 KiB each.
+/// Sets that a take which finds nothing constructs at once.
+pub const CONSTRUCT_BATCH: usize = 4;
+
+/// Sets that the depot holds at most, 16 KiB each, unless somebody asked for more with [`make_room`].
 const HIGH_WATER: usize = 4 * ROUNDS;
 
 static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> = Pool::new(
     Config {
-        construct_batch: 4,
+        construct_batch: CONSTRUCT_BATCH,
         high_water: HIGH_WATER,
         low_water: 0,
     },
@@ -139,6 +143,67 @@ pub fn prefill(count: usize) {
         *place = take(&guard);
     }
     sets.into_iter().flatten().for_each(|set| give(&guard, set));
+}
+
+/// Sets that [`fill_depot`] can cache: the depot's room and half a cache.
+pub const MAX_CACHED: usize = 1000;
+
+/// Lets the depot hold `sets` from now on, and never less than usual.
+pub fn make_room(sets: usize) {
+    POOL.set_high_water(sets.max(HIGH_WATER));
+}
+
+/// Sets on their way into the depot; too many for a stack.
+static FILLING: Mutex<[Option<Taken>; MAX_CACHED]> = Mutex::new([const { None }; MAX_CACHED]);
+
+/// Has vCPU 0's cache and the depot hold `count` sets together. They are constructed with interrupts off for a few at a time.
+pub fn fill_depot(count: usize) {
+    let mut filling = FILLING.lock();
+    for place in filling.iter_mut().take(count) {
+        *place = take(&CpuGuard::new());
+    }
+    let sets = filling.iter_mut().filter_map(Option::take);
+    sets.for_each(|set| give(&CpuGuard::new(), set));
+}
+
+/// Hypercalls that the pool has made so far, on all vCPUs.
+pub fn hypercalls() -> u64 {
+    POOL.stats(&CpuGuard::new())
+        .map_or(0, |stats| stats.total.hypercalls as u64)
+}
+
+/// Destructs what the running vCPU's cache holds; gives the sets. What cannot be destructed now is the drain's to report.
+pub fn trim_own() -> u32 {
+    match POOL.drain_cpu(&CpuGuard::new()) {
+        Ok(sets) => sets as u32,
+        Err(error) => {
+            log::warn!("trimming early: {error}");
+            trimmed_before(&error)
+        }
+    }
+}
+
+/// Destructs sets of the depot until there is none; gives those that this vCPU did.
+pub fn trim_depot() -> u32 {
+    let mut sets = 0;
+    loop {
+        match POOL.shrink(&CpuGuard::new(), 0) {
+            Ok(shrunk) if shrunk.destructed == 0 => return sets,
+            Ok(shrunk) => sets += shrunk.destructed as u32,
+            Err(error) => {
+                log::warn!("trimming early: {error}");
+                return sets + trimmed_before(&error);
+            }
+        }
+    }
+}
+
+fn trimmed_before(error: &TrimError<Set, SetError>) -> u32 {
+    if let TrimError::Quarantined { done, .. } = error {
+        *done as u32
+    } else {
+        0
+    }
 }
 
 /// What [`measure`] measures.
@@ -327,6 +392,7 @@ pub fn report_drain(proof: &Proof, round: u64, why: &str) {
         .num("in_flight", proof.in_flight() as u64)
         .num("left", proof.left() as u64)
         .num("backend_calls", report.backend_calls as u64)
+        .num("hypercalls", report.hypercalls as u64)
         .num("ns", report.ns)
         .send();
 }

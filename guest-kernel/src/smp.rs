@@ -12,7 +12,7 @@ use xen_bindings::vcpu;
 use crate::arch::changes::TableError;
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::workload::churn;
-use crate::{cmdline, control, events, pool, report, time, xen};
+use crate::{cmdline, control, events, pool, report, time, trim, xen};
 
 /// One bit for each vCPU that runs its loop.
 static ONLINE: AtomicU32 = AtomicU32::new(0);
@@ -25,6 +25,8 @@ static VERIFY: AtomicU32 = AtomicU32::new(0);
 
 /// Caches that vCPU 0 wants filled, counted likewise.
 static FILL: AtomicU32 = AtomicU32::new(0);
+/// Sets that each is to hold then.
+static FILL_WITH: AtomicU32 = AtomicU32::new(0);
 
 struct Mailslot {
     filled: AtomicU32,
@@ -110,6 +112,8 @@ pub fn run(me: usize) -> ! {
     loop {
         pool::quiescent();
         let park = PARK.load(Ordering::Acquire);
+        // Whoever sees that it is to park sees this too, which was asked before.
+        trim::answer(me);
         if me != 0 && park & 1 == 1 {
             stay_parked(me, park);
         }
@@ -123,7 +127,7 @@ pub fn run(me: usize) -> ! {
         }
         if cmdline::options().churn {
             for _ in 0..cmdline::options().burst {
-                if !churn::step(me) {
+                if trim::is_under_way() || !churn::step(me) {
                     break;
                 }
             }
@@ -149,6 +153,7 @@ fn wait(me: usize) {
 fn wanted(me: usize) -> bool {
     (me != 0 && PARK.load(Ordering::Acquire) & 1 == 1)
         || CPUS[me].leave.load(Ordering::Acquire) != 0
+        || trim::is_wanted(me)
         || CPUS[me].verified.load(Ordering::Relaxed) != VERIFY.load(Ordering::Acquire)
         || CPUS[me].filled.load(Ordering::Relaxed) != FILL.load(Ordering::Acquire)
 }
@@ -221,13 +226,14 @@ fn answer_verify(me: usize) {
 fn answer_fill(me: usize) {
     let asked = FILL.load(Ordering::Acquire);
     if CPUS[me].filled.load(Ordering::Relaxed) != asked {
-        pool::prefill(cmdline::MAX_PREFILL);
+        pool::prefill(FILL_WITH.load(Ordering::Relaxed) as usize);
         CPUS[me].filled.store(asked, Ordering::Release);
     }
 }
 
-/// Has every online vCPU fill its cache. Called on vCPU 0.
-pub fn fill_caches(deadline: u64) -> Result<(), Stuck> {
+/// Has every online vCPU fill its cache with `sets`, [`cmdline::MAX_PREFILL`] at most. Called on vCPU 0.
+pub fn fill_caches(sets: usize, deadline: u64) -> Result<(), Stuck> {
+    FILL_WITH.store(sets.min(cmdline::MAX_PREFILL) as u32, Ordering::Relaxed);
     let asked = FILL.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     others().for_each(events::kick);
     answer_fill(cpu::id());

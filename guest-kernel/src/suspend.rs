@@ -10,6 +10,7 @@ use migration::hotplug::{Hold, Lockout};
 use migration::shutdown::{self, Acknowledgement};
 use migration::xenstore::StoreError;
 use migration::{Blame, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, Timeline};
+use xen_bindings::count;
 
 use crate::arch::changes::TableError;
 use crate::arch::cpu::CpuGuard;
@@ -17,7 +18,8 @@ use crate::arch::pv::m2p::TooMuchMemory;
 use crate::paging::windows;
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
-use crate::{arch, audit, cmdline, console, control, events, pool, report, time, xen};
+use crate::trim::Trimming;
+use crate::{arch, audit, cmdline, console, control, events, pool, report, time, trim, xen};
 
 /// Keeps hotplug and suspend apart.
 pub static HOTPLUG: Lockout = Lockout::new();
@@ -98,6 +100,10 @@ struct Guest<'s> {
     round: u64,
     hold: Option<Hold<'static>>,
     parked: Option<Parked>,
+    /// The vCPUs empty their caches, or have, and begin nothing new.
+    trimming: Option<Trimming>,
+    /// Hypercalls made before the request was taken up, and up to the suspend call: differences count.
+    hypercalls: (u32, u32),
     /// Interrupts are off from `detach` to the end of `reattach`.
     alone: Option<CpuGuard>,
     /// PV: what is to be put back if the domain stays the same.
@@ -122,6 +128,8 @@ impl<'s> Guest<'s> {
             round,
             hold: None,
             parked: None,
+            trimming: None,
+            hypercalls: (count::made(), count::made()),
             alone: None,
             away: None,
             refused: None,
@@ -190,6 +198,8 @@ impl Platform for Guest<'_> {
     }
 
     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Error> {
+        // Before the request is answered: xenstored takes its time, and the other vCPUs have theirs.
+        self.trimming = Trimming::begin();
         if self.is_rehearsal() {
             return Ok(Acknowledgement::Given);
         }
@@ -223,14 +233,20 @@ impl Platform for Guest<'_> {
     }
 
     fn park(&mut self, deadline: Deadline) -> Result<(), Error> {
+        // vCPU 0's own part: it is not in its loop.
+        trim::answer(0);
         if cmdline::options().switches.no_park() {
             return Ok(());
         }
         self.parked = Some(smp::park_others(nanos(deadline.at())).map_err(Error::Stuck)?);
+        if let Some(trimming) = &self.trimming {
+            trimming.report(self.round);
+        }
         Ok(())
     }
 
     fn unpark(&mut self, _: Return, deadline: Deadline) -> Result<(), Error> {
+        self.trimming = None;
         match self.parked.take() {
             Some(parked) => smp::unpark(parked, nanos(deadline.at())).map_err(Error::Stuck),
             None => Ok(()),
@@ -284,6 +300,7 @@ impl Platform for Guest<'_> {
         if let Some(nth) = cmdline::options().switches.resume_fault() {
             crate::rehearse::arm_resume(nth);
         }
+        self.hypercalls.1 = count::made();
         let outcome = xen::suspend(proof).map_err(Error::Xen)?;
         // The tools always tell a PV guest that its suspend was cancelled. And one in the shim is restored without its own
         // incarnation going up: that number is the shim's, which was restored around it.
@@ -372,7 +389,8 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
             if let Err(error) = shutdown::clear_failure(guest.store) {
                 log::warn!("{}: {error}", shutdown::FAILURE_NODE);
             }
-            report_resumed(round, resumed.outcome, &resumed.timeline);
+            let (before, after) = guest.hypercalls;
+            report_resumed(round, resumed.outcome, &resumed.timeline, after.wrapping_sub(before));
             if let Some(fault) = resumed.faults.first() {
                 report::error(fault.cause.party(), fault.step, fault.cause);
             }
@@ -392,13 +410,14 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
     }
 }
 
-fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline) {
+fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline, hypercalls: u32) {
     report::event("resumed")
         .num("round", round)
         .text("how", outcome.name())
         .num("domid", u64::from(xen::domid()))
         .nums("online", smp::online().map(|cpu| cpu as u64))
         .num("incarnation", u64::from(xen::incarnation()))
+        .num("hypercalls", u64::from(hypercalls))
         .object("ns", timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))))
         .send();
 }

@@ -7,6 +7,7 @@ pub struct Config {
     pub construct_batch: usize,
     /// High-water mark: what the depot may hold. A CPU whose cache overflows beyond it destructs a magazine instead. Each
     /// CPU's cache holds two magazines at most, so all that is ever cached is `high_water + CPUS * 2 * ROUNDS`.
+    /// [`Pool::set_high_water`](crate::Pool::set_high_water) sets another while the pool runs.
     pub high_water: usize,
     /// Low-water mark: [`Pool::shrink`](crate::Pool::shrink) leaves this many in the depot, and
     /// [`Pool::replenish`](crate::Pool::replenish) constructs up to it.

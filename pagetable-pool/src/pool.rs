@@ -68,6 +68,8 @@ pub struct Pool<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: 
     #[cfg(feature = "switches")]
     pub(crate) switches: crate::switches::Switches,
     pub(crate) config: Config,
+    /// `config.high_water`, until [`set_high_water`](Pool::set_high_water).
+    pub(crate) high_water: Counter,
     pub(crate) backend: B,
 }
 
@@ -105,6 +107,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
                 id: PoolId::new(),
                 #[cfg(feature = "switches")]
                 switches: crate::switches::Switches::new(),
+                high_water: Counter::starting_at(config.high_water),
                 config,
                 backend,
             }
@@ -406,7 +409,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
         // Full: the sets put longest ago leave as one magazine.
         let cold = op.with(|cache| cache.take_cold());
         cpu.counters.removed.add(cold.len());
-        let surplus = self.depot.lock(may).push_warm(cold, self.config.high_water);
+        let surplus = self.depot.lock(may).push_warm(cold, self.high_water.get());
         if let Err(surplus) = surplus {
             // One that fails is in quarantine, counted and logged; the set at hand is not concerned.
             let _ = self.destruct_cached(cpu, may, surplus.as_slice());

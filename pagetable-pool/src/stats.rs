@@ -12,6 +12,10 @@ impl Counter {
         Counter(OwnUsize::new(0))
     }
 
+    pub(crate) const fn starting_at(n: usize) -> Self {
+        Counter(OwnUsize::new(n))
+    }
+
     #[inline(always)]
     pub(crate) fn add(&self, n: usize) {
         // No read-modify-write: there is one writer.

@@ -57,6 +57,13 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
         }
     }
 
+    /// Sets another high-water mark than the [`Config`](crate::Config) did, in sets: lower when memory is short, higher when many
+    /// sets will be wanted. What the depot holds beyond a lower mark stays until somebody takes or [`shrink`](Pool::shrink)s
+    /// it. The depot's room, `MAGS` magazines, is the limit whatever the mark says.
+    pub fn set_high_water(&self, sets: usize) {
+        self.high_water.set(sets);
+    }
+
     /// Constructs one batch, at most a magazine, into the depot if it holds less than the low-water mark; gives the number. Call again while it is not 0.
     ///
     /// # Errors
@@ -78,7 +85,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
         let surplus = self
             .depot
             .lock(may)
-            .push_warm(built, self.config.high_water.max(self.config.low_water));
+            .push_warm(built, self.high_water.get().max(self.config.low_water));
         match surplus {
             Ok(()) => Ok(count),
             Err(surplus) => match self.destruct_cached(cpu, may, surplus.as_slice()) {

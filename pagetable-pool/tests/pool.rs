@@ -688,6 +688,29 @@ fn the_high_water_mark_holds_and_the_reserve_is_filled() {
 }
 
 #[test]
+fn the_high_water_mark_can_be_set_while_the_pool_runs() {
+    let pool = pool_with(Config {
+        construct_batch: 1,
+        high_water: 0,
+        low_water: 0,
+    });
+    let depot = || pool.stats(&on(0)).unwrap().depot;
+    fill(&pool, 0, 30);
+    assert_eq!(depot(), 0);
+    pool.set_high_water(8);
+    fill(&pool, 0, 30);
+    let stock = depot();
+    assert!((1..=8).contains(&stock), "{stock}");
+    // What is there stays until it is taken or trimmed; nothing is added.
+    pool.set_high_water(0);
+    assert_eq!(depot(), stock);
+    while pool.shrink(&on(0), 0).unwrap().destructed > 0 {}
+    fill(&pool, 0, 30);
+    assert_eq!(depot(), 0);
+    pool.validate(&on(0), true).unwrap();
+}
+
+#[test]
 fn a_closed_pool_stays_closed_and_says_what_is_out() {
     let pool = pool();
     fill(&pool, 0, 5);

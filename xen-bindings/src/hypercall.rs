@@ -53,6 +53,7 @@ mod freestanding {
             #[inline]
             #[must_use]
             pub unsafe fn $name<const NR: u32>($first: usize $(, $arg: usize)*) -> isize {
+                crate::count::add(NR, $first);
                 #[cfg(feature = "faults")]
                 if let Some(refused) = crate::faults::inject(NR, $first) {
                     return refused;

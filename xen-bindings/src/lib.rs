@@ -19,6 +19,7 @@ extern crate std;
 
 pub mod console;
 pub mod console_io;
+pub mod count;
 pub mod cpuid;
 pub mod elfnote;
 pub mod error;
