@@ -1,11 +1,16 @@
 //! `cargo lab bench`: figures, never tests. What is measured and how stands with each benchmark.
 
+pub mod document;
+mod growth;
+pub mod samples;
+
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::{bench_linux, bench_pv, repo};
+use crate::{bench_linux, bench_pv, machine, repo};
+use document::{Document, Table};
 
 /// What is measured.
 #[derive(Subcommand)]
@@ -25,6 +30,8 @@ pub enum What {
         #[arg(long)]
         json: bool,
     },
+    /// How a suspend grows with vCPUs and cached sets, drained as usual and trimmed early
+    Growth(growth::Args),
     /// Our guest beside Debian's Linux on Xen: boot, suspend, restore, migrate (about an hour under emulation)
     Linux(bench_linux::Args),
 }
@@ -34,26 +41,43 @@ pub enum What {
 /// # Errors
 /// If cargo cannot be started, or the lab cannot be set up.
 pub fn run(what: &What) -> Result<ExitCode> {
-    let (json, readme) = match what {
-        What::Pool { json, readme } => (json, readme),
-        What::Pv { json } => return bench_pv::run(*json),
-        What::Linux(args) => return bench_linux::run(args),
-    };
+    match what {
+        What::Pool { json, readme } => pool(*json, *readme),
+        What::Pv { json } => bench_pv::run(*json),
+        What::Linux(args) => bench_linux::run(args),
+        What::Growth(args) => growth::run(args),
+    }
+}
+
+/// The pool's own benchmark; its tables go into a run's folder too.
+fn pool(json: bool, readme: bool) -> Result<ExitCode> {
+    let run = machine::new_run("bench-pool")?;
+    let tables = run.join("bench.md");
     let mut command = Command::new("cargo");
     command
         .current_dir(repo::root())
         .args(["run", "--quiet", "--release", "--manifest-path"])
-        .args(["pagetable-pool/bench/Cargo.toml", "--"]);
-    if *json {
+        .args(["pagetable-pool/bench/Cargo.toml", "--", "--tables"])
+        .arg(&tables);
+    if json {
         command.arg("--json");
     }
-    if *readme {
+    if readme {
         command.args(["--readme", "pagetable-pool/README.md"]);
     }
     let status = command.status().context("cargo did not start")?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if !status.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let text = std::fs::read_to_string(&tables)
+        .with_context(|| format!("the benchmark left no {}", repo::shown(&tables)))?;
+    let (tables, notes) = Table::from_markdown(&text);
+    let document = Document {
+        title: "The pool against others".to_owned(),
+        notes,
+        tables,
+        ..Document::default()
+    };
+    document.write(&run)?;
+    Ok(ExitCode::SUCCESS)
 }

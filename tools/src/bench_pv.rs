@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use anyhow::{bail, Result};
 use serde::Serialize;
 
+use crate::bench::document::{Document, Table};
 use crate::event::Event;
 use crate::guest::Kind;
 use crate::kernel::{self, Arch};
 use crate::machine::{self, Machine};
 use crate::scenario::{Action, Life, Timeline};
 use crate::xen_build::Xen;
-use crate::{demo, packages, repo, report, stop};
+use crate::{demo, packages, repo, stop};
 
 /// One measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,21 +85,31 @@ pub fn run(json: bool) -> Result<ExitCode> {
         }
         figures.extend(mine);
     }
-    let text = serde_json::to_string_pretty(&figures)?;
-    repo::write(&run.join("summary.json"), text.as_bytes())?;
+    let document = Document {
+        title: "What a constructed set costs under PV".to_owned(),
+        notes: vec![
+            "4 vCPUs, no churn; measured by the guest itself. Each figure is for all sets of its row together, then per set."
+                .to_owned(),
+            "Cycles are of an emulated processor: good for comparing with each other only.".to_owned(),
+        ],
+        tables: vec![Table {
+            notes: ratios(&figures),
+            ..table(&figures)
+        }],
+        data: serde_json::Map::from_iter([("figures".to_owned(), serde_json::to_value(&figures)?)]),
+        ..Document::default()
+    };
+    document.write(&run)?;
     if json {
-        println!("{text}");
+        println!("{}", serde_json::to_string_pretty(&figures)?);
     } else {
-        println!("\n{}", table(&figures));
-        for line in ratios(&figures) {
-            println!("{line}");
-        }
-        println!("Cycles are of an emulated processor: good for comparing with each other only.");
+        println!("\n{}", document.markdown());
+        println!("In {}: bench.md, bench.json", repo::shown(&run));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(figures: &[Figure]) -> String {
+fn table(figures: &[Figure]) -> Table {
     let rows: Vec<Vec<String>> = figures
         .iter()
         .map(|f| {
@@ -115,20 +126,21 @@ fn table(figures: &[Figure]) -> String {
             ]
         })
         .collect();
-    report::table(
-        &[
+    Table {
+        columns: Table::headings(&[
             "guest",
             "what",
             "how",
             "sets",
             "hypercalls",
-            "per set",
+            "hypercalls per set",
             "cycles",
-            "per set",
+            "cycles per set",
             "us per set",
-        ],
-        &rows,
-    )
+        ]),
+        rows,
+        ..Table::default()
+    }
 }
 
 /// What the figures say, in words.
@@ -194,8 +206,8 @@ mod tests {
             read("drain", "batched", 100),
             read("drain", "single", 250),
         ];
-        assert!(table(&all).contains("0.500"));
-        assert!(table(&all).contains("2.00"));
+        let text = table(&all).markdown();
+        assert!(text.contains("0.500") && text.contains("2.00"), "{text}");
         let lines = ratios(&all);
         assert!(lines[0].contains("100 times cheaper"), "{lines:?}");
         assert!(lines[1].contains("2.5 times as quick"), "{lines:?}");

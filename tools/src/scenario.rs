@@ -398,6 +398,48 @@ impl<'m> Life<'m> {
         Ok(events)
     }
 
+    /// Where dom0 types on the guest's console, as long as it is the same domain.
+    ///
+    /// # Errors
+    /// If dom0 does not answer.
+    pub fn tty(&self) -> Result<String> {
+        let id = self.domid()?;
+        let read = format!("xenstore-read /local/domain/{id}/console/tty");
+        Ok(self.machine.dom0.must(&read, XL)?.trim().to_owned())
+    }
+
+    /// Types lines there; gives the event that answers the last one.
+    ///
+    /// # Errors
+    /// If it does not come in time, or dom0 does not answer.
+    pub fn ask(&mut self, tty: &str, lines: &[&str], answer: &str) -> Result<Event> {
+        self.xl(&format!(
+            "printf '%s\n' '{}' > \"{tty}\"",
+            lines.join("' '")
+        ))?;
+        let event = self.wait(answer, |e| e.ev == answer)?;
+        self.mark += self.window().len();
+        Ok(event)
+    }
+
+    /// `xl save -c`, the image thrown away; gives what the guest said of it. For figures: unlike [`Action::Checkpoint`] it asks for no churn.
+    ///
+    /// # Errors
+    /// If `xl` fails, the guest does not come back, or it says that something is wrong.
+    pub fn checkpoint(&mut self) -> Result<Vec<Event>> {
+        self.xl(&format!("xl save -c {} /dev/null", self.config.name))?;
+        self.round += 1;
+        self.unwatched = true;
+        self.wait("verify", |e| e.is("verify", "why", "cancelled"))?;
+        let events = self.window();
+        let alarms = check::alarms(&events);
+        if !alarms.is_empty() {
+            bail!("the guest said: {}", alarms.join("; "));
+        }
+        self.mark += events.len();
+        Ok(events)
+    }
+
     /// Destroys the domain.
     ///
     /// # Errors

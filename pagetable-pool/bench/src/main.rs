@@ -1,7 +1,7 @@
 //! Figures of pagetable-pool.
 //!
 //! `--json` prints them as one JSON object; `--readme FILE` writes the tables between the two marks in FILE; else they go to
-//! the terminal. `--pairs N` does N hit pairs and nothing else: what callgrind counts.
+//! the terminal. `--tables FILE`, before either, writes them there as well. `--pairs N` does N hit pairs and nothing else: what callgrind counts.
 
 mod backend;
 mod drains;
@@ -203,16 +203,29 @@ fn write_readme(path: &str, tables: &str) -> Result<(), String> {
 
 fn main() -> Result<(), String> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (place, words) = match words[..] {
+        ["--tables", place, ref rest @ ..] => (Some(place), rest),
+        _ => (None, &words[..]),
+    };
+    let measure = || -> Result<Figures, String> {
+        let figures = Figures::measure();
+        if let Some(place) = place {
+            std::fs::write(place, figures.markdown())
+                .map_err(|error| format!("{place}: {error}"))?;
+        }
+        Ok(figures)
+    };
+    match *words {
         ["--pairs", count] => {
             let count = count.parse().map_err(|_| "--pairs needs a number")?;
             pairs::warm_ours(0);
             pairs::ours(0, count);
         }
-        ["--json"] => println!("{}", Figures::measure().json()),
-        ["--readme", path] => write_readme(path, &Figures::measure().markdown())?,
-        [] => print!("{}", Figures::measure().markdown()),
-        _ => return Err("usage: [--json | --readme FILE | --pairs N]".into()),
+        ["--json"] => println!("{}", measure()?.json()),
+        ["--readme", path] => write_readme(path, &measure()?.markdown())?,
+        [] => print!("{}", measure()?.markdown()),
+        _ => return Err("usage: [--tables FILE] [--json | --readme FILE] | --pairs N".into()),
     }
     Ok(())
 }

@@ -59,6 +59,7 @@ fn initramfs(busybox: &[u8]) -> Result<Vec<u8>> {
     archive.file("bin/labprobe", 0o755, &probe);
     // The first line is the first thing that the first user program does.
     let init = "#!/bin/sh\necho user-work ready\n/bin/busybox mount -t proc proc /proc\n\
+                /bin/busybox grep MemAvailable: /proc/meminfo\n\
                 exec /bin/labprobe load $(/bin/busybox nproc)\n";
     archive.file("init", 0o755, init.as_bytes());
     Ok(archive.finish())

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::guests::{self, Guest, NAME};
 use super::record::{entry_to_work, times, Entry, Record, What, Work};
+use crate::event::{self, Line};
 use crate::guest::Kind;
 use crate::machine::Machine;
 use crate::stop;
@@ -29,11 +30,15 @@ pub enum Figure {
     MigrateGap,
     /// The file that `xl save` writes, MiB.
     ImageSize,
+    /// What of its memory the guest says is not free once it works, MiB.
+    Memory,
+    /// From the request to the suspend call; ours counts its own.
+    Hypercalls,
 }
 
 impl Figure {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::EntryToWork,
         Self::RequestToAcknowledge,
         Self::AcknowledgeToSuspended,
@@ -41,6 +46,8 @@ impl Figure {
         Self::CheckpointGap,
         Self::MigrateGap,
         Self::ImageSize,
+        Self::Memory,
+        Self::Hypercalls,
     ];
 
     /// As a heading.
@@ -53,6 +60,8 @@ impl Figure {
             Self::CheckpointGap => "Gap at xl save -c, ms",
             Self::MigrateGap => "Gap at xl migrate to the same host, ms",
             Self::ImageSize => "Saved image, MiB",
+            Self::Memory => "Memory in use, MiB",
+            Self::Hypercalls => "Hypercalls per suspend",
         }
     }
 }
@@ -91,8 +100,6 @@ pub struct Plan {
     pub words: String,
     /// Suspends of each way.
     pub times: u32,
-    /// Only checkpoints, for the growth of ours.
-    pub checkpoints_only: bool,
 }
 
 /// Measures one life. What was found before something failed counts; the failure is the second part.
@@ -110,6 +117,9 @@ pub fn live(machine: &Machine, plan: &Plan) -> Result<(Found, String, Option<Str
     let record = Record::begin(dom0, NAME)?;
     let mut found = Found::new();
     let result = measure(machine, plan, &record, &mut found);
+    for (figure, value) in said(&record.text(), plan.mem) {
+        found.entry(figure).or_default().push(value);
+    }
     let failed = match result {
         Ok(()) => None,
         Err(why) => {
@@ -120,6 +130,28 @@ pub fn live(machine: &Machine, plan: &Plan) -> Result<(Found, String, Option<Str
     };
     dom0.run(&format!("xl destroy {NAME} 2>/dev/null; xl destroy {NAME}--incoming 2>/dev/null; rm -f /lab/bench.save"), XL)?;
     Ok((found, record.text(), failed))
+}
+
+/// What the guest said of its memory, once, and of its hypercalls, at each suspend.
+fn said(record: &str, mem: u32) -> Vec<(Figure, f64)> {
+    let mut found = Vec::new();
+    let mut free = None;
+    for line in record.lines().filter_map(|l| l.split_once(" line ")) {
+        let said = line.1.split_once(' ').map_or("", |(_, said)| said);
+        if let Some(kib) = said.strip_prefix("MemAvailable:") {
+            free = free.or(kib.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        }
+        let Line::Event(event) = event::parse(said.as_bytes()) else {
+            continue;
+        };
+        free = free.or(event.num("free_kib").map(|kib| kib as f64));
+        if event.ev == "resumed" {
+            let calls = event.num("hypercalls").map(|n| n as f64);
+            found.extend(calls.map(|calls| (Figure::Hypercalls, calls)));
+        }
+    }
+    found.extend(free.map(|kib| (Figure::Memory, f64::from(mem) - kib / 1024.0)));
+    found
 }
 
 fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -> Result<()> {
@@ -137,7 +169,7 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
     rest("its first user work", mark, Work::First, BOOT).context("xl create")?;
     add(Figure::EntryToWork, ms(entry_to_work(&record.since(mark))?));
     for _ in 0..plan.times {
-        if !plan.checkpoints_only {
+        {
             let mark = record.mark();
             dom0.must(&format!("xl save {NAME} /lab/bench.save"), XL)?;
             let size = dom0.must("stat -c %s /lab/bench.save", XL)?;
@@ -160,7 +192,7 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
         add(Figure::RequestToAcknowledge, ms(all.acknowledge));
         add(Figure::AcknowledgeToSuspended, ms(all.suspend));
         add(Figure::CheckpointGap, ms(all.gap));
-        if !plan.checkpoints_only {
+        {
             let mark = record.mark();
             dom0.must(&format!("xl migrate -s '' {NAME} 'xl migrate-receive'"), XL)?;
             rest("user work after a migration", mark, Work::Again, BACK).context("xl migrate")?;
@@ -171,4 +203,21 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_guests_say_what_memory_is_free() {
+        let linux = "1 line bench user-work ready\n2 line bench MemAvailable:      81920 kB\n3 line bench MemAvailable: 1 kB\n";
+        assert_eq!(said(linux, 160), [(Figure::Memory, 80.0)]);
+        let ours = "1 line bench @{\"v\":1,\"ev\":\"churn\",\"t\":1,\"cpu\":0,\"free_kib\":153600}\n\
+                    2 line bench @{\"v\":1,\"ev\":\"resumed\",\"t\":1,\"cpu\":0,\"hypercalls\":41}\n";
+        assert_eq!(
+            said(ours, 160),
+            [(Figure::Hypercalls, 41.0), (Figure::Memory, 10.0)]
+        );
+    }
 }

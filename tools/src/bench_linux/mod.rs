@@ -5,7 +5,6 @@
 mod guests;
 mod life;
 mod record;
-mod stats;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -16,15 +15,15 @@ use std::time::Instant;
 use anyhow::{bail, Result};
 use serde_json::json;
 
-use crate::event::{self, Line};
+use crate::bench::document::{Document, Table};
+use crate::bench::samples::Samples;
 use crate::guest::Kind;
 use crate::machine::{self, Machine};
 use crate::xen_build::Xen;
 use crate::{image, kernel, packages, progress, qemu, repo};
 use guests::Guest;
-use life::{Figure, Found, Plan};
-use stats::Samples;
-use tables::{All, Grown, Key, Table};
+use life::{Found, Plan};
+use tables::{All, Key};
 
 /// Options of `cargo lab bench linux`.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,29 +43,10 @@ pub struct Args {
     /// Memory of either guest, MiB; Linux needs more than ours
     #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u32).range(96..=512))]
     mem: u32,
-    /// Leave out how a suspend of ours grows
-    #[arg(long)]
-    no_growth: bool,
-    /// Only that
-    #[arg(long, conflicts_with = "no_growth")]
-    only_growth: bool,
     /// For a script
     #[arg(long)]
     json: bool,
 }
-
-/// What the growth is measured at: vCPUs and command line. Without churn nothing is cached but what `prefill` puts there.
-const GROWTH: &[(u32, &str)] = &[
-    (1, "churn=off live=0"),
-    (1, "churn=off live=0 prefill=30"),
-    (1, ""),
-    (2, ""),
-    (4, "churn=off live=0"),
-    (4, ""),
-    (8, ""),
-    (16, ""),
-    (32, ""),
-];
 
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -82,7 +62,6 @@ struct Bench<'a> {
     machine: Machine,
     start: Instant,
     all: All,
-    grown: Vec<Grown>,
     /// Whose lives failed, and why.
     failures: BTreeMap<String, Vec<String>>,
     /// How many lives there were.
@@ -116,24 +95,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         machine,
         start,
         all: All::new(),
-        grown: Vec::new(),
         failures: BTreeMap::new(),
         lives: BTreeMap::new(),
         load: Vec::new(),
         log: String::new(),
     };
-    if !args.only_growth {
-        bench.compare()?;
-    }
-    if !args.no_growth {
-        bench.grow()?;
-    }
-    let (document, markdown) = bench.write()?;
+    bench.compare()?;
+    let document = bench.write()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
         println!(
-            "{markdown}\nIn {}: bench.md, bench.json",
+            "{}\nIn {}: bench.md, bench.json",
+            document.markdown(),
             repo::shown(&bench.run)
         );
     }
@@ -153,7 +127,6 @@ impl Bench<'_> {
             mem: self.args.mem,
             words: words.to_owned(),
             times: self.args.times,
-            checkpoints_only: false,
         }
     }
 
@@ -181,23 +154,6 @@ impl Bench<'_> {
                         self.write()?;
                     }
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Ours, larger and larger.
-    fn grow(&mut self) -> Result<()> {
-        for &kind in &self.args.kinds {
-            for &(vcpus, words) in GROWTH {
-                let plan = Plan {
-                    checkpoints_only: true,
-                    times: 3,
-                    ..self.plan(Guest::Ours, kind, vcpus, words)
-                };
-                let (found, text) = self.measure(&plan)?;
-                self.grown.push(grown(&plan, &text, found));
-                self.write()?;
             }
         }
         Ok(())
@@ -236,17 +192,11 @@ impl Bench<'_> {
         Ok((found, text))
     }
 
-    /// Writes `bench.json` and `bench.md`; gives both.
-    fn write(&self) -> Result<(serde_json::Value, String)> {
+    /// Writes `bench.json` and `bench.md`.
+    fn write(&self) -> Result<Document> {
         let args = self.args;
-        let mut tables: Vec<Table> = Vec::new();
-        if !args.only_growth {
-            tables.push(tables::goals(&self.all, &args.kinds, &args.vcpus));
-            tables.extend(tables::comparison(&self.all, &args.kinds, &args.vcpus));
-        }
-        if !self.grown.is_empty() {
-            tables.push(tables::growth(&self.grown));
-        }
+        let mut tables: Vec<Table> = vec![tables::goals(&self.all, &args.kinds, &args.vcpus)];
+        tables.extend(tables::comparison(&self.all, &args.kinds, &args.vcpus));
         let machine = match qemu::accel().0 {
             qemu::Accel::Tcg => "QEMU emulating everything",
             qemu::Accel::Kvm => "KVM with nesting",
@@ -266,7 +216,8 @@ impl Bench<'_> {
          `ready`, and after a suspend `verify`, which has read every address space through user mappings on every vCPU."
             .to_owned(),
         "All times by dom0's clock: xenstore's watch, Xen's domain states every half millisecond, the consoles' logs. \
-         Hypercalls of Linux cannot be counted: Debian's Xen has no performance counters."
+         Hypercalls are those that ours counts itself, from the request to the suspend call; Linux counts none, and Debian's Xen has no \
+         performance counters. Memory is what the guest says is not free once it works, of what it was given."
             .to_owned(),
     ];
         let processors = std::thread::available_parallelism().map_or(0, |n| n.get());
@@ -290,23 +241,16 @@ impl Bench<'_> {
                 "figure": key.figure, "values": samples, "median": samples.median()})
         })
         .collect();
-        let title = "Our guest beside Linux";
-        let document = json!({"title": title, "notes": notes, "tables": tables, "samples": samples, "growth": self.grown});
-        let mut markdown = format!("## {title}\n\n");
-        for note in &notes {
-            markdown.push_str(&format!("{note}\n\n"));
-        }
-        for table in &tables {
-            markdown.push_str(&tables::markdown(table));
-            markdown.push('\n');
-        }
+        let document = Document {
+            title: "Our guest beside Linux".to_owned(),
+            notes,
+            tables,
+            charts: Vec::new(),
+            data: serde_json::Map::from_iter([("samples".to_owned(), samples.into())]),
+        };
         repo::write(&self.run.join("labprobe.log"), self.log.as_bytes())?;
-        repo::write(
-            &self.run.join("bench.json"),
-            &serde_json::to_vec_pretty(&document)?,
-        )?;
-        repo::write(&self.run.join("bench.md"), markdown.as_bytes())?;
-        Ok((document, markdown))
+        document.write(&self.run)?;
+        Ok(document)
     }
 }
 
@@ -314,23 +258,4 @@ impl Bench<'_> {
 fn load_average() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/loadavg").ok()?;
     text.split(' ').next()?.parse().ok()
-}
-
-/// A row of the growth, from one life.
-fn grown(plan: &Plan, text: &str, mut found: Found) -> Grown {
-    let mut grown = Grown {
-        vcpus: plan.vcpus,
-        pv: plan.kind == Kind::Pv,
-        words: plan.words.clone(),
-        ..Grown::default()
-    };
-    for line in text.lines().filter_map(|l| l.split_once(" line ")) {
-        let said = line.1.split_once(' ').map_or("", |(_, said)| said);
-        if let Line::Event(event) = event::parse(said.as_bytes()) {
-            grown.own.add(&event);
-        }
-    }
-    let times = found.remove(&Figure::AcknowledgeToSuspended);
-    grown.acknowledge_to_suspended = Samples(times.unwrap_or_default());
-    grown
 }

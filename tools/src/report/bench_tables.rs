@@ -2,6 +2,7 @@
 
 use maud::{html, Markup};
 
+use super::line_chart;
 use super::runs::{time_of, Bench};
 
 /// Whether a cell is set to the right, as numbers are.
@@ -15,6 +16,7 @@ pub fn section(bench: &Bench) -> Markup {
         article.card {
             h3 { (bench.title) " " span.muted { (time_of(&bench.folder)) } }
             @for note in &bench.notes { p.muted { (note) } }
+            @if !bench.charts.is_empty() { div.grid { @for chart in &bench.charts { (line_chart::figure(chart)) } } }
             @for table in &bench.tables {
                 @if !table.title.is_empty() { h4 { (table.title) } }
                 div.scroll { table {

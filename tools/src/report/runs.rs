@@ -124,6 +124,21 @@ pub struct Table {
     pub notes: Vec<String>,
 }
 
+/// Values of several lines at a few points.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Chart {
+    /// Its caption.
+    pub title: String,
+    /// What the points are.
+    pub along: String,
+    /// One name for each point.
+    pub points: Vec<String>,
+    /// Of the values.
+    pub unit: String,
+    /// Each with a name, and a value for each point where there is one.
+    pub lines: Vec<(String, Vec<Option<f64>>)>,
+}
+
 /// A benchmark's newest figures.
 #[derive(Debug, Clone, Default)]
 pub struct Bench {
@@ -135,6 +150,8 @@ pub struct Bench {
     pub notes: Vec<String>,
     /// The figures.
     pub tables: Vec<Table>,
+    /// Some of them as pictures.
+    pub charts: Vec<Chart>,
 }
 
 /// All of it.
@@ -237,6 +254,8 @@ fn read_bench(path: &Path, folder: &str) -> Option<Bench> {
         #[serde(default)]
         notes: Vec<String>,
         tables: Vec<Table>,
+        #[serde(default)]
+        charts: Vec<Chart>,
     }
     let Some(file) = json::<File>(&path.join("bench.json")) else {
         let rows: Vec<serde_json::Map<String, Value>> = json(&path.join("summary.json"))?;
@@ -245,6 +264,7 @@ fn read_bench(path: &Path, folder: &str) -> Option<Bench> {
             title: folder.get(16..).unwrap_or(folder).replace('-', " "),
             notes: Vec::new(),
             tables: vec![table_of(&rows)],
+            charts: Vec::new(),
         });
     };
     Some(Bench {
@@ -252,6 +272,7 @@ fn read_bench(path: &Path, folder: &str) -> Option<Bench> {
         title: file.title,
         notes: file.notes,
         tables: file.tables,
+        charts: file.charts,
     })
 }
 

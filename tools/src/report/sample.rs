@@ -75,7 +75,9 @@ pub fn write(runs: &Path) -> Result<()> {
     fs::write(
         bench.join("bench.json"),
         serde_json::json!({"title": "T", "notes": ["n"], "tables":
-            [{"title": "A & B", "columns": ["x", "y"], "rows": [["<1>", "2"]]}]})
+            [{"title": "A & B", "columns": ["x", "y"], "rows": [["<1>", "2"]]}],
+            "charts": [{"title": "C", "along": "sets cached", "points": ["0", "1000"], "unit": "ms",
+                "lines": [["1 vCPU, drained", [1.5, 120.0]], ["16 vCPUs, trimmed early", [null, 30.0]]]}]})
         .to_string(),
     )?;
     Ok(())
