@@ -47,25 +47,103 @@ impl fmt::Debug for TableError {
     }
 }
 
-/// Up to `ROOM` changed entries in one call; more make more calls.
-pub struct Changes<const ROOM: usize> {
-    updates: [MmuUpdate; ROOM],
+/// An operation that Xen takes many of in one call.
+trait Operation: Copy + Default {
+    /// Has Xen do all of these, one after the other.
+    fn issue(operations: &mut [Self]) -> Result<(), BatchError>;
+
+    /// The table that it changes or types, and which entry if it changes one.
+    fn place(&self) -> (Mfn, Option<usize>);
+}
+
+impl Operation for MmuUpdate {
+    fn issue(operations: &mut [Self]) -> Result<(), BatchError> {
+        // SAFETY: see the module's documentation: what the entries map is nothing that Rust code relies on otherwise.
+        unsafe { xen::mmu_update(operations) }
+    }
+
+    fn place(&self) -> (Mfn, Option<usize>) {
+        (Mfn((self.ptr >> 12) as usize), Some((self.ptr & 0xfff) as usize / 8))
+    }
+}
+
+impl Operation for ffi::mmuext_op {
+    fn issue(operations: &mut [Self]) -> Result<(), BatchError> {
+        // SAFETY: what Xen types and lets go changes no mapping; a new root is one of the kernel's own, which map it all.
+        unsafe { xen::mmuext_op(operations) }
+    }
+
+    fn place(&self) -> (Mfn, Option<usize>) {
+        // SAFETY: every operation that names a page does so in this member; in the others it is zero.
+        (Mfn(unsafe { self.arg1.mfn } as usize), None)
+    }
+}
+
+/// Up to `ROOM` operations in one call; more make more calls. None is issued after one that Xen refused.
+struct Batch<O, const ROOM: usize> {
+    operations: [O; ROOM],
     len: usize,
     done: usize,
     calls: u32,
     failed: Option<TableError>,
 }
 
-impl<const ROOM: usize> Changes<ROOM> {
-    /// None yet.
-    pub fn new() -> Self {
-        Changes {
-            updates: [MmuUpdate { ptr: 0, val: 0 }; ROOM],
+impl<O: Operation, const ROOM: usize> Batch<O, ROOM> {
+    fn new() -> Self {
+        Batch {
+            operations: [O::default(); ROOM],
             len: 0,
             done: 0,
             calls: 0,
             failed: None,
         }
+    }
+
+    fn push(&mut self, operation: O) {
+        if self.len == ROOM {
+            self.flush();
+        }
+        self.operations[self.len] = operation;
+        self.len += 1;
+    }
+
+    fn flush(&mut self) {
+        let len = core::mem::take(&mut self.len);
+        if len == 0 || self.failed.is_some() {
+            return;
+        }
+        self.calls += 1;
+        match O::issue(&mut self.operations[..len]) {
+            Ok(()) => self.done += len,
+            Err(BatchError { done, error }) => {
+                self.done += done;
+                let (frame, slot) = self.operations[done.min(len - 1)].place();
+                self.failed = Some(TableError {
+                    error,
+                    done: self.done,
+                    page: m2p::pfn(frame).unwrap_or_default(),
+                    slot,
+                });
+            }
+        }
+    }
+
+    fn commit(mut self) -> Result<u32, TableError> {
+        self.flush();
+        match self.failed {
+            None => Ok(self.calls),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Up to `ROOM` changed entries in one call; more make more calls.
+pub struct Changes<const ROOM: usize>(Batch<MmuUpdate, ROOM>);
+
+impl<const ROOM: usize> Changes<ROOM> {
+    /// None yet.
+    pub fn new() -> Self {
+        Changes(Batch::new())
     }
 
     /// Writes an entry of a table that is a managed frame. What it maps must be managed as well.
@@ -137,70 +215,28 @@ impl<const ROOM: usize> Changes<ROOM> {
     }
 
     fn push(&mut self, address: u64, value: u64) {
-        if self.len == ROOM {
-            self.flush();
-        }
-        self.updates[self.len] = MmuUpdate {
+        self.0.push(MmuUpdate {
             ptr: address | u64::from(ffi::MMU_NORMAL_PT_UPDATE),
             val: value,
-        };
-        self.len += 1;
-    }
-
-    fn flush(&mut self) {
-        let len = core::mem::take(&mut self.len);
-        if len == 0 || self.failed.is_some() {
-            return;
-        }
-        self.calls += 1;
-        // SAFETY: see the module's documentation: what the entries map is nothing that Rust code relies on otherwise.
-        match unsafe { xen::mmu_update(&mut self.updates[..len]) } {
-            Ok(()) => self.done += len,
-            Err(BatchError { done, error }) => {
-                self.done += done;
-                let refused = self.updates[done.min(len - 1)].ptr;
-                self.failed = Some(TableError {
-                    error,
-                    done: self.done,
-                    page: m2p::pfn(Mfn((refused >> 12) as usize)).unwrap_or_default(),
-                    slot: Some((refused & 0xfff) as usize / 8),
-                });
-            }
-        }
+        });
     }
 
     /// Has the changes made; gives the calls that it took.
     ///
     /// # Errors
     /// Xen's. The changes before the refused one are made.
-    pub fn commit(mut self) -> Result<u32, TableError> {
-        self.flush();
-        match self.failed {
-            None => Ok(self.calls),
-            Some(error) => Err(error),
-        }
+    pub fn commit(self) -> Result<u32, TableError> {
+        self.0.commit()
     }
 }
 
 /// Up to `ROOM` pins, unpins and flushes in one call; more make more calls. Nothing at all under PVH.
-pub struct Pins<const ROOM: usize> {
-    ops: [ffi::mmuext_op; ROOM],
-    len: usize,
-    done: usize,
-    calls: u32,
-    failed: Option<TableError>,
-}
+pub struct Pins<const ROOM: usize>(Batch<ffi::mmuext_op, ROOM>);
 
 impl<const ROOM: usize> Pins<ROOM> {
     /// None yet.
     pub fn new() -> Self {
-        Pins {
-            ops: [ffi::mmuext_op::default(); ROOM],
-            len: 0,
-            done: 0,
-            calls: 0,
-            failed: None,
-        }
+        Pins(Batch::new())
     }
 
     /// Has Xen hold `page` as a table of `level`, with everything below it.
@@ -231,7 +267,7 @@ impl<const ROOM: usize> Pins<ROOM> {
     #[doc(alias = "MMUEXT_TLB_FLUSH_LOCAL")]
     pub fn flush_tlb(&mut self) {
         if is_pv() {
-            self.add(ffi::mmuext_op {
+            self.0.push(ffi::mmuext_op {
                 cmd: ffi::MMUEXT_TLB_FLUSH_LOCAL,
                 ..Default::default()
             });
@@ -245,38 +281,7 @@ impl<const ROOM: usize> Pins<ROOM> {
                 ..Default::default()
             };
             op.arg1.mfn = m2p::machine(page).0 as ffi::xen_pfn_t;
-            self.add(op);
-        }
-    }
-
-    fn add(&mut self, op: ffi::mmuext_op) {
-        if self.len == ROOM {
-            self.flush();
-        }
-        self.ops[self.len] = op;
-        self.len += 1;
-    }
-
-    fn flush(&mut self) {
-        let len = core::mem::take(&mut self.len);
-        if len == 0 || self.failed.is_some() {
-            return;
-        }
-        self.calls += 1;
-        // SAFETY: what Xen types and lets go changes no mapping; a new root is one of the kernel's own, which map it all.
-        match unsafe { xen::mmuext_op(&mut self.ops[..len]) } {
-            Ok(()) => self.done += len,
-            Err(BatchError { done, error }) => {
-                self.done += done;
-                // SAFETY: every operation that names a page does so in this member.
-                let refused = unsafe { self.ops[done.min(len - 1)].arg1.mfn };
-                self.failed = Some(TableError {
-                    error,
-                    done: self.done,
-                    page: m2p::pfn(Mfn(refused as usize)).unwrap_or_default(),
-                    slot: None,
-                });
-            }
+            self.0.push(op);
         }
     }
 
@@ -284,11 +289,7 @@ impl<const ROOM: usize> Pins<ROOM> {
     ///
     /// # Errors
     /// Xen's. What comes before the refused operation is done.
-    pub fn commit(mut self) -> Result<u32, TableError> {
-        self.flush();
-        match self.failed {
-            None => Ok(self.calls),
-            Some(error) => Err(error),
-        }
+    pub fn commit(self) -> Result<u32, TableError> {
+        self.0.commit()
     }
 }
