@@ -12,14 +12,12 @@ use xen_bindings::{vcpu, Result};
 use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::is_pv;
 use crate::arch::xen::shared_info;
+use crate::insist::insist;
 use crate::report::{self, Party};
 use crate::{cmdline, time};
 
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
-
-/// How often a call that must not fail is made before a refusal counts.
-const TRIES: usize = 3;
 
 /// No port: Xen never hands out port 0.
 const NONE: u32 = 0;
@@ -81,12 +79,7 @@ pub struct Doorbell(pub Port);
 
 impl Notify for Doorbell {
     fn notify(&mut self) -> Result<()> {
-        for _ in 1..TRIES {
-            if channel::send(self.0).is_ok() {
-                return Ok(());
-            }
-        }
-        channel::send(self.0)
+        insist(|| channel::send(self.0), drop)
     }
 }
 
@@ -148,10 +141,7 @@ pub fn rearm(me: usize) {
     debug_assert_eq!(me, cpu::id());
     let at = time::now() + TICK;
     // Without a tick the loop still runs on every other event; but there may be none.
-    let armed = (1..TRIES)
-        .find_map(|_| vcpu::set_singleshot_timer(me as u32, time::to_system(at)).ok())
-        .map_or_else(|| vcpu::set_singleshot_timer(me as u32, time::to_system(at)), Ok);
-    if let Err(error) = armed {
+    if let Err(error) = insist(|| vcpu::set_singleshot_timer(me as u32, time::to_system(at)), drop) {
         report::error(Party::Xen, "timer", error);
     }
 }

@@ -15,6 +15,7 @@ use xen_bindings::count;
 use crate::arch::changes::TableError;
 use crate::arch::cpu::CpuGuard;
 use crate::arch::pv::m2p::TooMuchMemory;
+use crate::insist::insist;
 use crate::paging::windows;
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
@@ -118,9 +119,6 @@ struct Guest<'s> {
     incarnation: u32,
 }
 
-/// How often a call is made on the way back before its refusal counts: there is no other way to go.
-const TRIES: usize = 3;
-
 impl<'s> Guest<'s> {
     fn new(store: &'s mut Store, round: u64) -> Self {
         Guest {
@@ -141,15 +139,9 @@ impl<'s> Guest<'s> {
         }
     }
 
-    /// Makes a call that the way back depends on, again if Xen refuses it.
-    fn insist<T, E: Into<Error>>(&mut self, mut call: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
-        for _ in 1..TRIES {
-            match call() {
-                Ok(value) => return Ok(value),
-                Err(error) => self.refused = Some(error.into()),
-            }
-        }
-        call().map_err(Into::into)
+    /// Makes a call that the way back depends on, again if Xen refuses it: there is no other way to go.
+    fn insist<T, E: Into<Error>>(&mut self, call: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
+        insist(call, |error| self.refused = Some(error.into())).map_err(Into::into)
     }
 
     /// Says what was refused and granted at last.
@@ -336,13 +328,7 @@ impl Platform for Guest<'_> {
                     self.insist(|| events::bind_cpu(cpu))?;
                 }
                 self.insist(console::connect)?;
-                for left in (0..TRIES).rev() {
-                    match self.store.reconnect() {
-                        Ok(()) => break,
-                        Err(error) if left == 0 => return Err(error.into()),
-                        Err(error) => self.refused = Some(error.into()),
-                    }
-                }
+                insist(|| self.store.reconnect(), |error| self.refused = Some(error.into()))?;
             }
             if !switches.no_vector() {
                 for cpu in smp::online() {
