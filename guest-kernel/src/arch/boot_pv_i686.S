@@ -28,14 +28,16 @@ pv_ap_start:
     ud2
 
 .section .text
-.macro PV_STUB vector, has_error
-.balign 16
-    .if \has_error == 0
-    pushl $0
-    .endif
-    pushl $\vector
-    jmp trap_common
-.endm
+/* Xen leaves on the stack what the CPU would leave: the stubs are those of PVH,
+ * and one more. */
+.globl pv_trap_stubs
+.globl pv_event_callback
+.globl pv_failsafe_callback
+.set pv_trap_stubs, trap_stubs
+.set pv_event_callback, upcall_stub
+pv_failsafe_callback:
+    STUB 0xfe, 0
+.noaltmacro
 
 /* Reads a word that may not be mapped: all ones then. The trap handler knows
  * both symbols. */

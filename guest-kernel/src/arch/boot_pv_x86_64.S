@@ -31,15 +31,21 @@ pv_ap_start:
 /* Xen leaves rcx and r11 on top of what the CPU would leave, because its way
  * back into the guest loses them. */
 .macro PV_STUB vector, has_error
-.balign 16
     popq %rcx
     popq %r11
-    .if \has_error == 0
-    pushq $0
-    .endif
-    pushq $\vector
-    jmp trap_common
+    STUB \vector, \has_error
 .endm
+.globl pv_trap_stubs
+.globl pv_event_callback
+.globl pv_failsafe_callback
+.balign 16
+pv_trap_stubs:
+    EXCEPTION_STUBS PV_STUB
+pv_event_callback:
+    PV_STUB 0xf3, 0
+pv_failsafe_callback:
+    PV_STUB 0xfe, 0
+.noaltmacro
 
 /* Reads a word that may not be mapped: all ones then. The trap handler knows
  * both symbols. */

@@ -80,38 +80,7 @@ boot_l2:
     .endr
 
 .section .text
-/* PVH trap stubs: one for each vector used; each leaves vector and error code on
- * the stack in the shape of TrapFrame. */
-.macro STUB vector, has_error
-.balign 16
-    .if \has_error == 0
-    pushq $0
-    .endif
-    pushq $\vector
-    jmp trap_common
-.endm
-
-.altmacro
-.balign 16
-.globl trap_stubs
-trap_stubs:
-.set vector, 0
-.rept 32
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
-    STUB %vector, 1
-    .else
-    STUB %vector, 0
-    .endif
-    .set vector, vector + 1
-.endr
-.globl upcall_stub
-.globl spurious_stub
-    STUB 0xf3, 0
-.set upcall_stub, trap_stubs + 32 * 16
-    STUB 0xff, 0
-.set spurious_stub, trap_stubs + 33 * 16
-.noaltmacro
-
+/* Where every trap stub (boot_stubs.S) goes on. */
 trap_common:
     pushq %rax
     pushq %rbx

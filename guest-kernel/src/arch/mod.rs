@@ -21,8 +21,8 @@ global_asm!(
     concat!(
         include_str!("boot_common.S"),
         include_str!("boot_x86_64.S"),
-        include_str!("boot_pv_x86_64.S"),
-        include_str!("boot_pv_stubs.S")
+        include_str!("boot_stubs.S"),
+        include_str!("boot_pv_x86_64.S")
     ),
     options(att_syntax, raw)
 );
@@ -31,8 +31,8 @@ global_asm!(
     concat!(
         include_str!("boot_common.S"),
         include_str!("boot_i686.S"),
-        include_str!("boot_pv_i686.S"),
-        include_str!("boot_pv_stubs.S")
+        include_str!("boot_stubs.S"),
+        include_str!("boot_pv_i686.S")
     ),
     options(att_syntax, raw)
 );
