@@ -77,7 +77,7 @@ impl Upper {
 /// If the builder left anything but what its own header describes, or Xen refuses: there is no console yet to say so on, and
 /// nothing to go back to. Xen's log has the guest's end.
 pub fn take_over(slots: usize, entry: impl Fn(usize) -> Entry, mut adopt: impl FnMut(usize, Pfn)) -> Pfn {
-    let (base, _, end) = start_info::boot_tables();
+    let (base, end) = start_info::boot_tables();
     let builders_root = Pfn::of_kernel(base);
     let Some(upper) = Upper::find(builders_root) else {
         panic!("the domain builder's page tables do not map the kernel");

@@ -68,11 +68,11 @@ pub fn read() -> Result<BootInfo, BadStartInfo> {
     ))
 }
 
-/// Address and number of the frames of the builder's page tables, and the first address behind all that it made.
-pub fn boot_tables() -> (usize, usize, usize) {
+/// Address of the builder's page tables, the root first, and the first address behind all that it made.
+pub fn boot_tables() -> (usize, usize) {
     let (base, frames) = (field!(pt_base) as usize, field!(nr_pt_frames) as usize);
     let end = (base + frames * PAGE_SIZE).max(BOOT_STACK_END.load(Ordering::Relaxed));
-    (base, frames, end.next_multiple_of(PAGE_SIZE))
+    (base, end.next_multiple_of(PAGE_SIZE))
 }
 
 /// The machine frame of the shared-info page: another one in each domain.
