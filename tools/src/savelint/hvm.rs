@@ -105,16 +105,10 @@ pub fn context(
 
 /// HVM_PARAMS.
 pub fn params(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result<(), Stop> {
-    let length = u64::from(record.length);
-    if length < 8 {
-        input.bad(Code::RecordMalformed, record, || {
-            format!("{length} bytes, too short for its header")
-        });
+    let Some(count) = input.body_header(record)?.map(u64::from) else {
         return Ok(());
-    }
-    let header = input.source.take(8)?;
-    let (count, reserved) = (u64::from(u32_at(header, 0)), u32_at(header, 4));
-    input.reserved(record, reserved.into());
+    };
+    let length = u64::from(record.length);
     if length != 8 + 16 * count {
         input.bad(Code::RecordMalformed, record, || {
             format!("{length} bytes for {count} parameters")

@@ -19,16 +19,10 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
             "no X86_PV_P2M_FRAMES before it".into()
         });
     }
-    let length = u64::from(record.length);
-    if length < 8 {
-        input.bad(Code::RecordMalformed, record, || {
-            format!("{length} bytes, too short for its header")
-        });
+    let Some(count) = input.body_header(record)?.map(u64::from) else {
         return Ok(());
-    }
-    let header = input.source.take(8)?;
-    let (count, reserved) = (u64::from(u32_at(header, 0)), u32_at(header, 4));
-    input.reserved(record, reserved.into());
+    };
+    let length = u64::from(record.length);
     if count == 0 || length < 8 + 8 * count {
         input.bad(Code::RecordMalformed, record, || {
             format!("{count} pages in a record of {length} bytes")

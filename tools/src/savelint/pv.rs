@@ -218,16 +218,10 @@ fn vcpu(
     guest: &mut Guest,
     record: &Record,
 ) -> Result<(), Stop> {
-    let Some(size) = record.length.checked_sub(8) else {
-        let length = record.length;
-        input.bad(Code::RecordMalformed, record, || {
-            format!("{length} bytes, too short for its header")
-        });
+    let Some(id) = input.body_header(record)? else {
         return Ok(());
     };
-    let header = input.source.take(8)?;
-    let (id, reserved) = (u32_at(header, 0), u32_at(header, 4));
-    input.reserved(record, reserved.into());
+    let size = record.length - 8;
     if size == 0 {
         input.bad(Code::RecordIgnored, record, || {
             format!("empty, of vCPU {id}; Xen 4.6 to 4.8 made such")

@@ -36,6 +36,22 @@ impl Input<'_> {
             });
         }
     }
+
+    /// Takes the 8 bytes that the body of several records begins with, a number and a reserved field; gives the number, or none if
+    /// the record is shorter.
+    pub fn body_header(&mut self, record: &Record) -> Result<Option<u32>, Stop> {
+        let length = record.length;
+        if length < 8 {
+            self.bad(Code::RecordMalformed, record, || {
+                format!("{length} bytes, too short for its header")
+            });
+            return Ok(None);
+        }
+        let header = self.source.take(8)?;
+        let (number, reserved) = (u32_at(header, 0), u32_at(header, 4));
+        self.reserved(record, reserved.into());
+        Ok(Some(number))
+    }
 }
 
 /// A record's header, and where it stands.
