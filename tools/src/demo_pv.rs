@@ -10,7 +10,7 @@ use crate::demo::{live, pv_config, LIMIT};
 use crate::guest::Kind;
 use crate::kernel::{self, Arch};
 use crate::machine::{self, Machine};
-use crate::scenario::{Action, Life, Step, Timeline};
+use crate::scenario::{Action, Life, Step, Timeline, NO_LIVE_MIGRATION};
 use crate::xen_build::Xen;
 use crate::{lab_tests, packages, progress, repo, report, stop};
 
@@ -66,7 +66,7 @@ fn acts(arch: Arch, can_migrate: bool) -> [Act; 2] {
                 if can_migrate {
                     Migrate
                 } else {
-                    MigrateRefused("Migration failed, failed to suspend at sender")
+                    MigrateRefused(NO_LIVE_MIGRATION)
                 },
                 Ping,
                 Poweroff,

@@ -167,12 +167,15 @@ pub fn main_job() -> Vec<Action> {
     ]
 }
 
+/// What `xl migrate` says of a PV guest on a Xen without shadow paging, which alone could tell it what a running guest writes.
+pub const NO_LIVE_MIGRATION: &str = "Migration failed, failed to suspend at sender";
+
 /// The life of a 64-bit PV guest on a Xen that cannot migrate it live.
 pub fn pv_job_without_migration() -> Vec<Action> {
     let mut job = main_job();
     for action in &mut job {
         if *action == Action::Migrate {
-            *action = Action::MigrateRefused("Migration failed, failed to suspend at sender");
+            *action = Action::MigrateRefused(NO_LIVE_MIGRATION);
         }
     }
     job
