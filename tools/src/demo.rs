@@ -1,5 +1,6 @@
 //! `cargo lab demo`: the main job, live, for both word sizes.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -108,26 +109,41 @@ pub fn run(json: bool) -> Result<ExitCode> {
         life.end()?;
         guests.push((name, steps));
     }
-    let summary = serde_json::to_vec_pretty(&guests)?;
+    let wanted = Arch::ALL.len() * main_job().len();
+    finish(&run, &guests, wanted, start, json, "the main job failed")
+}
+
+/// The end of a demo: `summary.json`; on the terminal the same, or the table, the time since `start` and the page of the report.
+/// It succeeded if all of the `wanted` steps were done and went well; `failure` says that it did not.
+///
+/// # Errors
+/// If the summary cannot be written.
+pub fn finish(
+    run: &Path,
+    guests: &[(String, Vec<Step>)],
+    wanted: usize,
+    start: Instant,
+    json: bool,
+    failure: &str,
+) -> Result<ExitCode> {
+    let summary = serde_json::to_vec_pretty(guests)?;
     repo::write(&run.join("summary.json"), &summary)?;
     if json {
         println!("{}", String::from_utf8_lossy(&summary));
     } else {
-        println!("\n{}", report::steps(&guests));
+        println!("\n{}", report::steps(guests));
         println!(
             "{} from power-on to the end; logs and timeline in {}",
             progress::seconds(start.elapsed()),
-            repo::shown(&run)
+            repo::shown(run)
         );
         report::after_a_run();
     }
-    let all_ok = guests
-        .iter()
-        .all(|(_, steps)| steps.iter().all(Step::ok) && steps.len() == main_job().len());
-    Ok(if all_ok {
+    let steps: Vec<&Step> = guests.iter().flat_map(|(_, steps)| steps).collect();
+    Ok(if steps.len() == wanted && steps.iter().all(|s| s.ok()) {
         ExitCode::SUCCESS
     } else {
-        eprintln!("xenlab: the main job failed");
+        eprintln!("xenlab: {failure}");
         ExitCode::FAILURE
     })
 }

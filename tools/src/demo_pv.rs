@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::demo::{live, pv_config, LIMIT};
+use crate::demo::{finish, live, pv_config, LIMIT};
 use crate::guest::Kind;
 use crate::kernel::{self, Arch};
 use crate::machine::{self, Machine};
 use crate::scenario::{Action, Life, Step, Timeline, NO_LIVE_MIGRATION};
 use crate::xen_build::Xen;
-use crate::{lab_tests, packages, progress, repo, report, stop};
+use crate::{lab_tests, packages, repo, stop};
 
 /// Where the undrained sets are put: where Xen meets the window before the pages it points to. That is chance, and one of
 /// four such sets is enough.
@@ -118,26 +118,14 @@ pub fn run(json: bool) -> Result<ExitCode> {
         }
         eprintln!("  {}", act.so);
     }
-    let summary = serde_json::to_vec_pretty(&guests)?;
-    repo::write(&run.join("summary.json"), &summary)?;
-    if json {
-        println!("{}", String::from_utf8_lossy(&summary));
-    } else {
-        println!("\n{}", report::steps(&guests));
-        println!(
-            "{} from power-on to the end; logs and timeline in {}",
-            progress::seconds(start.elapsed()),
-            repo::shown(&run)
-        );
-        report::after_a_run();
-    }
-    let steps: Vec<&Step> = guests.iter().flat_map(|(_, steps)| steps).collect();
-    Ok(if steps.len() == wanted && steps.iter().all(|s| s.ok()) {
-        ExitCode::SUCCESS
-    } else {
-        eprintln!("xenlab: the demo did not go as it should");
-        ExitCode::FAILURE
-    })
+    finish(
+        &run,
+        &guests,
+        wanted,
+        start,
+        json,
+        "the demo did not go as it should",
+    )
 }
 
 fn play(machine: &Machine, timeline: &Timeline, act: &Act) -> Result<Vec<Step>> {
