@@ -36,7 +36,6 @@ fn text_since(run: &Path, from: u64) -> String {
 /// Seen now and then (decision 0012 has the figures) with QEMU 7.2 emulating SVM: Xen finds the state that it had itself at
 /// `VMRUN` where the guest's should be, and the guest dies of a triple fault. No guest can come to that state: `e008` is
 /// Xen's code selector (`__HYPERVISOR_CS`), far behind the end of any descriptor table of ours, and the address is in Xen's text.
-///
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmulatorFault {
     /// As Xen writes it: `d36v1`.
