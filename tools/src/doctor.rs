@@ -14,9 +14,10 @@ use crate::{image, kernel, machine::UpState, qemu, repo, report};
 /// # Errors
 /// None so far; for the callers' sake.
 pub fn run(as_json: bool) -> Result<ExitCode> {
-    let groups: [(&str, &[Package]); 5] = [
+    let groups: [(&str, &[Package]); 6] = [
         ("boot the lab", packages::LAB),
         ("build the kernels", packages::KERNEL),
+        ("judge the kernels' code", packages::KERNEL_CLIPPY),
         ("build Xen for 32-bit guests", packages::XEN_BUILD),
         ("check the bindings", packages::BINDINGS),
         ("look at the report in a browser", packages::REPORT),

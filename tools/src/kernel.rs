@@ -101,26 +101,65 @@ pub fn compiler() -> Result<()> {
     Ok(())
 }
 
+/// Has clippy judge the code of all four kernels; a warning is an error. Gives whether it found none, and what it said.
+///
+/// # Errors
+/// If a package is missing, the compiler is not the pinned one, or clippy cannot be run.
+pub fn clippy() -> Result<(bool, String)> {
+    packages::ensure(packages::KERNEL)?;
+    packages::ensure(packages::KERNEL_CLIPPY)?;
+    compiler()?;
+    let (mut clean, mut said) = (true, String::new());
+    for arch in Arch::ALL {
+        for test in [false, true] {
+            // Not by way of cargo, which might find another toolchain's first.
+            let mut command = Command::new("/usr/bin/cargo-clippy");
+            about_kernel(&mut command, "clippy", arch, test);
+            command
+                .env("CARGO", "/usr/bin/cargo")
+                .env("CARGO_TERM_COLOR", "never")
+                .args(["--", "-D", "warnings"]);
+            let result = child::run(command, b"", Duration::from_secs(900))?;
+            clean &= result.ok();
+            said.push_str(&format!(
+                "{}, {} switches:\n{}{}",
+                arch.name(),
+                if test { "with" } else { "without" },
+                result.stdout,
+                result.stderr
+            ));
+        }
+    }
+    Ok((clean, said))
+}
+
 fn cargo(arch: Arch, test: bool) -> Result<Vec<u8>> {
-    let (target, folder) = arch.target();
-    // Two folders, so that building one kernel does not make the other one stale.
-    let out = repo::root().join(if test {
+    let mut command = Command::new("/usr/bin/cargo");
+    about_kernel(&mut command, "build", arch, test);
+    child::run(command, b"", Duration::from_secs(900))?.success("cargo build in guest-kernel")?;
+    let (_, folder) = arch.target();
+    let path = work(test).join(folder).join("release/xen-guest");
+    fs::read(&path).with_context(|| format!("cargo left no {}", repo::shown(&path)))
+}
+
+/// Where cargo works. Two folders, so that building one kernel does not make the other one stale; clippy finds `core` compiled
+/// there, which takes it longer than all the rest.
+fn work(test: bool) -> PathBuf {
+    repo::root().join(if test {
         "target/guest-build-test"
     } else {
         "target/guest-build"
-    });
-    let mut command = Command::new("/usr/bin/cargo");
+    })
+}
+
+/// Gives a command of cargo's its subcommand, the kernel it is about, and the pinned compiler.
+fn about_kernel(command: &mut Command, subcommand: &str, arch: Arch, test: bool) {
     command
         .current_dir(repo::root().join("guest-kernel"))
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--target",
-            target,
-            "--target-dir",
-        ])
-        .arg(&out)
+        .args([subcommand, "--release", "--locked"])
+        .args(["--target", arch.target().0])
+        .arg("--target-dir")
+        .arg(work(test))
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTC", "/usr/bin/rustc")
         .env("RUSTDOC", "/usr/bin/rustdoc")
@@ -131,9 +170,6 @@ fn cargo(arch: Arch, test: bool) -> Result<Vec<u8>> {
     if test {
         command.args(["--features", "switches"]);
     }
-    child::run(command, b"", Duration::from_secs(900))?.success("cargo build in guest-kernel")?;
-    let path = out.join(folder).join("release/xen-guest");
-    fs::read(&path).with_context(|| format!("cargo left no {}", repo::shown(&path)))
 }
 
 /// ELF note types of Xen's `public/elfnote.h`.
@@ -248,12 +284,8 @@ fn forbidden(code: &[u8], address: u64, bits: u32, count: &mut u64) -> Option<St
 /// # Errors
 /// If a folder cannot be removed.
 pub fn clean() -> Result<()> {
-    for dir in [
-        "target/guest",
-        "target/guest-build",
-        "target/guest-build-test",
-    ] {
-        remove(&repo::root().join(dir))?;
+    for dir in [repo::guests(), work(false), work(true)] {
+        remove(&dir)?;
     }
     Ok(())
 }

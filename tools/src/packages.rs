@@ -56,6 +56,13 @@ pub const KERNEL: &[Package] = &[
     ),
 ];
 
+/// Needed to have the guest kernels' code judged: clippy of the compiler that builds them.
+pub const KERNEL_CLIPPY: &[Package] = &[package(
+    "rust-web-clippy",
+    "/usr/bin/clippy-driver",
+    "judges the guest kernel's code",
+)];
+
 /// Needed by a user without root to build dom0's image (mmdebstrap --mode=unshare).
 pub const USER: &[Package] = &[package(
     "uidmap",

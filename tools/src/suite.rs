@@ -86,7 +86,7 @@ impl Test {
 
 /// All tests, in the order in which they run: what is quick and what the others need comes first.
 fn all() -> Vec<Test> {
-    let host: [(&str, HostTest); 12] = [
+    let host: [(&str, HostTest); 13] = [
         ("host/fmt", |log| cargo(log, "fmt --all -- --check", &[])),
         ("host/fmt-guest-kernel", |log| {
             cargo(
@@ -111,6 +111,15 @@ fn all() -> Vec<Test> {
                 "clippy --workspace --all-targets --locked -- -D warnings",
                 &[],
             )
+        }),
+        ("host/clippy-guest-kernel", |log| {
+            let (clean, said) = kernel::clippy()?;
+            repo::write(log, said.as_bytes())?;
+            Ok(if clean {
+                Outcome::Passed("both word sizes, with and without switches".into())
+            } else {
+                Outcome::Failed(format!("clippy warns, see {}", repo::shown(log)))
+            })
         }),
         ("host/doc", |log| {
             cargo(
