@@ -104,6 +104,7 @@ pub fn poll() {
     if !READY.swap(true, Ordering::Relaxed) {
         report::event("ready")
             .nums("online", smp::online().map(|cpu| cpu as u64))
+            .num("wall_us", time::wall_us())
             .send();
     }
     control.read_console();
@@ -345,5 +346,6 @@ fn report_churn() {
         .num("in_flight", pool.in_flight)
         .nums("timer_ticks", possible().map(events::ticks))
         .num("free_kib", frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64)
+        .nums("early_ticks", possible().map(events::early_ticks))
         .send();
 }

@@ -19,6 +19,10 @@ use crate::{cmdline, time};
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
 
+/// By how much a tick may come before it is due, nanoseconds. Xen's timer goes by the clock of the processor on which it was set, and
+/// each processor's clock is set right once a second (`local_time_calibration` in `xen/arch/x86/time.c`): a little is no fault.
+const EARLY: u64 = TICK / 4;
+
 /// No port: Xen never hands out port 0.
 const NONE: u32 = 0;
 
@@ -31,6 +35,10 @@ struct CpuEvents {
     /// An event other than the tick came since the loop last looked.
     woken: AtomicBool,
     ticks: AtomicU64,
+    /// When the next tick is due, by the guest's clock.
+    due: AtomicU64,
+    /// Ticks that came more than [`EARLY`] before they were due.
+    early: AtomicU64,
 }
 
 static CPUS: [CpuEvents; MAX_CPUS] = [const {
@@ -40,6 +48,8 @@ static CPUS: [CpuEvents; MAX_CPUS] = [const {
         mine: PortSet::new(),
         woken: AtomicBool::new(false),
         ticks: AtomicU64::new(0),
+        due: AtomicU64::new(0),
+        early: AtomicU64::new(0),
     }
 }; MAX_CPUS];
 
@@ -124,6 +134,10 @@ pub fn upcall(me: usize) {
     two_level::upcall(info, shared_info(), &events.mine, |port| {
         if port.0 == events.timer.load(Ordering::Acquire) {
             events.ticks.fetch_add(1, Ordering::Relaxed);
+            let due = events.due.load(Ordering::Relaxed);
+            if time::now() + EARLY < due {
+                events.early.fetch_add(1, Ordering::Relaxed);
+            }
             rearm(me);
         } else {
             events.woken.store(true, Ordering::Release);
@@ -139,21 +153,38 @@ pub fn take_wakeup(me: usize) -> bool {
 /// Arms the timer of vCPU `me`, which is the running one (Xen refuses it for another), for the next tick.
 pub fn rearm(me: usize) {
     debug_assert_eq!(me, cpu::id());
-    let at = time::now() + TICK;
+    let due = time::now() + TICK;
+    CPUS[me].due.store(due, Ordering::Relaxed);
+    let at = time::to_system(due - early_by());
     // Without a tick the loop still runs on every other event; but there may be none.
-    if let Err(error) = insist(|| vcpu::set_singleshot_timer(me as u32, time::to_system(at)), drop) {
+    if let Err(error) = insist(|| vcpu::set_singleshot_timer(me as u32, at), drop) {
         report::error(Party::Xen, "timer", error);
     }
 }
 
-/// Arms the timer of vCPU `me`, the running one, for the first time in this domain.
+/// By how much a test build arms the timer too early, so that a test sees that it is noticed.
+fn early_by() -> u64 {
+    if cmdline::options().switches.timer_early() {
+        TICK / 4 * 3
+    } else {
+        0
+    }
+}
+
+/// Arms the timer of vCPU `me`, the running one, for the first time in this domain, or since the vCPU was away.
+///
+/// What an earlier timer has left pending (the periodic one, or one that went off while nobody listened) is dropped: it would be
+/// taken for the tick that is armed here. Both timers are stopped before, so that no tick that counts is dropped with it.
 pub fn arm(me: usize) {
+    let _guard = cpu::CpuGuard::new();
     if is_pv() {
         // Xen starts each vCPU of a PV domain with a periodic timer, in every new domain; the other one is all the guest wants.
         if let Err(error) = vcpu::stop_periodic_timer(me as u32) {
             report::error(Party::Xen, "timer", error);
         }
     }
+    stop_timer(me);
+    two_level::clear_pending(shared_info(), Port(CPUS[me].timer.load(Ordering::Acquire)));
     rearm(me);
 }
 
@@ -174,4 +205,9 @@ pub fn stop_timer(me: usize) {
 /// Ticks that vCPU `cpu` has seen.
 pub fn ticks(cpu: usize) -> u64 {
     CPUS[cpu].ticks.load(Ordering::Relaxed)
+}
+
+/// How many of them came before they were due, by more than [`EARLY`].
+pub fn early_ticks(cpu: usize) -> u64 {
+    CPUS[cpu].early.load(Ordering::Relaxed)
 }

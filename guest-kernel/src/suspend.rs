@@ -404,6 +404,7 @@ fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline, hypercalls:
         .nums("online", smp::online().map(|cpu| cpu as u64))
         .num("incarnation", u64::from(xen::incarnation()))
         .num("hypercalls", u64::from(hypercalls))
+        .num("wall_us", time::wall_us())
         .object("ns", timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))))
         .send();
 }

@@ -22,6 +22,7 @@ bitflags::bitflags! {
         const CANCEL_TRICK = 1 << 11;
         const AUDIT = 1 << 12;
         const UNPIN_ONLY = 1 << 13;
+        const TIMER_EARLY = 1 << 14;
     }
 }
 
@@ -42,6 +43,7 @@ const WORDS: &[(&str, Off)] = &[
     ("cancel=no-trick", Off::CANCEL_TRICK),
     ("audit=off", Off::AUDIT),
     ("drain=unpin-only", Off::UNPIN_ONLY),
+    ("timer=early", Off::TIMER_EARLY),
 ];
 
 /// What a test wants the audit to find.
@@ -122,6 +124,8 @@ impl Switches {
         no_audit AUDIT;
         /// Leave sets constructed when they are let go?
         unpin_only UNPIN_ONLY;
+        /// Arm the timers for a quarter of the time that is noted?
+        timer_early TIMER_EARLY;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }

@@ -25,6 +25,21 @@ pub fn now() -> u64 {
     LATEST.fetch_max(now, Ordering::AcqRel).max(now)
 }
 
+/// The time of day by Xen: microseconds since 1970, UTC. 0 while the clock stands still.
+///
+/// Both of its parts, the time of day at which system time was 0 and system time, are read anew each time: after a restore
+/// or a migration they are another host's. `wc_sec`, `wc_nsec` and `wc_sec_hi` of `struct shared_info`, `xen/include/public/xen.h`.
+pub fn wall_us() -> u64 {
+    if FROZEN.load(Ordering::Acquire) {
+        return 0;
+    }
+    let zero = crate::arch::xen::shared_info().wall_clock();
+    zero.seconds
+        .wrapping_mul(1_000_000)
+        .wrapping_add(u64::from(zero.nanoseconds) / 1000)
+        .wrapping_add(xen::system_time() / 1000)
+}
+
 /// Xen's system time for a time of the guest's, as timers want it.
 pub fn to_system(guest: u64) -> u64 {
     guest.wrapping_sub(OFFSET.load(Ordering::Relaxed))

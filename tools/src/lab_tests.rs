@@ -203,8 +203,8 @@ const PV_CONTROLS: &[Control] = {
 
 const CONTROLS: &[Control] = {
     use Action::{
-        Checkpoint, Create, Ping, Restore, RestoreThenError, RestoreThenVcpuSet, Save, SaveRefused,
-        VcpuSet,
+        Boot, Checkpoint, Churn, Create, Ping, Restore, RestoreThenError, RestoreThenVcpuSet, Save,
+        SaveRefused, VcpuSet,
     };
     &[
         // What the drain leaves, the audit finds; and without the audit the events still show it.
@@ -318,6 +318,13 @@ const CONTROLS: &[Control] = {
             word: "fault=resume:5",
             actions: &[Create, Save, RestoreThenError("resume"), Ping, VcpuSet(2)],
             expect: NOTHING,
+            archs: &[Arch::X86_64],
+        },
+        // Not left out, but wrong on purpose.
+        Control {
+            word: "timer=early",
+            actions: &[Boot, Churn(1)],
+            expect: &["before they were due"],
             archs: &[Arch::X86_64],
         },
         Control {

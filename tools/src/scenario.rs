@@ -270,6 +270,8 @@ pub struct Life<'m> {
     /// How long to wait for an event.
     limit: Duration,
     pings: u32,
+    /// When the present action began.
+    began: Instant,
     /// A suspend was cancelled since the domain was made: see [`Life::leave`].
     unwatched: bool,
     /// How long Xen's log was when this life began.
@@ -318,6 +320,7 @@ impl<'m> Life<'m> {
             mark: 0,
             limit,
             pings: 0,
+            began: Instant::now(),
             unwatched: false,
             born: hypervisor::length(&machine.run),
         };
@@ -333,6 +336,7 @@ impl<'m> Life<'m> {
     pub fn act(&mut self, action: &Action) -> Result<Step> {
         let name = action.name();
         let start = Instant::now();
+        self.began = start;
         self.timeline.add(&self.config.name, &name, "begins")?;
         let mut step = Step {
             step: name.clone(),
@@ -464,8 +468,9 @@ impl<'m> Life<'m> {
         match *action {
             Action::Boot | Action::Create => {
                 self.xl(&format!("xl create /lab/{name}.cfg"))?;
-                self.wait("ready", |e| e.ev == "ready")?;
+                let event = self.wait("ready", |e| e.ev == "ready")?;
                 step.findings.extend(self.ready());
+                self.check_wall_clock(&event, step)?;
                 if *action == Action::Create {
                     self.churn_on(step, 1)?;
                 }
@@ -819,9 +824,10 @@ impl<'m> Life<'m> {
     fn came_back(&mut self, step: &mut Step, how: &str) -> Result<()> {
         let round = self.round;
         self.unwatched = how == "cancelled";
-        self.wait("resumed", |e| {
+        let resumed = self.wait("resumed", |e| {
             e.ev == "resumed" && e.num("round") == Some(round)
         })?;
+        self.check_wall_clock(&resumed, step)?;
         let event = self.wait("verify", |e| e.is("verify", "why", how))?;
         // The rounds' phases came before `mark` if saving and restoring are two actions: look at all of them.
         let mut all = self.console.said().events.clone();
@@ -870,6 +876,20 @@ impl<'m> Life<'m> {
             }
             step.checked.push_str(&words);
         }
+        Ok(())
+    }
+
+    /// The time of day in this event, which the present action has caused, is dom0's.
+    fn check_wall_clock(&self, event: &Event, step: &mut Step) -> Result<()> {
+        let text = self.machine.dom0.must("date +%s", XL)?;
+        let now: u32 = text
+            .trim()
+            .parse()
+            .with_context(|| format!("dom0's date says {text:?}"))?;
+        // dom0's date knows whole seconds.
+        let (now, since) = (f64::from(now), self.began.elapsed().as_secs_f64());
+        let found = check::wall_clock(event, now - since, now + 1.0);
+        step.findings.extend(found);
         Ok(())
     }
 
