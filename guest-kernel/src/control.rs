@@ -215,7 +215,8 @@ impl Control {
 
 /// Does what a line on the console asks.
 ///
-/// `faults`, which only a test build has, rehearses suspends in which one hypercall after the other fails.
+/// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other fails, and `starve N`, which
+/// leaves N frames; `starve off` gives them all back.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
 fn obey(line: &str, store: &mut Store) {
     match line.split_once(' ').unwrap_or((line, "")) {
@@ -224,6 +225,8 @@ fn obey(line: &str, store: &mut Store) {
         ("status", _) => report_churn(),
         #[cfg(feature = "switches")]
         ("faults", _) => crate::rehearse::run(store),
+        #[cfg(feature = "switches")]
+        ("starve", left) => crate::rehearse::starve(left),
         ("bench", _) => bench::run(time::now() + CPU_LIMIT),
         ("fill", count) => fill::run(count, time::now() + CPU_LIMIT),
         ("trim", word) => trim::choose(word),
@@ -344,6 +347,7 @@ fn report_churn() {
         .num("depot", pool.depot)
         .num("in_use", pool.in_use)
         .num("in_flight", pool.in_flight)
+        .num("no_frames", sum(|c| &c.no_frames))
         .nums("timer_ticks", possible().map(events::ticks))
         .num("free_kib", frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64)
         .nums("early_ticks", possible().map(events::early_ticks))

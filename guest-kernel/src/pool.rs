@@ -140,7 +140,7 @@ pub fn prefill(count: usize) {
     let guard = CpuGuard::new();
     let mut sets = [const { None }; cmdline::MAX_PREFILL];
     for place in sets.iter_mut().take(count) {
-        *place = take(&guard);
+        *place = take(&guard).ok();
     }
     sets.into_iter().flatten().for_each(|set| give(&guard, set));
 }
@@ -160,7 +160,7 @@ static FILLING: Mutex<[Option<Taken>; MAX_CACHED]> = Mutex::new([const { None };
 pub fn fill_depot(count: usize) {
     let mut filling = FILLING.lock();
     for place in filling.iter_mut().take(count) {
-        *place = take(&CpuGuard::new());
+        *place = take(&CpuGuard::new()).ok();
     }
     let sets = filling.iter_mut().filter_map(Option::take);
     sets.for_each(|set| give(&CpuGuard::new(), set));
@@ -245,7 +245,7 @@ pub fn measure_backend(one_by_one: bool) -> Option<(Cost, Cost)> {
 
 /// Takes a set from this CPU's cache and gives it back, `pairs` times.
 pub fn measure_hits(pairs: u64) -> Option<Cost> {
-    give(&CpuGuard::new(), take(&CpuGuard::new())?);
+    give(&CpuGuard::new(), take(&CpuGuard::new()).ok()?);
     cost(|guard| {
         for _ in 0..pairs {
             let set = POOL.get(guard).ok()?;
@@ -282,23 +282,33 @@ pub fn apply_switches() {
     }
 }
 
-/// Takes a set. `None` while the gate is closed or when there is no memory.
-pub fn take(guard: &CpuGuard) -> Option<Taken> {
+/// Why there is no set. What Xen or the pool refused was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// The gate is closed.
+    Closed,
+    /// There are no frames to make one of.
+    NoFrames,
+    /// Something that should not be.
+    Refused,
+}
+
+/// Takes a set.
+pub fn take(guard: &CpuGuard) -> Result<Taken, Untaken> {
     match POOL.get(guard) {
         Ok(set) => {
             set.set().mark(Kind::LiveL2);
-            Some(set)
+            Ok(set)
         }
-        Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood) | GetError::Construct(SetError::Frames(_))) => {
-            None
-        }
+        Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood)) => Err(Untaken::Closed),
+        Err(GetError::Construct(SetError::Frames(_))) => Err(Untaken::NoFrames),
         Err(GetError::Construct(SetError::Tables(error))) => {
             report::error(Party::Xen, "pool", format_args!("construct: {error}"));
-            None
+            Err(Untaken::Refused)
         }
         Err(other) => {
             report::error(Party::Guest, "pool", format_args!("get: {other}"));
-            None
+            Err(Untaken::Refused)
         }
     }
 }

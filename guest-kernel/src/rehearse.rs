@@ -1,4 +1,5 @@
-//! Suspends in which one hypercall fails, one after the other: the console's `faults`, and `fault=resume:N`.
+//! What a test build can be made to suffer. Suspends in which one hypercall fails, one after the other: the console's `faults`, and
+//! `fault=resume:N`. And memory that is short: the console's `starve N`.
 //!
 //! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and the suspend call itself, which
 //! counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0 makes is refused. It ends with the first that meets no refusal:
@@ -7,6 +8,7 @@
 use xen_bindings::faults;
 
 use crate::arch::cpu;
+use crate::memory::frames;
 use crate::report::{self, Party};
 use crate::store::Store;
 use crate::{control, suspend};
@@ -62,4 +64,20 @@ pub fn disarm_resume() {
     if let Some(nr) = faults::disarm() {
         log::info!("fault=resume: hypercall {nr} was refused");
     }
+}
+
+/// Lets so many of the free frames be taken and no more; `off` ends that.
+pub fn starve(left: &str) {
+    let left = match (left, left.parse()) {
+        ("off", _) => usize::MAX,
+        (_, Ok(left)) => left,
+        _ => return log::info!("`starve {left}`: a number or off is needed"),
+    };
+    let withheld = frames::starve(left);
+    let (free, total) = frames::counts();
+    report::event("starve")
+        .num("withheld", withheld as u64)
+        .num("left", (free - withheld) as u64)
+        .num("frames", total as u64)
+        .send();
 }

@@ -350,6 +350,28 @@ pub fn wall_clock(event: &Event, before: f64, after: f64) -> Findings {
     )]
 }
 
+/// Memory was short between the first and the last `churn` event, and somebody noticed; or it is not any more, and nobody did.
+pub fn frames(events: &[Event], short: bool) -> Findings {
+    let counts: Option<Vec<u64>> = events
+        .iter()
+        .filter(|e| e.ev == "churn")
+        .map(|e| e.num("no_frames"))
+        .collect();
+    let Some(counts) = counts else {
+        return vec!["churn has no no_frames".into()];
+    };
+    match counts.as_slice() {
+        [first, .., last] if short && last <= first => {
+            vec!["nothing lacked a frame: this shows nothing".into()]
+        }
+        [first, .., last] if !short && last != first => {
+            vec![format!("frames were wanting {} times", last - first)]
+        }
+        [_, .., _] => Findings::new(),
+        _ => vec!["there are no two churn events to compare".into()],
+    }
+}
+
 /// Each vCPU's clock went only forwards, in the order its lines came.
 pub fn clocks(events: &[Event]) -> Findings {
     let mut last = std::collections::BTreeMap::new();
@@ -447,6 +469,22 @@ mod tests {
         assert!(said(r#","wall_us":1013000000"#).contains("3.0 s ahead of dom0's"));
         assert!(said(r#","wall_us":0"#).contains("behind"));
         assert!(said("").contains("wall_us is missing"));
+    }
+
+    #[test]
+    fn short_memory_must_be_noticed_and_must_end() {
+        let run = |counts: &[u64], short| {
+            let lines: Vec<String> = counts
+                .iter()
+                .map(|n| format!(r#""ev":"churn","no_frames":{n}"#))
+                .collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            frames(&log(&lines), short).is_empty()
+        };
+        assert!(run(&[0, 1], true) && run(&[3, 3, 3], false));
+        assert!(!run(&[1, 1], true) && !run(&[3, 4], false));
+        assert!(!run(&[1], true) && !run(&[1], false) && !run(&[], false));
+        assert!(!frames(&log(&[r#""ev":"churn""#, r#""ev":"churn""#]), false).is_empty());
     }
 
     #[test]

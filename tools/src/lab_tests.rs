@@ -485,6 +485,7 @@ fn pv() -> Vec<LabTest> {
         test.switches = true;
         tests.push(test);
     }
+    tests.extend(short_of_memory());
     for arch in [Arch::X86_64, Arch::I686] {
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "differential", Vec::new());
         test.switches = true;
@@ -513,6 +514,17 @@ fn pv() -> Vec<LabTest> {
         tests.push(test);
     }
     tests.push(shim());
+    tests
+}
+
+/// Memory that is short: not a frame is left, and the guest suspends and comes back all the same.
+fn short_of_memory() -> Vec<LabTest> {
+    use Action::{Create, Feed, Poweroff, Restore, Save, Starve};
+    let life = || vec![Create, Starve(0), Save, Restore, Feed, Poweroff];
+    let mut pv = LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "", life());
+    pv.name = "long/short-of-memory/x86_64/pv".to_owned();
+    let mut tests = vec![LabTest::new(Arch::X86_64, "short-of-memory", life()), pv];
+    tests.iter_mut().for_each(|test| test.switches = true);
     tests
 }
 

@@ -6,6 +6,7 @@
 
 mod across;
 pub mod fault;
+mod hardship;
 
 use std::fs::File;
 use std::io::Write;
@@ -86,6 +87,10 @@ pub enum Action {
     Carry,
     /// Something that goes wrong.
     Fault(Fault),
+    /// The console's `starve`: so many frames are left to be taken.
+    Starve(u64),
+    /// The console's `starve off`.
+    Feed,
 }
 
 impl Action {
@@ -112,6 +117,8 @@ impl Action {
             Self::RefusedAcross(_) => "xl migrate, which is refused".into(),
             Self::Carry => "the image goes to the other host".into(),
             Self::Fault(fault) => fault.name(),
+            Self::Starve(n) => format!("{n} frames are left"),
+            Self::Feed => "all frames are there again".into(),
             Self::SaveRefused(_) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -560,6 +567,8 @@ impl<'m> Life<'m> {
             Action::RefusedAcross(words) => self.refused_across(words, step)?,
             Action::Carry => self.carry(step)?,
             Action::Fault(fault) => self.suffer(fault, step)?,
+            Action::Starve(left) => self.starve(left, step)?,
+            Action::Feed => self.feed(step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;

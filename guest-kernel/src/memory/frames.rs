@@ -24,12 +24,15 @@ struct FreeList {
     head: u32,
     free: usize,
     total: usize,
+    /// Of the free ones, how many nobody gets.
+    withheld: usize,
 }
 
 static FREE: Mutex<FreeList> = Mutex::new(FreeList {
     head: NONE,
     free: 0,
     total: 0,
+    withheld: 0,
 });
 
 /// No frame is left.
@@ -54,7 +57,7 @@ pub fn take_over(map: &MemoryMap) {
 /// Takes a frame. Its content is whatever its last user left.
 pub fn allocate() -> Result<Pfn, OutOfFrames> {
     let mut list = FREE.lock();
-    if list.head == NONE {
+    if list.head == NONE || list.free <= list.withheld {
         return Err(OutOfFrames);
     }
     let pfn = list.head;
@@ -81,6 +84,15 @@ pub fn free(pfn: Pfn) {
     NEXT[pfn.0 as usize].store(list.head, Ordering::Relaxed);
     list.head = pfn.0;
     list.free += 1;
+}
+
+/// Lets no more than `left` of the frames that are free now be taken; what is given back can be taken as well. Gives how many are
+/// withheld.
+#[cfg(feature = "switches")]
+pub fn starve(left: usize) -> usize {
+    let mut list = FREE.lock();
+    list.withheld = list.free.saturating_sub(left);
+    list.withheld
 }
 
 /// Frames that are free, and all that the allocator manages.

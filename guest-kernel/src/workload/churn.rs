@@ -25,6 +25,8 @@ pub struct Counters {
     pub mismatches: AtomicU64,
     /// Spaces freed here that another vCPU built.
     pub remote_frees: AtomicU64,
+    /// Sets and address spaces that there were no frames for.
+    pub no_frames: AtomicU64,
     /// State of this vCPU's random numbers.
     random: AtomicU64,
 }
@@ -36,6 +38,7 @@ impl Counters {
             checks: AtomicU64::new(0),
             mismatches: AtomicU64::new(0),
             remote_frees: AtomicU64::new(0),
+            no_frames: AtomicU64::new(0),
             random: AtomicU64::new(0),
         }
     }
@@ -143,7 +146,15 @@ fn step_live(me: usize, slot: &Mutex<Option<Space>>, dice: u64) -> bool {
 }
 
 fn build(me: usize) -> Option<Space> {
-    let set = pool::take(&CpuGuard::new())?;
+    let set = match pool::take(&CpuGuard::new()) {
+        Ok(set) => set,
+        Err(why) => {
+            if why == pool::Untaken::NoFrames {
+                count_no_frames(me);
+            }
+            return None;
+        }
+    };
     let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
     match Space::build(set, number) {
         Ok(mut space) => {
@@ -151,7 +162,7 @@ fn build(me: usize) -> Option<Space> {
             Some(space)
         }
         Err((set, SetError::Frames(_))) => {
-            log::warn!("no frames for an address space on vCPU {me}");
+            count_no_frames(me);
             pool::give(&CpuGuard::new(), set);
             None
         }
@@ -160,6 +171,14 @@ fn build(me: usize) -> Option<Space> {
             pool::give(&CpuGuard::new(), set);
             None
         }
+    }
+}
+
+/// Counts, and says so the first time, the second, the fourth, ...: memory may be short for long.
+fn count_no_frames(me: usize) {
+    let times = COUNTERS[me].no_frames.fetch_add(1, Ordering::Relaxed) + 1;
+    if times.is_power_of_two() {
+        log::warn!("no frames for an address space on vCPU {me}, {times} times so far");
     }
 }
 
