@@ -215,8 +215,8 @@ impl Control {
 
 /// Does what a line on the console asks.
 ///
-/// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other fails, and `starve N`, which
-/// leaves N frames; `starve off` gives them all back.
+/// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other fails, `fault-resume N`, which has
+/// one fail after the next, and `starve N`, which leaves N frames; `starve off` gives them all back.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
 fn obey(line: &str, store: &mut Store) {
     match line.split_once(' ').unwrap_or((line, "")) {
@@ -225,6 +225,8 @@ fn obey(line: &str, store: &mut Store) {
         ("status", _) => report_churn(),
         #[cfg(feature = "switches")]
         ("faults", _) => crate::rehearse::run(store),
+        #[cfg(feature = "switches")]
+        ("fault-resume", nth) => crate::rehearse::fail_next_resume(nth),
         #[cfg(feature = "switches")]
         ("starve", left) => crate::rehearse::starve(left),
         ("bench", _) => bench::run(time::now() + CPU_LIMIT),

@@ -1,13 +1,16 @@
-//! What a test build can be made to suffer. Suspends in which one hypercall fails, one after the other: the console's `faults`, and
-//! `fault=resume:N`. And memory that is short: the console's `starve N`.
+//! What a test build can be made to suffer. Suspends in which one hypercall fails, one after the other: the console's `faults`,
+//! `fault-resume N` and the option `fault=resume:N`. And memory that is short: the console's `starve N`.
 //!
 //! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and the suspend call itself, which
 //! counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0 makes is refused. It ends with the first that meets no refusal:
 //! every hypercall of the way down and back has failed once by then. What a restore alone needs is tested with a real one.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use xen_bindings::faults;
 
 use crate::arch::cpu;
+use crate::cmdline;
 use crate::memory::frames;
 use crate::report::{self, Party};
 use crate::store::Store;
@@ -54,15 +57,47 @@ pub fn run(store: &mut Store) {
     report::error(Party::Guest, "faults", format_args!("more than {MOST} hypercalls"));
 }
 
-/// Has the `nth` hypercall fail that follows, on the way back from the suspend call; the call itself is the first.
-pub fn arm_resume(nth: usize) {
-    faults::arm(nth + 1, cpu::my_stack());
+/// What the console asked for: the hypercall that fails on the next way back, counted from 1; 0: none.
+static NEXT_RESUME: AtomicUsize = AtomicUsize::new(0);
+/// The one that is armed.
+static ARMED: AtomicUsize = AtomicUsize::new(0);
+
+/// Has the hypercall of this number fail on the next way back from the suspend call.
+pub fn fail_next_resume(nth: &str) {
+    match nth.parse() {
+        Ok(nth @ 1..=MOST) => {
+            NEXT_RESUME.store(nth, Ordering::Relaxed);
+            report::event("resume-fault")
+                .num("nth", nth as u64)
+                .text("is", "armed")
+                .send();
+        }
+        _ => log::info!("`fault-resume {nth}`: a number from 1 to {MOST} is needed"),
+    }
 }
 
-/// The way back is over.
+/// Has a hypercall fail on the way back from the suspend call, if that is asked for; the call itself is the first that follows.
+pub fn arm_resume() {
+    let nth = match NEXT_RESUME.swap(0, Ordering::Relaxed) {
+        0 => cmdline::options().switches.resume_fault().unwrap_or(0),
+        nth => nth,
+    };
+    ARMED.store(nth, Ordering::Relaxed);
+    if nth > 0 {
+        faults::arm(nth + 1, cpu::my_stack());
+    }
+}
+
+/// The way back is over: says which call was refused, or that there were not so many.
 pub fn disarm_resume() {
-    if let Some(nr) = faults::disarm() {
-        log::info!("fault=resume: hypercall {nr} was refused");
+    let refused = faults::disarm();
+    let nth = ARMED.swap(0, Ordering::Relaxed);
+    if nth > 0 {
+        let event = report::event("resume-fault").num("nth", nth as u64);
+        match refused {
+            Some(nr) => event.text("is", "met").num("hypercall", u64::from(nr)).send(),
+            None => event.text("is", "not met").send(),
+        }
     }
 }
 

@@ -289,9 +289,7 @@ impl Platform for Guest<'_> {
             return Ok(Outcome::Cancelled);
         }
         #[cfg(feature = "switches")]
-        if let Some(nth) = cmdline::options().switches.resume_fault() {
-            crate::rehearse::arm_resume(nth);
-        }
+        crate::rehearse::arm_resume();
         self.hypercalls.1 = count::made();
         let outcome = xen::suspend(proof).map_err(Error::Xen)?;
         // The tools always tell a PV guest that its suspend was cancelled. And one in the shim is restored without its own

@@ -486,6 +486,7 @@ fn pv() -> Vec<LabTest> {
         tests.push(test);
     }
     tests.extend(short_of_memory());
+    tests.extend(resume_faults());
     for arch in [Arch::X86_64, Arch::I686] {
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "differential", Vec::new());
         test.switches = true;
@@ -525,6 +526,31 @@ fn short_of_memory() -> Vec<LabTest> {
     pv.name = "long/short-of-memory/x86_64/pv".to_owned();
     let mut tests = vec![LabTest::new(Arch::X86_64, "short-of-memory", life()), pv];
     tests.iter_mut().for_each(|test| test.switches = true);
+    tests
+}
+
+/// Hypercalls that are refused after real restores: a save and a restore for each of them.
+fn resume_faults() -> Vec<LabTest> {
+    use Action::{Create, Poweroff, Restore, ResumeFaults, Save};
+    let life = || vec![Create, ResumeFaults, Save, Restore, Poweroff];
+    let pv = |arch| LabTest::pv(arch, Kind::Pv, Xen::Pv32, "", life());
+    let mut tests = vec![
+        LabTest::new(Arch::X86_64, "", life()),
+        pv(Arch::X86_64),
+        pv(Arch::I686),
+    ];
+    for test in &mut tests {
+        test.name = format!(
+            "long/resume-faults/{}/{}",
+            test.arch.name(),
+            test.config.kind.name()
+        );
+        test.switches = true;
+        test.config.vcpus = 2;
+        test.config.max_vcpus = 2;
+        test.config.mem = 16;
+        test.config.cmdline = "burst=1 live=2".into();
+    }
     tests
 }
 

@@ -91,6 +91,8 @@ pub enum Action {
     Starve(u64),
     /// The console's `starve off`.
     Feed,
+    /// `xl save` and `xl restore` again and again; each time the next hypercall of the way back is refused once.
+    ResumeFaults,
 }
 
 impl Action {
@@ -119,6 +121,7 @@ impl Action {
             Self::Fault(fault) => fault.name(),
             Self::Starve(n) => format!("{n} frames are left"),
             Self::Feed => "all frames are there again".into(),
+            Self::ResumeFaults => "every hypercall after a restore fails once".into(),
             Self::SaveRefused(_) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -144,8 +147,8 @@ impl Action {
             Self::SaveAnyway(Some(place)) | Self::RestoreThenError(place) => {
                 event.is("error", "where", place)
             }
-            // What was refused and then granted is told as an error too.
-            Self::Faults => event.is("error", "party", "xen"),
+            // What was refused and then granted, or not needed, is told as an error too.
+            Self::Faults | Self::ResumeFaults => event.is("error", "party", "xen"),
             _ => false,
         }
     }
@@ -569,6 +572,7 @@ impl<'m> Life<'m> {
             Action::Fault(fault) => self.suffer(fault, step)?,
             Action::Starve(left) => self.starve(left, step)?,
             Action::Feed => self.feed(step)?,
+            Action::ResumeFaults => self.resume_faults(step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;

@@ -1,10 +1,14 @@
-//! What a test build of the guest is asked to bear by its console: memory that is short.
+//! What a test build of the guest is asked to bear by its console: memory that is short, and hypercalls that are refused on the
+//! way back from a real restore.
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 
-use super::{Life, Step};
+use super::{verified, Action, Life, Step};
 use crate::check;
 use crate::event::Event;
+
+/// More hypercalls than any way back has.
+const MOST: u64 = 400;
 
 impl Life<'_> {
     /// Leaves so many frames; the churn goes on with them, and says that it lacks some.
@@ -45,5 +49,74 @@ impl Life<'_> {
         );
         let from = self.events().iter().rposition(|e| e.ev == "starve");
         Ok(from.unwrap_or(0))
+    }
+
+    /// Saves and restores with the first hypercall of the way back refused, then the second, and so on to the last.
+    pub(super) fn resume_faults(&mut self, step: &mut Step) -> Result<()> {
+        let name = self.config.name.clone();
+        let (mut told, mut silent) = (0, 0);
+        for nth in 1..=MOST {
+            self.mark = self.events().len();
+            self.type_line(&format!("fault-resume {nth}"))?;
+            self.wait("the fault to be armed", |e| {
+                e.is("resume-fault", "is", "armed") && e.num("nth") == Some(nth)
+            })?;
+            self.save()?;
+            self.xl(&format!(
+                "xl restore /lab/{name}.save && rm -f /lab/{name}.save"
+            ))?;
+            self.unwatched = false;
+            let round = self.round;
+            let what = format!("resumed, with hypercall {nth} refused");
+            self.wait(&what, |e| {
+                e.ev == "resumed" && e.num("round") == Some(round)
+            })?;
+            let verify = self.wait("verify", |e| e.is("verify", "why", "restored"))?;
+            let met = self.wait("the end of the way back", |e| {
+                e.ev == "resume-fault"
+                    && e.num("nth") == Some(nth)
+                    && !e.is("resume-fault", "is", "armed")
+            })?;
+            self.churn_on(step, 1)?;
+            let window = self.window();
+            step.findings
+                .extend(check::resumed(&window, round, "restored", &self.online));
+            step.findings
+                .extend(check::verify(&window, "restored", &self.online));
+            let (expected, unexpected): (Vec<Event>, Vec<Event>) = window
+                .into_iter()
+                .partition(|event| Action::ResumeFaults.expects(event));
+            step.findings.extend(check::alarms(&unexpected));
+            let said: Vec<&str> = expected.iter().filter_map(|e| e.text("msg")).collect();
+            let Some(hypercall) = met.num("hypercall") else {
+                // There are no more: this restore met no refusal.
+                if !said.is_empty() {
+                    step.findings
+                        .push(format!("no call was refused, and yet: {}", said.join("; ")));
+                }
+                step.checked = format!(
+                    "{} hypercalls refused: {told} of them told as errors and got over, {silent} borne without a word; {}",
+                    nth - 1,
+                    verified(&verify)
+                );
+                return Ok(());
+            };
+            let came = if said.is_empty() {
+                silent += 1;
+                "borne without a word".to_owned()
+            } else {
+                told += 1;
+                said.join("; ")
+            };
+            self.timeline.add(
+                &name,
+                &format!("hypercall {nth} after a restore refused (number {hypercall})"),
+                &came,
+            )?;
+            if !step.findings.is_empty() {
+                bail!("with hypercall {nth} (number {hypercall}) refused: {came}");
+            }
+        }
+        bail!("more than {MOST} hypercalls on the way back")
     }
 }
