@@ -9,6 +9,7 @@ use migration::xenstore::{StoreError, Tx, Xenstore};
 use migration::{Limits, Outcome, Party, Return};
 use spin::Mutex;
 
+use crate::arch::cpu;
 use crate::memory::frames;
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
@@ -351,6 +352,7 @@ fn report_churn() {
         .num("in_flight", pool.in_flight)
         .num("no_frames", sum(|c| &c.no_frames))
         .nums("timer_ticks", possible().map(events::ticks))
+        .nums("stack_left", possible().map(|cpu| cpu::stack_untouched(cpu) as u64))
         .num("free_kib", frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64)
         .nums("early_ticks", possible().map(events::early_ticks))
         .send();

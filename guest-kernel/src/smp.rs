@@ -101,14 +101,33 @@ pub fn wait_until(deadline: u64, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// The loop of a vCPU. Enter with interrupts on and everything of this vCPU set up.
+/// The life of a vCPU that has its tables: it joins the others, works, leaves when it is told to, and joins again when
+/// `VCPUOP_up` brings it back.
+///
+/// Each time round begins at the same depth of the stack. A vCPU comes back where it went down, so calling this function from
+/// there would take a little more of its stack with each hotplug, until none is left.
 pub fn run(me: usize) -> ! {
+    loop {
+        join(me);
+        work(me);
+        leave(me);
+    }
+}
+
+/// Joins the others: the timer runs, events are taken, the pool and the workload count on this vCPU.
+fn join(me: usize) {
+    events::arm(me);
+    cpu::enable_interrupts();
     pool::cpu_online(me);
     if me == 0 {
         pool::prefill(cmdline::options().prefill);
     }
     churn::join(me);
     ONLINE.fetch_or(1 << me, Ordering::AcqRel);
+}
+
+/// Works until this vCPU is told to leave.
+fn work(me: usize) {
     loop {
         pool::quiescent();
         let park = PARK.load(Ordering::Acquire);
@@ -118,7 +137,7 @@ pub fn run(me: usize) -> ! {
             stay_parked(me, park);
         }
         if CPUS[me].leave.load(Ordering::Acquire) != 0 {
-            leave(me);
+            return;
         }
         answer_verify(me);
         answer_fill(me);
@@ -312,7 +331,8 @@ pub fn take_down(cpu: usize, deadline: u64) -> Result<Left, Stuck> {
     })
 }
 
-/// Leaves: everything that others could still expect of this vCPU ends here, in this order.
+/// Leaves: everything that others could still expect of this vCPU ends here, in this order. Returns when the vCPU is back, or
+/// cannot go.
 fn leave(me: usize) {
     let slot = &CPUS[me];
     churn::leave(me);
@@ -329,7 +349,6 @@ fn leave(me: usize) {
         report::error(report::Party::Xen, "cpu-down", error);
     }
     drop(guard);
-    crate::start::rejoin(me);
 }
 
 /// Brings vCPU `cpu` into its loop; returns once it is there.

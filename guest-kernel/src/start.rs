@@ -31,7 +31,6 @@ pub fn first(start_info: u64) -> ! {
     }
     report_boot(&boot);
     cpu::enable_interrupts();
-    events::arm(0);
     pool::apply_switches();
     control::start();
     smp::run(0)
@@ -40,13 +39,6 @@ pub fn first(start_info: u64) -> ! {
 /// Another vCPU arrives, from the entry code.
 pub fn secondary(me: usize) -> ! {
     arch::enter_secondary();
-    rejoin(me)
-}
-
-/// A vCPU that has its tables joins the others: fresh from [`secondary`], or back from `VCPUOP_down`.
-pub fn rejoin(me: usize) -> ! {
-    events::arm(me);
-    cpu::enable_interrupts();
     smp::run(me)
 }
 

@@ -66,6 +66,10 @@ const EARLY_SHARE: u64 = 4;
 /// and in any case so many.
 const EARLY_FEW: u64 = 10;
 
+/// What each vCPU's stack must have left, bytes. The largest batch of hypercalls takes 4 KiB: if one more has no room, the next
+/// change of the kernel may end at the guard page.
+const STACK_LEFT: u64 = 4096;
+
 /// Between the first and the last `churn` event the work and the timers went on, on these vCPUs and on no
 /// other.
 pub fn churn(events: &[Event], online: &[u64]) -> Findings {
@@ -114,6 +118,20 @@ pub fn churn(events: &[Event], online: &[u64]) -> Findings {
         }
     }
     found.extend(early(first, last));
+    match last.nums("stack_left") {
+        None => found.push("churn has no stack_left".into()),
+        Some(left) => {
+            for (vcpu, left) in left
+                .iter()
+                .enumerate()
+                .filter(|(_, left)| **left < STACK_LEFT)
+            {
+                found.push(format!(
+                    "vCPU {vcpu} has only {left} bytes of its stack left"
+                ));
+            }
+        }
+    }
     match (first.num("checks"), last.num("checks")) {
         (Some(a), Some(b)) if b > a => {}
         _ => found.push("no pattern was checked meanwhile".into()),
@@ -408,8 +426,23 @@ mod tests {
 
     fn churn_line(ops: &str, ticks: &str, checks: u32) -> String {
         format!(
-            r#""ev":"churn","online":[0,1],"ops":{ops},"timer_ticks":{ticks},"early_ticks":[0,0,0],"checks":{checks},"mismatches":0"#
+            r#""ev":"churn","online":[0,1],"ops":{ops},"timer_ticks":{ticks},"early_ticks":[0,0,0],"checks":{checks},"mismatches":0,"stack_left":[4096,9000,9000]"#
         )
+    }
+
+    #[test]
+    fn a_stack_that_runs_out_is_found() {
+        let run = |from: &str, to: &str| {
+            let a = churn_line("[5,5,5]", "[1,1,1]", 10);
+            let b = churn_line("[6,6,5]", "[2,2,1]", 11).replace(from, to);
+            churn(&log(&[&a, &b]), &[0, 1])
+        };
+        assert_eq!(run("", ""), Findings::new());
+        assert_eq!(
+            run("4096", "4088"),
+            ["vCPU 0 has only 4088 bytes of its stack left"]
+        );
+        assert_eq!(run("stack_left", "x"), ["churn has no stack_left"]);
     }
 
     #[test]

@@ -94,6 +94,46 @@ fn emulator_fault(text: &str) -> Option<EmulatorFault> {
     None
 }
 
+/// A domain that Xen ended because of what one of its vCPUs did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crash {
+    /// As Xen names it: `Domain 10 (vcpu#2)`.
+    pub who: String,
+    /// Where that vCPU was: `e033:[<ffffffff8012a6f2>]`.
+    pub rip: String,
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { who, rip } = self;
+        write!(
+            f,
+            "Xen crashed {who} at {rip} (its registers are in xen.log)"
+        )
+    }
+}
+
+/// Did Xen crash a guest since the log had that length?
+pub fn crash_since(run: &Path, from: u64) -> Option<Crash> {
+    // Asked while we wait: no log is read in which nothing happens.
+    (length(run) > from)
+        .then(|| text_since(run, from))
+        .and_then(|text| crash(&text))
+}
+
+/// Looks for what `__domain_crash` writes (`xen/common/domain.c`), and the registers behind it.
+fn crash(text: &str) -> Option<Crash> {
+    let mut lines = text.lines().map(|line| line.trim_end());
+    let who = lines.find_map(|line| {
+        let (who, cpu) = line
+            .strip_prefix("(XEN) ")?
+            .split_once(" crashed on cpu#")?;
+        (who.starts_with("Domain ") && cpu.ends_with(':')).then(|| who.to_owned())
+    })?;
+    let rip = lines.find_map(|line| Some(line.strip_prefix("(XEN) RIP:")?.trim().to_owned()))?;
+    Some(Crash { who, rip })
+}
+
 fn words(text: &str) -> Vec<String> {
     let lines: Vec<String> = text
         .lines()
@@ -112,6 +152,26 @@ fn is_noise(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crash_is_seen_as_soon_as_its_registers_are_there() {
+        let head = "(XEN)  L1[0x0f8] = 0000000000000000 ffffffffffffffff\r\n(XEN) Domain 10 (vcpu#2) crashed on cpu#1:\r\n";
+        let rest =
+            "(XEN) ----[ Xen-4.17.7  x86_64  debug=n  Not tainted ]----\r\n(XEN) CPU:    1\r\n\
+                    (XEN) RIP:    e033:[<ffffffff8012a6f2>]\r\n";
+        let said = crash(&format!("{head}{rest}")).map(|crash| crash.to_string());
+        let said = said.unwrap_or_default();
+        assert!(
+            said.contains("crashed Domain 10 (vcpu#2) at e033:[<ffffffff8012a6f2>]"),
+            "{said}"
+        );
+        assert_eq!(crash(head), None);
+        assert_eq!(crash(rest), None);
+        assert_eq!(
+            crash("(XEN) Domain 3 reported crashed by domain 0 on cpu#1:\n"),
+            None
+        );
+    }
 
     #[test]
     fn only_what_xen_says_about_it_is_kept() {

@@ -9,6 +9,7 @@ use crate::guest::{Config, Kind};
 use crate::hosts_tests;
 use crate::kernel::Arch;
 use crate::qemu;
+use crate::scenario::fault::Fault;
 use crate::scenario::{main_job, pv_job_without_migration, Action, Step};
 use crate::suite::Outcome;
 use crate::xen_build::{self, Xen};
@@ -371,6 +372,7 @@ pub fn all() -> Vec<LabTest> {
                 "requests",
                 vec![Create, Unknown, Drain, Reboot, Ping, Halt],
             ));
+            tests.push(LabTest::new(arch, "hotplug-storm", hotplug_storm()));
             tests.push(LabTest::new(
                 arch,
                 "saved-with-cpus-offline",
@@ -441,6 +443,13 @@ pub fn all() -> Vec<LabTest> {
     tests
 }
 
+/// vCPUs that come and go for a while: nothing of them may be left behind, such as a piece of their stacks.
+fn hotplug_storm() -> Vec<Action> {
+    use Action::{Create, Ping, Poweroff, Reboot, VcpuSet};
+    let storm = Action::Fault(Fault::HotplugStorm(30, 280));
+    vec![Create, storm, VcpuSet(2), Reboot, Ping, Poweroff]
+}
+
 /// What a control's life must show, unless its actions ask for it themselves.
 fn some(words: &'static [&'static str]) -> Option<&'static [&'static str]> {
     (!words.is_empty()).then_some(words)
@@ -466,6 +475,13 @@ fn pv() -> Vec<LabTest> {
             main_job(),
         ),
         LabTest::pv(Arch::I686, Kind::Pv, Xen::Pv32, "main-job-pv32", main_job()),
+        LabTest::pv(
+            Arch::X86_64,
+            Kind::Pv,
+            Xen::Pv32,
+            "hotplug-storm",
+            hotplug_storm(),
+        ),
     ];
     for arch in [Arch::X86_64, Arch::I686] {
         for control in PV_CONTROLS.iter().filter(|c| c.archs.contains(&arch)) {

@@ -286,6 +286,8 @@ pub struct Life<'m> {
     unwatched: bool,
     /// How long Xen's log was when this life began.
     born: u64,
+    /// The present action's: whose log, and how long it was when the action began.
+    xen_log: (PathBuf, u64),
 }
 
 /// The longest a command of Xen's tools may take.
@@ -333,6 +335,7 @@ impl<'m> Life<'m> {
             began: Instant::now(),
             unwatched: false,
             born: hypervisor::length(&machine.run),
+            xen_log: (machine.run.clone(), hypervisor::length(&machine.run)),
         };
         life.meet_peer()?;
         Ok(life)
@@ -353,6 +356,7 @@ impl<'m> Life<'m> {
             ..Step::default()
         };
         let from = hypervisor::length(&self.machine.run);
+        self.xen_log = (self.machine.run.clone(), from);
         if let Err(error) = self.perform(action, &mut step) {
             stop::check()?;
             self.first.check()?;
@@ -610,7 +614,8 @@ impl<'m> Life<'m> {
                 self.xl(&format!("xl reboot {name}"))?;
                 self.wait("end", |e| e.is("end", "why", "reboot"))?;
                 self.wait("boot", |e| e.ev == "boot")?;
-                self.online = (0..u64::from(self.config.vcpus)).collect();
+                // It has the vCPUs that were online: xl reads their availability out of the old domain
+                // (libxl_retrieve_domain_configuration, libxl_domain.c), and starts the new one with these.
                 self.round = 0;
                 self.wait("ready", |e| e.ev == "ready")?;
                 // Only what the new incarnation says may be compared.
@@ -1062,6 +1067,11 @@ impl<'m> Life<'m> {
             }
             drop(said);
             self.machine.check()?;
+            // It will say nothing more.
+            let (log, from) = &self.xen_log;
+            if let Some(crash) = hypervisor::crash_since(log, *from) {
+                bail!("{what} will not come: {crash}");
+            }
             Ok(None)
         });
         result.with_context(|| {

@@ -9,6 +9,7 @@ use xen_bindings::shared_info::VcpuInfo;
 use xen_bindings::{sched, version};
 
 use super::is_pv;
+use crate::paging::layout::PAGE_SIZE;
 
 /// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
 /// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
@@ -55,6 +56,21 @@ pub fn id() -> usize {
 pub fn stack_end(cpu: usize) -> usize {
     assert!(cpu < MAX_CPUS);
     STACKS.0.get() as usize + (cpu + 1) * STACK_SIZE
+}
+
+/// Bytes of vCPU `cpu`'s stack, above its guard page, that nothing was ever written to: how near it came to its end.
+///
+/// The stacks begin as zeros, so a frame that holds only zeros, or is not written at all, counts as untouched: the true figure
+/// may be a little smaller. What an overflow hits is the guard page in any case.
+pub fn stack_untouched(cpu: usize) -> usize {
+    let end = stack_end(cpu);
+    let low = end - STACK_SIZE + PAGE_SIZE;
+    (low..end)
+        .step_by(size_of::<usize>())
+        // SAFETY: these words lie in the stack of a vCPU, which is mapped above its guard page and always valid to read; another
+        // vCPU may write them meanwhile, and a volatile read of a word then gives what it held before or after.
+        .find(|&word| unsafe { (word as *const usize).read_volatile() } != 0)
+        .map_or(STACK_SIZE - PAGE_SIZE, |word| word - low)
 }
 
 /// Where the running vCPU's stack lies.

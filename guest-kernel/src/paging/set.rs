@@ -142,20 +142,25 @@ pub fn pin(sets: &[Set]) -> Result<u32, TableError> {
     let mut pins = Pins::<OPERATIONS>::new();
     // The holder is the last of a set's pages.
     pages(sets).for_each(|page| pins.pin(2, page));
-    pins.commit().inspect_err(|error| {
-        let mut back = Pins::<OPERATIONS>::new();
-        // Holders before what they link: the reverse.
-        for (set, pages) in sets.iter().enumerate().rev().map(|(n, set)| (n, set.pages)) {
-            for (n, page) in pages.into_iter().enumerate().rev() {
-                if set * SET_PAGES + n < error.done {
-                    back.unpin(page);
-                }
+    pins.commit().inspect_err(|error| let_go(sets, error.done))
+}
+
+/// Lets go of the first `done` pages. Not part of [`pin`]: a batch takes 4 KiB of the stack, and most calls need only one.
+#[cold]
+#[inline(never)]
+fn let_go(sets: &[Set], done: usize) {
+    let mut back = Pins::<OPERATIONS>::new();
+    // Holders before what they link: the reverse.
+    for (set, pages) in sets.iter().enumerate().rev().map(|(n, set)| (n, set.pages)) {
+        for (n, page) in pages.into_iter().enumerate().rev() {
+            if set * SET_PAGES + n < done {
+                back.unpin(page);
             }
         }
-        if let Err(second) = back.commit() {
-            log::error!("letting go of what was pinned: {second}");
-        }
-    })
+    }
+    if let Err(second) = back.commit() {
+        log::error!("letting go of what was pinned: {second}");
+    }
 }
 
 /// Lets go of sets, each holder first: with it go its references to the other pages.

@@ -70,10 +70,7 @@ impl State {
             Action::Checkpoint => self.watched = false,
             Action::Save => self.saved = true,
             Action::Poweroff | Action::Halt => self.gone = true,
-            Action::Reboot => {
-                is(self.watched)?;
-                self.online = Some(self.max);
-            }
+            Action::Reboot => is(self.watched)?,
             Action::Migrate => {
                 is(self.live)?;
                 self.watched = true;
