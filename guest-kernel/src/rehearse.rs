@@ -3,7 +3,8 @@
 //!
 //! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and the suspend call itself, which
 //! counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0 makes is refused. It ends with the first that meets no refusal:
-//! every hypercall of the way down and back has failed once by then. What a restore alone needs is tested with a real one.
+//! every hypercall of the way down and back has failed once by then, but for one that the timer's own calls made the count step
+//! over; the suspend call is refused by name. What a restore alone needs is tested with a real one.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,30 +20,21 @@ use crate::{control, suspend};
 /// More than any way has.
 const MOST: usize = 2000;
 
-/// Rehearses until no call is left to fail, and says what came of each.
+/// Rehearses until no call is left to fail, once more for the suspend call itself, and says what came of each.
 pub fn run(store: &mut Store) {
     let (mut gave_up, mut went_on) = (0, 0);
-    for nth in 1..=MOST {
-        faults::arm(nth, cpu::my_stack());
+    let mut rehearse = |nth: usize| {
         let result = suspend::rehearse(store);
-        let Some(nr) = faults::disarm() else {
-            if let Err(failed) = result {
-                report::error(
-                    Party::Guest,
-                    "faults",
-                    format_args!("a rehearsal without a fault failed: {}: {}", failed.step, failed.cause),
-                );
-            }
-            control::verify("faults");
-            return report::event("faults-end")
-                .num("faults", nth as u64 - 1)
-                .num("gave_up", gave_up)
-                .num("went_on", went_on)
-                .send();
-        };
-        match result {
-            Ok(_) => went_on += 1,
-            Err(failed) => {
+        let met = faults::disarm();
+        match (met, result) {
+            (None, Err(failed)) => report::error(
+                Party::Guest,
+                "faults",
+                format_args!("a rehearsal without a fault failed: {}: {}", failed.step, failed.cause),
+            ),
+            (None, Ok(_)) => {}
+            (Some(_), Ok(_)) => went_on += 1,
+            (Some(nr), Err(failed)) => {
                 gave_up += 1;
                 report::event("fault")
                     .num("nth", nth as u64)
@@ -53,8 +45,24 @@ pub fn run(store: &mut Store) {
                     .send();
             }
         }
-    }
-    report::error(Party::Guest, "faults", format_args!("more than {MOST} hypercalls"));
+        met.is_some()
+    };
+    let counted = (1..=MOST).find(|&nth| {
+        faults::arm(nth, cpu::my_stack());
+        !rehearse(nth)
+    });
+    let Some(nth) = counted else {
+        return report::error(Party::Guest, "faults", format_args!("more than {MOST} hypercalls"));
+    };
+    // The timer's calls are counted as well, when they come: the count may have stepped over this one.
+    faults::arm_probe();
+    rehearse(nth);
+    control::verify("faults");
+    report::event("faults-end")
+        .num("faults", gave_up + went_on)
+        .num("gave_up", gave_up)
+        .num("went_on", went_on)
+        .send();
 }
 
 /// What the console asked for: the hypercall that fails on the next way back, counted from 1; 0: none.

@@ -7,6 +7,13 @@ use crate::{cmdline, console, control, events, pool, smp, time, xen};
 
 /// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info` (PVH).
 pub fn first(start_info: u64) -> ! {
+    set_up(start_info);
+    smp::run(0)
+}
+
+/// What is to be done once. Not part of [`first`], which never returns: what the toolstack told takes 5 KiB of the stack.
+#[inline(never)]
+fn set_up(start_info: u64) {
     arch::set_up_traps();
     let boot = match arch::read_start_info(start_info) {
         Ok(boot) => boot,
@@ -33,7 +40,6 @@ pub fn first(start_info: u64) -> ! {
     cpu::enable_interrupts();
     pool::apply_switches();
     control::start();
-    smp::run(0)
 }
 
 /// Another vCPU arrives, from the entry code.

@@ -128,7 +128,7 @@ impl<O: Operation, const ROOM: usize> Batch<O, ROOM> {
         }
     }
 
-    fn commit(mut self) -> Result<u32, TableError> {
+    fn commit(&mut self) -> Result<u32, TableError> {
         self.flush();
         match self.failed {
             None => Ok(self.calls),
@@ -221,11 +221,11 @@ impl<const ROOM: usize> Changes<ROOM> {
         });
     }
 
-    /// Has the changes made; gives the calls that it took.
+    /// Has the changes made; gives the calls that it took. Not by value: that would copy the batch, a large part of a stack.
     ///
     /// # Errors
     /// Xen's. The changes before the refused one are made.
-    pub fn commit(self) -> Result<u32, TableError> {
+    pub fn commit(&mut self) -> Result<u32, TableError> {
         self.0.commit()
     }
 }
@@ -289,7 +289,7 @@ impl<const ROOM: usize> Pins<ROOM> {
     ///
     /// # Errors
     /// Xen's. What comes before the refused operation is done.
-    pub fn commit(self) -> Result<u32, TableError> {
+    pub fn commit(&mut self) -> Result<u32, TableError> {
         self.0.commit()
     }
 }
