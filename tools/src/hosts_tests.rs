@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::guest::Kind;
 use crate::kernel::Arch;
 use crate::lab_tests::LabTest;
 use crate::scenario::fault::Fault;
@@ -135,5 +136,17 @@ pub fn all() -> Vec<LabTest> {
             vec![Create, Action::Fault(NetworkCut), Across, Ping, Poweroff],
         ),
     ]);
+    tests.push(pv());
     tests
+}
+
+/// A PV guest between two hosts: its page tables are translated to the other host's frames on each way. Debian's Xen cannot migrate it
+/// live.
+fn pv() -> LabTest {
+    use Action::{Across, Carry, Create, Ping, Poweroff, Restore, Save};
+    let life = vec![Create, Across, Across, Save, Carry, Restore, Ping, Poweroff];
+    let name = "long/hosts/pv-there-and-back";
+    let mut test = on(Arch::X86_64, name, [Xen::Pv32, Xen::Pv32], life);
+    test.config.kind = Kind::Pv;
+    test
 }

@@ -52,6 +52,10 @@ impl Life<'_> {
     }
 
     /// Saves and restores with the first hypercall of the way back refused, then the second, and so on to the last.
+    ///
+    /// The numbers may differ by one or two from restore to restore: a port that is pending already when it is bound takes one call
+    /// more to unmask, and ticks that come meanwhile arm the timer. So a call may have its turn twice and its neighbour none; which
+    /// ones were refused stands in the timeline.
     pub(super) fn resume_faults(&mut self, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         let (mut told, mut silent) = (0, 0);
