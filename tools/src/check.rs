@@ -37,7 +37,7 @@ pub fn alarms(events: &[Event]) -> Findings {
 /// Timer ticks came before they were due, more of them than the wrong clocks of a busy emulated machine explain.
 ///
 /// Under emulation Xen's own clock, by which its timers go, now and then jumps by as much as a tick's 20 ms: of a healthy guest's
-/// ticks 3 in 1000 came early, up to 7 in one second. With `timer=early` all do that are not late for other reasons.
+/// ticks up to 9 in 1000 came early. With `timer=early` all do that are not late for other reasons.
 fn early(first: &Event, last: &Event) -> Findings {
     let more = |key: &str| -> Option<Vec<u64>> {
         let (a, b) = (first.nums(key)?, last.nums(key)?);
