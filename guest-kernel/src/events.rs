@@ -65,21 +65,21 @@ pub fn forget() {
     }
 }
 
-/// Gives vCPU `cpu`, which may be any, its timer and its IPI. What it has already stays.
+/// Gives vCPU `cpu`, which may be any, its timer and its IPI. What it has already stays, so that this can be done again after a
+/// refusal: a port that was bound then and could not be unmasked is unmasked now.
 pub fn bind_cpu(cpu: usize) -> Result<()> {
     let vcpu = cpu as u32;
     let events = &CPUS[cpu];
     if events.timer.load(Ordering::Relaxed) == NONE {
         let port = channel::bind_virq(Virq::Timer, vcpu)?;
         events.timer.store(port.0, Ordering::Release);
-        listen(cpu, port)?;
     }
+    listen(cpu, Port(events.timer.load(Ordering::Relaxed)))?;
     if events.ipi.load(Ordering::Relaxed) == NONE {
         let port = channel::bind_ipi(vcpu)?;
         events.ipi.store(port.0, Ordering::Release);
-        listen(cpu, port)?;
     }
-    Ok(())
+    listen(cpu, Port(events.ipi.load(Ordering::Relaxed)))
 }
 
 /// The port of a ring, to tell its other side that something changed. Asks again if Xen refuses: what is in the ring would
