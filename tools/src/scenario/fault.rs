@@ -72,6 +72,9 @@ impl Fault {
     }
 }
 
+/// So many `vcpu-set`s of a storm are one command in dom0: on a busy emulated machine each takes a second, and a command has a limit.
+const WRITES: u64 = 20;
+
 /// What `xl migrate-receive` says when it is ready for the stream (`tools/xl/xl.h` of Xen 4.17 and 4.20).
 const BANNER: &str = "xl migration receiver ready, send binary domain data.\n";
 
@@ -399,24 +402,28 @@ impl Life<'_> {
     fn hotplug_storm(&mut self, store: &str, count: u64, seed: u64, step: &mut Step) -> Result<()> {
         let max = u64::from(self.config.max_vcpus);
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut script = String::new();
-        for _ in 0..count {
-            let n = random.u64(1..=max);
-            script.push_str("xenstore-write");
-            for vcpu in 1..max {
-                let is = if vcpu < n { "online" } else { "offline" };
-                script.push_str(&format!(" {store}/cpu/{vcpu}/availability {is}"));
-            }
-            script.push_str(" || exit 1\n");
-        }
         let name = self.config.name.clone();
-        self.machine
-            .dom0
-            .put(&format!("/lab/{name}.rune"), script.as_bytes())?;
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(WRITES);
+            left -= now;
+            let mut script = String::new();
+            for _ in 0..now {
+                let n = random.u64(1..=max);
+                script.push_str("xenstore-write");
+                for vcpu in 1..max {
+                    let is = if vcpu < n { "online" } else { "offline" };
+                    script.push_str(&format!(" {store}/cpu/{vcpu}/availability {is}"));
+                }
+                script.push_str(" || exit 1\n");
+            }
+            self.machine
+                .dom0
+                .put(&format!("/lab/{name}.rune"), script.as_bytes())?;
+            self.xl(&format!("sh /lab/{name}.rune"))?;
+        }
         let n = random.u64(1..=max);
-        self.xl(&format!(
-            "sh /lab/{name}.rune && xl vcpu-set --ignore-host {name} {n}"
-        ))?;
+        self.xl(&format!("xl vcpu-set --ignore-host {name} {n}"))?;
         // How many of them the guest takes is its choice; it must end with the last one. It answers a ping after what xenstore told
         // it before: until then an earlier wish may pass for the last.
         self.ping(step)?;
