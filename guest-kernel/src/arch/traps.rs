@@ -191,17 +191,19 @@ fn forgiven(frame: &mut TrapFrame) -> bool {
 fn exception(vector: u8, frame: &TrapFrame) -> ! {
     let address = fault_address();
     panic!(
-        "exception {vector} ({}) on vCPU {}, error {:#x}, at {:#x}, address {address:#x}",
+        "exception {vector} ({}) on vCPU {}, error {:#x}, at {:#x}, flags {:#x}, address {address:#x}",
         name(vector),
         cpu::id(),
         frame.error,
         frame.ip,
+        frame.flags,
     );
 }
 
 fn name(vector: u8) -> &'static str {
     match vector {
         0 => "divide error",
+        1 => "debug",
         3 => "breakpoint",
         6 => "invalid opcode",
         8 => "double fault",
