@@ -16,7 +16,7 @@ use crate::machine::{self, Machine, UpState};
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
 use crate::{
-    bindings, child, differential, hypervisor, kernel, packages, progress, repo, report, stop,
+    bindings, child, differential, hypervisor, kernel, packages, progress, repo, report, soak, stop,
 };
 
 /// Options of `cargo lab test`.
@@ -163,6 +163,11 @@ fn all() -> Vec<Test> {
         name: test.name.clone(),
         what: What::Lab(Box::new(test)),
     }));
+    // Last: the machine of the tests before it is not needed any more.
+    tests.push(Test {
+        name: "soak".to_owned(),
+        what: What::Host(soak::short::run),
+    });
     tests
 }
 

@@ -1,6 +1,7 @@
 //! `cargo lab soak`: random lives of guests for as long as one likes, the same ones for the same seed.
 
 mod plan;
+pub mod short;
 mod words;
 
 use std::path::{Path, PathBuf};
