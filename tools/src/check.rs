@@ -354,14 +354,13 @@ pub fn wall_clock(event: &Event, before: f64, after: f64) -> Findings {
         return vec![format!("{}: wall_us is missing", event.ev)];
     };
     let wall = us as f64 / 1e6;
-    let off = if wall < before - WALL_TOLERANCE {
-        before - wall
+    let (off, way) = if wall < before - WALL_TOLERANCE {
+        (before - wall, "behind")
     } else if wall > after + WALL_TOLERANCE {
-        wall - after
+        (wall - after, "ahead of")
     } else {
         return Findings::new();
     };
-    let way = if wall < before { "behind" } else { "ahead of" };
     vec![format!(
         "{}: the guest's time of day is {off:.1} s {way} dom0's",
         event.ev

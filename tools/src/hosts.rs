@@ -88,16 +88,17 @@ pub fn join(a: &Machine, b: &Machine, images: &[Image]) -> Result<()> {
         };
         let known = format!("{} {kind} {public}\n", host.other().name());
         let key = std::fs::read(&peer.peer_key).context("the client key is gone")?;
-        dom0.put("/root/.ssh/known_hosts", known.as_bytes())?;
-        dom0.put("/root/.ssh/id_dropbear", &key)?;
+        dom0.put("/lab/known_hosts", known.as_bytes())?;
+        dom0.put("/lab/id_dropbear", &key)?;
         dom0.put(
             "/etc/hosts",
             format!("127.0.0.1 localhost\n{names}").as_bytes(),
         )?;
-        dom0.put("/tmp/ssh", SSH.as_bytes())?;
+        dom0.put("/lab/ssh", SSH.as_bytes())?;
         dom0.must(
             &format!(
-                "chmod 600 /root/.ssh/id_dropbear && chmod 755 /tmp/ssh && mv /tmp/ssh /usr/bin/ssh && \
+                "mkdir -p ~/.ssh && mv /lab/known_hosts /lab/id_dropbear ~/.ssh && chmod 600 ~/.ssh/id_dropbear && \
+                 chmod 755 /lab/ssh && mv /lab/ssh /usr/bin/ssh && \
                  echo {} > /proc/sys/kernel/hostname && ip addr add {}/24 dev {CARD} && ip link set {CARD} mtu {MTU} up && \
                  xl vcpu-pin Domain-0 all {DOM0_CPU}",
                 host.name(),

@@ -71,10 +71,7 @@ pub fn emulator_fault_since(run: &Path, from: u64) -> Option<EmulatorFault> {
 fn emulator_fault(text: &str) -> Option<EmulatorFault> {
     let mut lines = text.lines().map(|line| line.trim_end());
     while let Some(line) = lines.next() {
-        let Some(at) = line.strip_prefix("(XEN) RIP:") else {
-            continue;
-        };
-        let Some((cs, rip)) = at.trim_start().split_once(":[<") else {
+        let Some((cs, rip)) = instruction(line).and_then(|at| at.split_once(":[<")) else {
             continue;
         };
         let rip = rip.split('>').next().unwrap_or_default();
@@ -130,8 +127,13 @@ fn crash(text: &str) -> Option<Crash> {
             .split_once(" crashed on cpu#")?;
         (who.starts_with("Domain ") && cpu.ends_with(':')).then(|| who.to_owned())
     })?;
-    let rip = lines.find_map(|line| Some(line.strip_prefix("(XEN) RIP:")?.trim().to_owned()))?;
+    let rip = lines.find_map(instruction)?.to_owned();
     Some(Crash { who, rip })
+}
+
+/// The instruction pointer in a line of a register dump, as Xen writes it: `e033:[<ffffffff8012a6f2>]`.
+fn instruction(line: &str) -> Option<&str> {
+    Some(line.strip_prefix("(XEN) RIP:")?.trim())
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -550,24 +550,23 @@ fn resume_faults() -> Vec<LabTest> {
     use Action::{Create, Poweroff, Restore, ResumeFaults, Save};
     let life = || vec![Create, ResumeFaults, Save, Restore, Poweroff];
     let pv = |arch| LabTest::pv(arch, Kind::Pv, Xen::Pv32, "", life());
-    let mut tests = vec![
+    let tests = [
         LabTest::new(Arch::X86_64, "", life()),
         pv(Arch::X86_64),
         pv(Arch::I686),
     ];
-    for test in &mut tests {
+    let suffer = |test: LabTest| {
+        let mut test = test.vcpus(2, 16);
         test.name = format!(
             "long/resume-faults/{}/{}",
             test.arch.name(),
             test.config.kind.name()
         );
         test.switches = true;
-        test.config.vcpus = 2;
-        test.config.max_vcpus = 2;
-        test.config.mem = 16;
         test.config.cmdline = "burst=1 live=2".into();
-    }
-    tests
+        test
+    };
+    tests.map(suffer).into()
 }
 
 /// A 32-bit PV guest of a Xen of its own inside a PVH guest. Its page tables are checked by an emulated Xen in an

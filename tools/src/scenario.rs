@@ -348,8 +348,7 @@ impl<'m> Life<'m> {
     /// wrong is a finding in the step.
     pub fn act(&mut self, action: &Action) -> Result<Step> {
         let name = action.name();
-        let start = Instant::now();
-        self.began = start;
+        self.began = Instant::now();
         self.timeline.add(&self.config.name, &name, "begins")?;
         let mut step = Step {
             step: name.clone(),
@@ -391,7 +390,7 @@ impl<'m> Life<'m> {
             step.findings
                 .extend(broken.map(|broken| broken.to_string()));
         }
-        step.secs = start.elapsed().as_secs_f64();
+        step.secs = self.began.elapsed().as_secs_f64();
         self.mark += window.len();
         let result = if step.ok() {
             "ok".to_owned()

@@ -163,7 +163,7 @@ fn all() -> Vec<Test> {
         name: test.name.clone(),
         what: What::Lab(Box::new(test)),
     }));
-    // Last: the machine of the tests before it is not needed any more.
+    // Last: where a list written by hand fails, it says more than a random one.
     tests.push(Test {
         name: "soak".to_owned(),
         what: What::Host(soak::short::run),

@@ -37,7 +37,6 @@ pv_ap_start:
 .set pv_event_callback, upcall_stub
 pv_failsafe_callback:
     STUB 0xfe, 0
-.noaltmacro
 
 /* Reads a word that may not be mapped: all ones then. The trap handler knows
  * both symbols. */

@@ -38,6 +38,7 @@ pv_ap_start:
 .globl pv_trap_stubs
 .globl pv_event_callback
 .globl pv_failsafe_callback
+.altmacro
 .balign 16
 pv_trap_stubs:
     EXCEPTION_STUBS PV_STUB

@@ -37,3 +37,4 @@ upcall_stub:
     STUB 0xf3, 0
 spurious_stub:
     STUB 0xff, 0
+.noaltmacro

@@ -73,7 +73,7 @@ impl Fault {
 }
 
 /// So many `vcpu-set`s of a storm are one command in dom0: on a busy emulated machine each takes a second, and a command has a limit.
-const WRITES: u64 = 20;
+const WRITES: usize = 20;
 
 /// What `xl migrate-receive` says when it is ready for the stream (`tools/xl/xl.h` of Xen 4.17 and 4.20).
 const BANNER: &str = "xl migration receiver ready, send binary domain data.\n";
@@ -403,23 +403,20 @@ impl Life<'_> {
         let max = u64::from(self.config.max_vcpus);
         let mut random = fastrand::Rng::with_seed(seed);
         let name = self.config.name.clone();
-        let mut left = count;
-        while left > 0 {
-            let now = left.min(WRITES);
-            left -= now;
-            let mut script = String::new();
-            for _ in 0..now {
-                let n = random.u64(1..=max);
-                script.push_str("xenstore-write");
-                for vcpu in 1..max {
-                    let is = if vcpu < n { "online" } else { "offline" };
-                    script.push_str(&format!(" {store}/cpu/{vcpu}/availability {is}"));
-                }
-                script.push_str(" || exit 1\n");
+        let mut writes = Vec::new();
+        for _ in 0..count {
+            let n = random.u64(1..=max);
+            let mut line = "xenstore-write".to_owned();
+            for vcpu in 1..max {
+                let is = if vcpu < n { "online" } else { "offline" };
+                line.push_str(&format!(" {store}/cpu/{vcpu}/availability {is}"));
             }
+            writes.push(line + " || exit 1\n");
+        }
+        for script in writes.chunks(WRITES) {
             self.machine
                 .dom0
-                .put(&format!("/lab/{name}.rune"), script.as_bytes())?;
+                .put(&format!("/lab/{name}.rune"), script.concat().as_bytes())?;
             self.xl(&format!("sh /lab/{name}.rune"))?;
         }
         let n = random.u64(1..=max);

@@ -29,7 +29,10 @@ pub fn run(log: &Path) -> Result<Outcome> {
     let mut printed = 0;
     let status = stop::wait_for("the end of the soak", LIMIT, || {
         let ended = running.ended()?;
-        printed += print(&said(log).lines().collect::<Vec<_>>()[printed..]);
+        for line in said(log).lines().skip(printed) {
+            println!("        {line}");
+            printed += 1;
+        }
         Ok(ended)
     })?;
     let text = said(log);
@@ -46,11 +49,4 @@ fn said(log: &Path) -> String {
     let mut text = std::fs::read_to_string(log).unwrap_or_default();
     text.truncate(text.rfind('\n').map_or(0, |at| at + 1));
     text
-}
-
-fn print(lines: &[&str]) -> usize {
-    for line in lines {
-        println!("        {line}");
-    }
-    lines.len()
 }
