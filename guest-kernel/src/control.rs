@@ -9,7 +9,7 @@ use migration::xenstore::{StoreError, Tx, Xenstore};
 use migration::{Limits, Outcome, Party, Return};
 use spin::Mutex;
 
-use crate::arch::cpu;
+use crate::arch::{cpu, traps};
 use crate::memory::frames;
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
@@ -34,6 +34,8 @@ struct Control {
     next_report: u64,
     input: [u8; INPUT],
     input_len: usize,
+    /// Debug exceptions that nobody asked for and that were reported.
+    strays_told: u32,
 }
 
 static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
@@ -74,6 +76,7 @@ pub fn start() {
         next_report: time::now() + SECOND,
         input: [0; INPUT],
         input_len: 0,
+        strays_told: 0,
     });
 }
 
@@ -108,6 +111,7 @@ pub fn poll() {
             .num("wall_us", time::wall_us())
             .send();
     }
+    control.tell_of_strays();
     control.read_console();
     control.follow_xenstore();
     if time::now() >= control.next_report {
@@ -117,6 +121,20 @@ pub fn poll() {
 }
 
 impl Control {
+    fn tell_of_strays(&mut self) {
+        if let Some(stray) = traps::stray_debug(self.strays_told) {
+            self.strays_told = stray.count;
+            report::error(
+                Party::Xen,
+                "debug",
+                format_args!(
+                    "a debug exception that nobody asked for, at {:#x}, flags {:#x}; {} so far",
+                    stray.ip, stray.flags, stray.count
+                ),
+            );
+        }
+    }
+
     fn follow_xenstore(&mut self) {
         let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
         let changed = self.store.changes();
@@ -217,7 +235,8 @@ impl Control {
 /// Does what a line on the console asks.
 ///
 /// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other fails, `fault-resume N`, which has
-/// one fail after the next, and `starve N`, which leaves N frames; `starve off` gives them all back.
+/// one fail after the next, `starve N`, which leaves N frames (`starve off` gives them all back), and `step`, which has the CPU trap after
+/// one instruction.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
 fn obey(line: &str, store: &mut Store) {
     match line.split_once(' ').unwrap_or((line, "")) {
@@ -230,6 +249,8 @@ fn obey(line: &str, store: &mut Store) {
         ("fault-resume", nth) => crate::rehearse::fail_next_resume(nth),
         #[cfg(feature = "switches")]
         ("starve", left) => crate::rehearse::starve(left),
+        #[cfg(feature = "switches")]
+        ("step", _) => traps::step_once(),
         ("bench", _) => bench::run(time::now() + CPU_LIMIT),
         ("fill", count) => fill::run(count, time::now() + CPU_LIMIT),
         ("trim", word) => trim::choose(word),

@@ -363,7 +363,14 @@ pub fn all() -> Vec<LabTest> {
         baseline.switches = true;
         tests.push(baseline);
         if arch == Arch::X86_64 {
-            let life = vec![Create, Action::Faults, Save, Restore, Poweroff];
+            let life = vec![
+                Create,
+                Action::Step,
+                Action::Faults,
+                Save,
+                Restore,
+                Poweroff,
+            ];
             let mut faults = LabTest::new(arch, "faults", life);
             faults.switches = true;
             tests.push(faults);
@@ -496,7 +503,14 @@ fn pv() -> Vec<LabTest> {
     }
     for arch in [Arch::X86_64, Arch::I686] {
         // On the way down and back in the same domain, and then a save that nothing stops.
-        let life = vec![Create, Action::Faults, Save, Restore, Poweroff];
+        let life = vec![
+            Create,
+            Action::Step,
+            Action::Faults,
+            Save,
+            Restore,
+            Poweroff,
+        ];
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "faults", life);
         test.switches = true;
         tests.push(test);

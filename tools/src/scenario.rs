@@ -91,6 +91,8 @@ pub enum Action {
     Starve(u64),
     /// The console's `starve off`.
     Feed,
+    /// The console's `step`: a debug exception that nobody asked for.
+    Step,
     /// `xl save` and `xl restore` again and again; each time the next hypercall of the way back is refused once.
     ResumeFaults,
 }
@@ -121,6 +123,7 @@ impl Action {
             Self::Fault(fault) => fault.name(),
             Self::Starve(n) => format!("{n} frames are left"),
             Self::Feed => "all frames are there again".into(),
+            Self::Step => "a debug exception from nowhere".into(),
             Self::ResumeFaults => "every hypercall after a restore fails once".into(),
             Self::SaveRefused(_) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
@@ -149,6 +152,7 @@ impl Action {
             }
             // What was refused and then granted, or not needed, is told as an error too.
             Self::Faults | Self::ResumeFaults => event.is("error", "party", "xen"),
+            Self::Step => event.is("error", "where", "debug"),
             _ => false,
         }
     }
@@ -575,6 +579,7 @@ impl<'m> Life<'m> {
             Action::Fault(fault) => self.suffer(fault, step)?,
             Action::Starve(left) => self.starve(left, step)?,
             Action::Feed => self.feed(step)?,
+            Action::Step => self.step_once(step)?,
             Action::ResumeFaults => self.resume_faults(step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {

@@ -1,5 +1,5 @@
-//! What a test build of the guest is asked to bear by its console: memory that is short, and hypercalls that are refused on the
-//! way back from a real restore.
+//! What a test build of the guest is asked to bear by its console: memory that is short, a debug exception from nowhere, and
+//! hypercalls that are refused on the way back from a real restore.
 
 use anyhow::{bail, Result};
 
@@ -35,6 +35,14 @@ impl Life<'_> {
         let all = self.events();
         step.findings
             .extend(check::frames(&churns(&all)[1..], false));
+        self.churn_on(step, 1)
+    }
+
+    /// Has the guest's CPU trap after one instruction; the guest says so and goes on.
+    pub(super) fn step_once(&mut self, step: &mut Step) -> Result<()> {
+        self.type_line("step")?;
+        let error = self.wait("the error", |e| e.is("error", "where", "debug"))?;
+        step.checked = error.text("msg").unwrap_or_default().to_owned();
         self.churn_on(step, 1)
     }
 
