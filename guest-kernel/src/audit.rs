@@ -3,7 +3,8 @@
 //! Under PVH Xen does not read a guest's page tables. What must not be there is a mapping of memory that is not the
 //! domain's own, and a table in no use: that is a cache that was not drained.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use core::time::Duration;
 
 use migration::audit::{self, Entry, Frame, Level, Mode, PageTables, Rules, Table};
 use migration::Deadline;
@@ -15,8 +16,15 @@ use crate::memory::Pfn;
 use crate::paging::layout::DIRECT_MAP_FRAMES;
 use crate::{cmdline, time};
 
+/// Frames whose marks are looked at together.
+const GROUP: usize = 64;
+const _: () = assert!(DIRECT_MAP_FRAMES.is_multiple_of(GROUP));
+
 /// What a managed frame is, for the audit. One byte each.
 static KINDS: [AtomicU8; DIRECT_MAP_FRAMES] = [const { AtomicU8::new(Kind::Plain as u8) }; DIRECT_MAP_FRAMES];
+
+/// One past the highest frame that was ever marked: the allocator hands out low frames first.
+static MARKED_END: AtomicU32 = AtomicU32::new(0);
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,18 +47,41 @@ pub enum Kind {
 
 /// The frames that are marked so.
 pub fn marked(kind: Kind) -> impl Iterator<Item = Pfn> {
-    (0..raw::end_of_memory().0)
-        .filter(move |&pfn| KINDS[pfn as usize].load(Ordering::Relaxed) == kind as u8)
-        .map(Pfn)
+    tables_marked()
+        .filter(move |&(_, is)| is == kind as u8)
+        .map(|(pfn, _)| pfn)
+}
+
+/// The frames that are marked as anything but plain, and as what, in rising order.
+///
+/// Few of a guest's frames are page tables, and they lie close together: a group of plain ones is passed over as one.
+fn tables_marked() -> impl Iterator<Item = (Pfn, u8)> {
+    let load = |kind: &AtomicU8| kind.load(Ordering::Relaxed);
+    let groups = (MARKED_END.load(Ordering::Relaxed) as usize).div_ceil(GROUP);
+    KINDS
+        .chunks_exact(GROUP)
+        .take(groups)
+        .enumerate()
+        .filter(move |(_, group)| group.iter().fold(0, |all, kind| all | load(kind)) != Kind::Plain as u8)
+        .flat_map(move |(n, group)| (n * GROUP..).zip(group.iter().map(load)))
+        .filter(|&(_, kind)| kind != Kind::Plain as u8)
+        .map(|(pfn, kind)| (Pfn(pfn as u32), kind))
 }
 
 /// Notes what a frame is from now on.
 pub fn mark(pfn: Pfn, kind: Kind) {
     KINDS[pfn.0 as usize].store(kind as u8, Ordering::Relaxed);
+    if pfn.0 >= MARKED_END.load(Ordering::Relaxed) {
+        MARKED_END.fetch_max(pfn.0 + 1, Ordering::Relaxed);
+    }
 }
 
 /// Findings reported one by one; the rest only count.
 const REPORTED: u32 = 8;
+
+/// The clock is looked at once for so many tables: Xen may have to emulate the time-stamp counter, and then that takes longer than
+/// a table.
+const CLOCK_EVERY: u32 = 32;
 
 /// Looks at every page table. The first finding, if there is any, is the error; the others are logged.
 pub fn run(deadline: Deadline) -> Result<(), Finding> {
@@ -62,12 +93,16 @@ pub fn run(deadline: Deadline) -> Result<(), Finding> {
     } else {
         Mode::Pae
     };
-    let late = || deadline.has_passed(core::time::Duration::from_nanos(time::now()));
+    let mut tables = 0u32;
+    let in_time = || {
+        tables += 1;
+        !tables.is_multiple_of(CLOCK_EVERY) || !deadline.has_passed(Duration::from_nanos(time::now()))
+    };
     let seen = audit::audit(
         &Tables,
         &if is_pv() { Rules::pv(mode) } else { Rules::pvh(mode) },
         REPORTED,
-        || !late(),
+        in_time,
         |finding| log::error!("audit: {finding}"),
     );
     log::debug!(
@@ -123,34 +158,24 @@ impl Tables {
 
 impl PageTables for Tables {
     fn tables(&self, visit: &mut dyn FnMut(Table) -> bool) {
-        for pfn in 0..raw::end_of_memory().0 {
-            if let Some(table) = Tables::describe(Pfn(pfn)) {
-                if !visit(table) {
-                    return;
-                }
-            }
-        }
+        // The kernel's own lie below all that the allocator manages.
+        let kernels = (0..raw::first_managed().0).map(Pfn);
+        let _ = kernels
+            .chain(tables_marked().map(|(pfn, _)| pfn))
+            .filter_map(Tables::describe)
+            .all(visit);
     }
 
     fn table(&self, pfn: u64) -> Option<Table> {
         u32::try_from(pfn).ok().and_then(|pfn| Tables::describe(Pfn(pfn)))
     }
 
-    fn entry(&self, table: &Table, slot: u16) -> Entry {
+    fn entries(&self, table: &Table, visit: &mut dyn FnMut(u16, Entry) -> bool) {
+        let shared_info = shared_info_slot(table);
         // The number came from `describe`, so it is in the direct map.
-        let bits = raw::read_table(Pfn(table.pfn as u32), usize::from(slot));
-        Entry(if is_shared_info(table, slot) { 0 } else { bits })
-    }
-
-    fn next_entry(&self, table: &Table, from: u16) -> Option<(u16, Entry)> {
-        let mut from = usize::from(from);
-        loop {
-            let (slot, bits) = raw::next_used(Pfn(table.pfn as u32), from)?;
-            if !is_shared_info(table, slot as u16) {
-                return Some((slot as u16, Entry(bits)));
-            }
-            from = slot + 1;
-        }
+        raw::for_each_used(Pfn(table.pfn as u32), |slot, bits| {
+            Some(slot) == shared_info || visit(slot as u16, Entry(bits))
+        });
     }
 
     fn frame(&self, frame: u64) -> Frame {
@@ -163,10 +188,12 @@ impl PageTables for Tables {
     }
 }
 
-/// Is this the one entry that maps shared-info under PV? It does so until the last moment, and the step right before the call
-/// puts the domain's own page there; a failure of that is the call's own error.
-fn is_shared_info(table: &Table, slot: u16) -> bool {
-    is_pv()
-        && table.level == Level::L1
-        && tables::direct_place(arch::xen::shared_info_place()) == (Pfn(table.pfn as u32), usize::from(slot))
+/// The slot, if it is in this table, of the one entry that maps shared-info under PV. It does so until the last moment, and the step
+/// right before the call puts the domain's own page there; a failure of that is the call's own error.
+fn shared_info_slot(table: &Table) -> Option<usize> {
+    if !is_pv() || table.level != Level::L1 {
+        return None;
+    }
+    let (l1, slot) = tables::direct_place(arch::xen::shared_info_place());
+    (u64::from(l1.0) == table.pfn).then_some(slot)
 }

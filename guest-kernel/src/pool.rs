@@ -389,7 +389,8 @@ pub fn drain(deadline: u64) -> Result<Proof, DrainFailed> {
 /// Says what a drain did.
 pub fn report_drain(proof: &Proof, round: u64, why: &str) {
     let report = proof.report();
-    report::event("drain")
+    // The drain has just looked at the clock.
+    report::event_at("drain", time::latest())
         .num("round", round)
         .text("why", why)
         .nums(

@@ -91,14 +91,14 @@ fn line() -> (MutexGuard<'static, Line>, CpuGuard) {
 
 /// Begins an event.
 pub fn event(name: &'static str) -> Event {
+    event_at(name, time::now())
+}
+
+/// Begins an event of a time that is known: the clock is not looked at.
+pub fn event_at(name: &'static str, at: u64) -> Event {
     let (mut line, guard) = line();
     // The room is asked for again at the end: a cut line is never sent.
-    let _ = write!(
-        line,
-        "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{},\"cpu\":{}",
-        time::now(),
-        cpu::id()
-    );
+    let _ = write!(line, "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{at},\"cpu\":{}", cpu::id());
     Event {
         line,
         _guard: guard,

@@ -20,6 +20,7 @@ use crate::paging::windows;
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
 use crate::trim::Trimming;
+use crate::workload::churn;
 use crate::{arch, audit, cmdline, console, control, events, pool, report, time, trim, xen};
 
 /// Keeps hotplug and suspend apart.
@@ -105,6 +106,8 @@ struct Guest<'s> {
     trimming: Option<Trimming>,
     /// Hypercalls made before the request was taken up, and up to the suspend call: differences count.
     hypercalls: (u32, u32),
+    /// From the acknowledgement until everything is ready for the suspend call: the console need not be read meanwhile.
+    silence: Option<console::Silence>,
     /// Interrupts are off from `detach` to the end of `reattach`.
     alone: Option<CpuGuard>,
     /// PV: what is to be put back if the domain stays the same.
@@ -128,6 +131,7 @@ impl<'s> Guest<'s> {
             parked: None,
             trimming: None,
             hypercalls: (count::made(), count::made()),
+            silence: None,
             alone: None,
             away: None,
             refused: None,
@@ -177,15 +181,16 @@ impl Platform for Guest<'_> {
 
     fn entered(&mut self, phase: Phase, since_request: Duration) {
         if phase.has_event() {
-            report::event("suspend")
+            // The machine has just looked at the clock.
+            report::event_at("suspend", time::latest())
                 .num("round", self.round)
                 .text("phase", phase)
                 .num("ns", nanos(since_request))
                 .send();
         }
         if phase == Phase::Detached {
-            // The ring is zeroed with the domain: what dom0 has not read by now is lost.
-            let _ = console::flush(time::now() + CONSOLE_FLUSH);
+            // What is in the ring is read while the domain is saved (decision 0013).
+            self.silence = None;
         }
     }
 
@@ -197,7 +202,8 @@ impl Platform for Guest<'_> {
         }
         let answer = shutdown::acknowledge(self.store, tries)?;
         if answer == Acknowledgement::Given {
-            report::event("control")
+            self.silence = Some(console::silence());
+            report::event_at("control", time::latest())
                 .text("request", "suspend")
                 .text("answer", "acknowledged")
                 .send();
@@ -337,10 +343,18 @@ impl Platform for Guest<'_> {
             time::thaw();
         }
         events::rearm_after_suspend(0);
+        churn::await_first_work();
         Ok(())
     }
 
     fn reread(&mut self, how: Return) -> Result<(), Error> {
+        // The other vCPUs do user work by now. So does this one, before it waits for xenstored.
+        if cmdline::options().churn {
+            #[cfg(feature = "switches")]
+            xen_bindings::faults::spare(|| churn::step(0));
+            #[cfg(not(feature = "switches"))]
+            churn::step(0);
+        }
         let switches = cmdline::options().switches;
         if how == Return::Restored && !switches.no_watches() {
             self.store.reset_watches()?;
@@ -356,9 +370,6 @@ impl Platform for Guest<'_> {
     }
 }
 
-/// Longest wait for dom0 to read the console before the suspend call, nanoseconds.
-const CONSOLE_FLUSH: u64 = 5_000_000_000;
-
 /// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
 pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
     let mut guest = Guest::new(store, round);
@@ -366,6 +377,7 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
     let result = Machine::new(&mut guest, &mut [], limits).suspend();
     #[cfg(feature = "switches")]
     crate::rehearse::disarm_resume();
+    guest.silence = None;
     guest.report_refused();
     match result {
         Ok(resumed) => {

@@ -163,16 +163,12 @@ pub trait PageTables {
     /// The table on page `pfn`; `None` when that page is no page table. Called for each entry above L1: it should be quick.
     fn table(&self, pfn: u64) -> Option<Table>;
 
-    /// Reads an entry. `slot` is below [`SLOTS`].
-    fn entry(&self, table: &Table, slot: u16) -> Entry;
-
-    /// The first entry at or after slot `from` that is not zero, and its slot. Most entries of most tables are zero: a
-    /// kernel that can look for the next other one in a tight loop makes the audit an order of magnitude quicker.
-    fn next_entry(&self, table: &Table, from: u16) -> Option<(u16, Entry)> {
-        (from..SLOTS as u16)
-            .map(|slot| (slot, self.entry(table, slot)))
-            .find(|(_, entry)| entry.0 != 0)
-    }
+    /// Calls `visit` with each entry of `table` that is not zero, and its slot, in rising order. Stops when `visit` returns
+    /// `false`.
+    ///
+    /// Most entries of most tables are zero: how quickly a kernel passes over them decides how quick the audit is. An L1 entry that
+    /// it knows to map a page of the domain's own, because it is what the kernel itself put there, may be left out too.
+    fn entries(&self, table: &Table, visit: &mut dyn FnMut(u16, Entry) -> bool);
 
     /// What the frame number of a present entry is. Called once per present entry.
     fn frame(&self, frame: u64) -> Frame;
@@ -452,32 +448,30 @@ impl<T: PageTables + ?Sized> One<'_, T> {
         {
             return false;
         }
-        let mut from = 0;
-        while let Some((slot, entry)) = self.tables.next_entry(self.table, from) {
-            from = slot + 1;
+        let mut room = true;
+        self.tables.entries(self.table, &mut |slot, entry| {
             let xens = self
                 .rules
                 .mode
                 .is_xens(self.table.level, self.table.pae_xen_l2, slot);
             // Only a table that Xen holds has slots of Xen's; in one that it held once they must be clear.
             if xens && self.rules.xen_slots && self.table.typed {
-                continue;
+                return true;
             }
             *entries += 1;
             if !self.table.typed {
                 // Its entries mean nothing to Xen any more. One finding says it all.
                 if self.rules.constructed {
-                    return found(finding(Some((slot, entry)), Problem::Constructed));
+                    room = found(finding(Some((slot, entry)), Problem::Constructed));
                 }
-                continue;
+                return !self.rules.constructed;
             }
             if let Some(problem) = self.entry(entry) {
-                if !found(finding(Some((slot, entry)), problem)) {
-                    return false;
-                }
+                room = found(finding(Some((slot, entry)), problem));
             }
-        }
-        true
+            room
+        });
+        room
     }
 
     /// The first rule that an entry of a typed table breaks.
@@ -532,22 +526,18 @@ impl<T: PageTables + ?Sized> One<'_, T> {
 
     /// Whether a table has linear entries other than to itself.
     fn has_linear(&self, table: &Table) -> bool {
-        (0..SLOTS as u16).any(|slot| {
+        let mut has = false;
+        self.tables.entries(table, &mut |slot, entry| {
             if self.rules.mode.is_xens(table.level, table.pae_xen_l2, slot) {
-                return false;
+                return true;
             }
-            let entry = self.tables.entry(table, slot);
-            if !entry.is_present() || entry.has_pse() {
-                return false;
-            }
-            match self.tables.frame(entry.frame()) {
-                Frame::Own(pfn) if pfn != table.pfn => self
-                    .tables
-                    .table(pfn)
-                    .is_some_and(|other| other.level == table.level),
-                _ => false,
-            }
-        })
+            has = entry.is_present()
+                && !entry.has_pse()
+                && matches!(self.tables.frame(entry.frame()), Frame::Own(pfn) if pfn != table.pfn
+                    && self.tables.table(pfn).is_some_and(|other| other.level == table.level));
+            !has
+        });
+        has
     }
 }
 

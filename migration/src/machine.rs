@@ -88,6 +88,9 @@ struct Run<E> {
     suspended: usize,
     /// From the acknowledgement to the hypercall.
     overall: Option<Deadline>,
+    /// What the clock said when it was last looked at. A look may be dear (Xen may have to emulate the time-stamp counter), so there is
+    /// one at the end of each step, and the next step begins there.
+    now: Duration,
 }
 
 impl<E> Run<E> {
@@ -98,6 +101,7 @@ impl<E> Run<E> {
             faults: Faults::none(),
             suspended: 0,
             overall: None,
+            now,
         }
     }
 }
@@ -112,13 +116,12 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
     ) -> Machine<'m, 'p, P> {
         sort(participants);
         let awake = split(participants);
-        let now = platform.now();
         Machine {
             platform,
             participants,
             awake,
             limits,
-            run: Run::new(now),
+            run: Run::new(Duration::ZERO),
         }
     }
 
@@ -170,20 +173,25 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         &self.run.faults
     }
 
+    fn look_at_clock(&mut self) -> Duration {
+        self.run.now = self.platform.now();
+        self.run.now
+    }
+
+    /// Enters a phase, at the time of the last look at the clock.
     fn enter(&mut self, phase: Phase) {
-        let now = self.platform.now();
-        let since = self.run.timeline.enter(phase, now);
+        let since = self.run.timeline.enter(phase, self.run.now);
         self.platform.entered(phase, since);
     }
 
     fn finish(&mut self) {
-        let now = self.platform.now();
+        let now = self.look_at_clock();
         self.run.timeline.finish(now);
     }
 
-    /// The deadline of a step that begins now: its own limit, or the whole suspend's if that is earlier.
+    /// The deadline of a step that begins where the last one ended: its own limit, or the whole suspend's if that is earlier.
     fn deadline(&self, limit: Duration, name: &'static str) -> Deadline {
-        let own = Deadline::after(self.platform.now(), limit, name);
+        let own = Deadline::after(self.run.now, limit, name);
         match self.run.overall {
             Some(overall) => own.or_earlier(overall),
             None => own,
@@ -191,8 +199,8 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
     }
 
     /// Ends a step: late is an error.
-    fn check(&self, deadline: Deadline) -> Result<(), Cause<P::Error>> {
-        deadline.check(self.platform.now()).map_err(Cause::Late)
+    fn check(&mut self, deadline: Deadline) -> Result<(), Cause<P::Error>> {
+        deadline.check(self.look_at_clock()).map_err(Cause::Late)
     }
 
     fn fault(&mut self, step: &'static str, result: Result<(), P::Error>) {
@@ -274,13 +282,13 @@ impl<'r, 'm, 'p, P: Platform> Requested<'r, 'm, 'p, P> {
             Err(error) => return fail("acknowledge", Cause::Step(error)),
         }
         // libxl's second window opens now, however late the first answer was.
-        let now = m.platform.now();
+        let in_time = m.check(deadline);
         m.run.overall = Some(Deadline::after(
-            now,
+            m.run.now,
             m.limits.until_suspended,
             "the suspend since its acknowledgement",
         ));
-        if let Err(cause) = m.check(deadline) {
+        if let Err(cause) = in_time {
             return fail("acknowledge", cause);
         }
         m.enter(Phase::Acknowledged);
@@ -398,7 +406,7 @@ impl<P: Platform> Drop for Quiesced<'_, '_, '_, P> {
         let m = self.machine();
         if parked {
             let how = m.run.how;
-            let deadline = Deadline::after(m.platform.now(), m.limits.unpark, "unparking");
+            let deadline = Deadline::after(m.look_at_clock(), m.limits.unpark, "unparking");
             let result = m.platform.unpark(how, deadline);
             m.fault("unpark", result);
             if let Err(cause) = m.check(deadline) {
@@ -497,6 +505,7 @@ impl<P: Platform> Detached<'_, '_, '_, P> {
     pub fn hypercall(mut self) -> Result<Outcome, SuspendFailed<P::Error>> {
         let drained = &mut self.audited.drained;
         let m = drained.quiesced.machine();
+        m.look_at_clock();
         m.enter(Phase::Suspended);
         // Whether somebody still waits for the shutdown was checked at the end of `detach`. From here the clock may be
         // anything until `reattach`.
@@ -518,6 +527,7 @@ impl<P: Platform> Drop for Detached<'_, '_, '_, P> {
         if detached {
             let result = m.platform.reattach(how);
             m.fault("reattach", result);
+            m.look_at_clock();
             match how {
                 Return::Failed => {}
                 Return::Cancelled => m.enter(Phase::Cancelled),

@@ -113,6 +113,22 @@ impl<'p, N: Notify> Console<'p, N> {
         self.moved(written)
     }
 
+    /// As [`write`](Self::write), without the event: xenconsoled learns of it by the next one.
+    ///
+    /// # Errors
+    /// [`Error::BadIndices`], with nothing written.
+    pub fn write_silently(&mut self, text: &[u8]) -> Result<usize, Error> {
+        Ok(self.output.write(text)?)
+    }
+
+    /// Sends the event that was left out by [`write_silently`](Self::write_silently).
+    ///
+    /// # Errors
+    /// Xen's.
+    pub fn ring(&mut self) -> Result<(), HypercallError> {
+        self.notify.notify()
+    }
+
     /// Bytes that can be written now: 2048 at most.
     ///
     /// # Errors
@@ -226,6 +242,11 @@ mod tests {
         assert_eq!(console.read(&mut line), Ok(0));
         // One event for each write and read that moved something.
         assert_eq!(events.get(), 4);
+        assert_eq!(console.write_silently(b"later"), Ok(5));
+        assert_eq!(events.get(), 4);
+        console.ring().unwrap();
+        assert_eq!(events.get(), 5);
+        assert_eq!(daemon.take(100), b"later");
     }
 
     #[test]

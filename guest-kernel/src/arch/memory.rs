@@ -11,7 +11,7 @@ use xen_bindings::frame::Mfn;
 use super::tables::{self, map_in_fixmap};
 use super::{is_pv, pv};
 use crate::memory::Pfn;
-use crate::paging::entry::Entry;
+use crate::paging::entry::{Entry, Flags};
 use crate::paging::layout::*;
 
 /// Frames that `map_fixed` has mapped, by slot; 0 for none.
@@ -125,33 +125,47 @@ pub fn write_fresh(table: Pfn, slot: usize, entry: Entry) {
     write_word(table, slot, bits_of(entry));
 }
 
-/// Where any table is read: the kernel's own, or a managed frame.
-fn table(pfn: Pfn) -> *const u64 {
-    assert!(is_managed(pfn) || tables::kernel_table(pfn).is_some());
-    (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64
-}
+/// Entries looked at together: a cache line.
+const LINE: usize = 8;
 
-/// Reads an entry of any table, the kernel's own or a managed frame, as the CPU sees it.
+/// Calls `visit` with each entry of any table, the kernel's own or a managed frame, that is not zero, as the CPU sees it, and its
+/// slot, in rising order, until it returns `false`.
+///
+/// The direct map is most of what there is, and nothing but a stray write changes it. Under PVH a line of it that still
+/// maps the very frames that it was made with is left out.
 ///
 /// # Panics
 /// If the frame is neither: a bug.
-pub fn read_table(pfn: Pfn, slot: usize) -> u64 {
-    assert!(slot < ENTRIES);
-    // SAFETY: a page table, in the direct map (checked by `table`); in bounds; only read.
-    unsafe { table(pfn).wrapping_add(slot).read_volatile() }
+pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
+    assert!(is_managed(pfn) || tables::kernel_table(pfn).is_some());
+    let direct = tables::direct_frames(pfn);
+    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
+    // SAFETY: a page table, in the direct map (checked above), and every slot here is below `ENTRIES`; only read.
+    let read = |slot: usize| unsafe { table.wrapping_add(slot).read_volatile() };
+    for first in (0..ENTRIES).step_by(LINE) {
+        let line: [u64; LINE] = core::array::from_fn(|i| read(first + i));
+        if line.iter().fold(0, |all, bits| all | bits) == 0 {
+            continue;
+        }
+        if let Some(frame) = direct {
+            let made = |i: usize| u64::from(frame.0 + (first + i) as u32) << 12 | Flags::PRESENT.bits();
+            let compared = Entry::FRAME | Flags::PRESENT.bits();
+            let differs = |all, (i, bits): (usize, &u64)| all | (bits ^ made(i)) & compared;
+            if line.iter().enumerate().fold(0, differs) == 0 {
+                continue;
+            }
+        }
+        for (i, bits) in line.into_iter().enumerate() {
+            if bits != 0 && !visit(first + i, bits) {
+                return;
+            }
+        }
+    }
 }
 
-/// The first entry at or after slot `from` of any table that is not zero, as the CPU sees it, and its slot.
-///
-/// # Panics
-/// As [`read_table`].
-pub fn next_used(pfn: Pfn, from: usize) -> Option<(usize, u64)> {
-    let table = table(pfn);
-    (from..ENTRIES).find_map(|slot| {
-        // SAFETY: a page table, in the direct map (checked by `table`); in bounds; only read.
-        let bits = unsafe { table.wrapping_add(slot).read_volatile() };
-        (bits != 0).then_some((slot, bits))
-    })
+/// The first of the frames that the allocator manages.
+pub fn first_managed() -> Pfn {
+    Pfn(MANAGED_FIRST.load(Ordering::Relaxed))
 }
 
 /// One past the last frame of the direct map that is RAM.

@@ -71,6 +71,8 @@ static DIRECT_L1: [AtomicU32; DIRECT_MAP_SLOTS] = [const { AtomicU32::new(0) }; 
 /// The lowest and one past the highest of them.
 static DIRECT_L1_FIRST: AtomicU32 = AtomicU32::new(u32::MAX);
 static DIRECT_L1_END: AtomicU32 = AtomicU32::new(0);
+/// How many there are: one for each L2 slot from 0.
+static DIRECT_L1_SLOTS: AtomicU32 = AtomicU32::new(0);
 /// One bit for each CPU whose root was made.
 static PREPARED: AtomicU32 = AtomicU32::new(0);
 
@@ -121,10 +123,7 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
             pae_xen_l2: false,
         })
     };
-    if pfn.0 >= DIRECT_L1_FIRST.load(Ordering::Relaxed)
-        && pfn.0 < DIRECT_L1_END.load(Ordering::Relaxed)
-        && DIRECT_L1.iter().any(|l1| l1.load(Ordering::Relaxed) == pfn.0)
-    {
+    if direct_slot(pfn).is_some() {
         return found(1);
     }
     if !is_pv() {
@@ -159,6 +158,34 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
         return found(2);
     }
     None
+}
+
+/// Which L2 slot's L1 of the direct map a frame is; `None` for any other frame.
+///
+/// The tables stand one behind the other: all of them, or, under PV, those that the builder made and then the others. So the
+/// distance to the first or to the last one tells which it is; the search is for a builder with another order.
+fn direct_slot(l1: Pfn) -> Option<usize> {
+    let first = DIRECT_L1_FIRST.load(Ordering::Relaxed);
+    let end = DIRECT_L1_END.load(Ordering::Relaxed);
+    if l1.0 < first || l1.0 >= end {
+        return None;
+    }
+    let slots = DIRECT_L1_SLOTS.load(Ordering::Relaxed);
+    let is = |&slot: &usize| DIRECT_L1.get(slot).is_some_and(|at| at.load(Ordering::Relaxed) == l1.0);
+    [l1.0 - first, slots.wrapping_sub(end - l1.0)]
+        .map(|slot| slot as usize)
+        .into_iter()
+        .chain(0..slots as usize)
+        .find(is)
+}
+
+/// The first of the frames whose entries this L1 of the direct map was made with, if it is one and the CPU sees them as they are
+/// (PVH).
+pub fn direct_frames(l1: Pfn) -> Option<Pfn> {
+    if is_pv() {
+        return None;
+    }
+    direct_slot(l1).map(|slot| Pfn((slot * ENTRIES) as u32))
 }
 
 /// The L1 table and the slot in it that map `page` in the direct map.
@@ -204,6 +231,7 @@ fn adopt(slot: usize, l1: Pfn) {
     DIRECT_L1[slot].store(l1.0, Ordering::Relaxed);
     DIRECT_L1_FIRST.fetch_min(l1.0, Ordering::Relaxed);
     DIRECT_L1_END.fetch_max(l1.0 + 1, Ordering::Relaxed);
+    DIRECT_L1_SLOTS.fetch_max(slot as u32 + 1, Ordering::Relaxed);
 }
 
 /// Builds the tables that the kernel stands on: the direct map of the frames below `end` that `is_ram`

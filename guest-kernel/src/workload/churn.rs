@@ -1,7 +1,7 @@
 //! The churn: every online vCPU takes sets from its own cache, fills, checks and frees address
 //! spaces, keeps some for long, and hands some to another vCPU to free.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
 
@@ -63,6 +63,20 @@ static MAILBOXES: [Mutex<Mailbox>; MAX_CPUS] = [const {
 }; MAX_CPUS];
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
+
+/// The guest came back from a suspend, and no user work was done since.
+static BACK: AtomicBool = AtomicBool::new(false);
+
+/// Has the first user work that any vCPU does from now on reported: a space read through its user mapping.
+pub fn await_first_work() {
+    BACK.store(true, Ordering::Release);
+}
+
+fn did_user_work() {
+    if BACK.load(Ordering::Relaxed) && BACK.swap(false, Ordering::AcqRel) {
+        report::event("work").send();
+    }
+}
 
 /// What vCPU `cpu` has done.
 pub fn counters(cpu: usize) -> &'static Counters {
@@ -184,6 +198,7 @@ fn count_no_frames(me: usize) {
 
 fn check(me: usize, space: &Space) {
     let wrong = space.check();
+    did_user_work();
     COUNTERS[me].checks.fetch_add(CHECKS, Ordering::Relaxed);
     COUNTERS[me].mismatches.fetch_add(wrong, Ordering::Relaxed);
 }

@@ -96,8 +96,12 @@ impl PageTables for Guest {
     fn table(&self, pfn: u64) -> Option<Table> {
         self.tables.get(&pfn).map(|t| t.0)
     }
-    fn entry(&self, table: &Table, slot: u16) -> Entry {
-        Entry(self.tables[&table.pfn].1[usize::from(slot)])
+    fn entries(&self, table: &Table, visit: &mut dyn FnMut(u16, Entry) -> bool) {
+        for (slot, &raw) in self.tables[&table.pfn].1.iter().enumerate() {
+            if raw != 0 && !visit(slot as u16, Entry(raw)) {
+                return;
+            }
+        }
     }
     fn frame(&self, frame: u64) -> Frame {
         match frame {
