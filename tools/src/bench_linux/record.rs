@@ -56,7 +56,7 @@ pub struct Entry {
 }
 
 /// Whether a console line tells of user work. Both guests say so: the Linux one's program with `user-work`, ours with
-/// its events; `verify` says that every address space was read through user mappings on every vCPU.
+/// its events; `work` says that a vCPU has read an address space through its user mapping.
 fn work(line: &str) -> Option<Work> {
     match line.strip_prefix("user-work ") {
         Some("ready") => return Some(Work::First),
@@ -67,7 +67,7 @@ fn work(line: &str) -> Option<Work> {
     match event::parse(line.as_bytes()) {
         Line::Event(event) => match event.ev.as_str() {
             "ready" => Some(Work::First),
-            "verify" => Some(Work::Again),
+            "work" => Some(Work::Again),
             "churn" => Some(Work::More),
             _ => None,
         },
