@@ -94,6 +94,13 @@ pub fn fill(pfn: Pfn, value: u64) {
     }
 }
 
+/// Clears a frame, and writes only where it is not clear.
+pub fn clear(pfn: Pfn) {
+    for index in (0..ENTRIES).filter(|&index| read_word(pfn, index) != 0) {
+        write_word(pfn, index, 0);
+    }
+}
+
 /// Reads a word of a frame through the direct map.
 pub fn read_word(pfn: Pfn, index: usize) -> u64 {
     // SAFETY: checked by `word`: in the direct map, no Rust object there.

@@ -10,7 +10,7 @@ use super::entry::{Entry, Flags};
 use super::layout::{ENTRIES, HOLDER, SET_PAGES, WINDOW_SLOT};
 use super::order::Order;
 use crate::arch::changes::{Changes, Pins, TableError};
-use crate::arch::{memory as raw, tables};
+use crate::arch::{is_pv, memory as raw, tables};
 use crate::audit::{self, Kind};
 use crate::memory::frames::{self, OutOfFrames};
 use crate::memory::Pfn;
@@ -202,12 +202,17 @@ impl Set {
         })
     }
 
-    /// Gives the frames back. Nothing of the constructed form stays in memory, so that a page which Xen
-    /// saves as plain data carries no old address.
+    /// Gives the frames back. Under PV nothing of the constructed form stays in memory, so that a page which Xen
+    /// saves as plain data carries no old machine address.
+    ///
+    /// Nothing else is written: a drain comes when a live migration is about to send its last pass, and each page that it
+    /// writes to costs a fault then, because Xen keeps a log of them, and is sent again.
     fn give_frames(&self) {
         self.mark(Kind::Plain);
         for page in self.pages.into_iter().rev() {
-            raw::fill(page, 0);
+            if is_pv() {
+                raw::clear(page);
+            }
             frames::free(page);
         }
     }

@@ -272,8 +272,8 @@ fn report(args: &Args, all: &All, failures: &[String], start: Instant) -> Docume
     };
     let mut notes = vec![
         format!(
-            "x86_64, {} MiB, no churn; Debian's Xen 4.17, dom0 with 2 vCPUs; {machine}. {} suspends at each point by xl save -c, drained \
-             as usual and trimmed early in turns; {} in all.",
+            "x86_64, {} MiB, no churn; Debian's Xen 4.17 on 2 processors that dom0 and the guest share; {machine}. {} suspends at each \
+             point by xl save -c, drained as usual and trimmed early in turns; {} in all.",
             args.mem,
             args.rounds,
             progress::seconds(start.elapsed())

@@ -105,7 +105,7 @@ pub fn config(guest: Guest, kind: Kind, vcpus: u32, mem: u32, words: &str) -> St
     };
     format!(
         "name = \"{NAME}\"\ntype = \"{kind}\"\n{kernel}vcpus = {vcpus}\nmaxvcpus = {vcpus}\nmemory = {mem}\n\
-         cpus_soft = \"all,^0\"\non_crash = \"preserve\"\n"
+         on_crash = \"preserve\"\n"
     )
 }
 

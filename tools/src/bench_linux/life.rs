@@ -178,7 +178,10 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
             rest("user work after a restore", mark, Work::Again, BACK).context("xl restore")?;
             let times = times(&record.since(mark)).context("xl save, xl restore")?;
             add(Figure::RequestToAcknowledge, ms(times.acknowledge));
-            add(Figure::AcknowledgeToSuspended, ms(times.suspend));
+            times
+                .suspend
+                .into_iter()
+                .for_each(|ns| add(Figure::AcknowledgeToSuspended, ms(ns)));
             add(Figure::RestoredToWork, ms(times.work));
             add(Figure::ImageSize, size / f64::from(1 << 20));
         }
@@ -190,7 +193,9 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
         rest("user work after a checkpoint", mark, Work::Again, BACK).context("xl save -c")?;
         let all = times(&record.since(mark)).context("xl save -c")?;
         add(Figure::RequestToAcknowledge, ms(all.acknowledge));
-        add(Figure::AcknowledgeToSuspended, ms(all.suspend));
+        all.suspend
+            .into_iter()
+            .for_each(|ns| add(Figure::AcknowledgeToSuspended, ms(ns)));
         add(Figure::CheckpointGap, ms(all.gap));
         {
             let mark = record.mark();
@@ -198,7 +203,9 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
             rest("user work after a migration", mark, Work::Again, BACK).context("xl migrate")?;
             let all = times(&record.since(mark)).context("xl migrate")?;
             add(Figure::RequestToAcknowledge, ms(all.acknowledge));
-            add(Figure::AcknowledgeToSuspended, ms(all.suspend));
+            all.suspend
+                .into_iter()
+                .for_each(|ns| add(Figure::AcknowledgeToSuspended, ms(ns)));
             add(Figure::MigrateGap, ms(all.gap));
         }
     }

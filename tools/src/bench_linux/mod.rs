@@ -10,7 +10,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{bail, Result};
 use serde_json::json;
@@ -72,11 +72,6 @@ struct Bench<'a> {
     log: String,
 }
 
-/// dom0 keeps to one processor with one vCPU, as hosts give it processors of its own; the guests rather run on the others
-/// (`cpus_soft`). Otherwise what is measured is how a guest competes with the toolstack that suspends it, and labprobe, which
-/// would wait for the toolstack too, writes things down late.
-const DOM0_APART: &str = "xl vcpu-set Domain-0 1 && xl vcpu-pin Domain-0 0 0";
-
 /// Measures.
 ///
 /// # Errors
@@ -90,7 +85,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let run = machine::new_run("bench-linux")?;
     let start = Instant::now();
     let machine = Machine::boot(&run, false, Xen::Pv32)?;
-    machine.dom0.must(DOM0_APART, Duration::from_secs(60))?;
     let image = image::ensure(Xen::Pv32.release())?;
     progress::step("copying both guests to dom0", || {
         guests::put(&machine.dom0, &image)
@@ -209,7 +203,7 @@ impl Bench<'_> {
         };
         let mut notes = vec![
         format!(
-            "Xen 4.17 built with shadow paging, {}, 2 processors, dom0 with one vCPU on one of them; {} MiB and the same vCPUs for \
+            "Xen 4.17 built with shadow paging, {}, 2 processors that dom0 and the guests share; {} MiB and the same vCPUs for \
              both; in turns, {} lives each, {} of each way to suspend in a life; {} in all.",
             machine,
             args.mem,

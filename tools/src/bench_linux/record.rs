@@ -104,8 +104,9 @@ pub fn parse(line: &str) -> Option<Entry> {
 pub struct Times {
     /// From the request to its acknowledgement.
     pub acknowledge: i64,
-    /// From there until Xen has the domain suspended.
-    pub suspend: i64,
+    /// From there until Xen has the domain suspended. None if that was seen before the acknowledgement was: xenstored told of it too
+    /// late to say how long it took.
+    pub suspend: Option<i64>,
     /// From when the domain (the old or the new one) may run again to the first user work.
     pub work: i64,
     /// From the acknowledgement to the first user work.
@@ -127,13 +128,14 @@ pub fn times(entries: &[Entry]) -> Result<Times> {
         _ => None,
     });
     let domain = domain.or(asked).context("no request was written")?;
+    let suspended = entries
+        .iter()
+        .find(|e| e.what == What::State(domain, State::Shutdown));
     let mut entries = entries.iter();
     let store = |entry: &&Entry| entry.what == What::Store(domain);
     let requested = entries.find(store).context("no request was written")?;
     let acknowledged = entries.find(store).context("it was not acknowledged")?;
-    let suspended = entries
-        .find(|e| e.what == What::State(domain, State::Shutdown))
-        .context("the domain did not suspend")?;
+    let suspended = suspended.context("the domain did not suspend")?;
     let running = entries
         .find(|e| matches!(e.what, What::State(_, State::Running)))
         .context("no domain ran again")?;
@@ -142,7 +144,7 @@ pub fn times(entries: &[Entry]) -> Result<Times> {
         .context("it did no user work again")?;
     Ok(Times {
         acknowledge: acknowledged.at - requested.at,
-        suspend: suspended.at - acknowledged.at,
+        suspend: Some(suspended.at - acknowledged.at).filter(|&ns| ns > 0),
         work: work.at - running.at,
         gap: work.at - acknowledged.at,
     })
@@ -271,11 +273,17 @@ mod tests {
             times(&read(MIGRATE)).unwrap(),
             Times {
                 acknowledge: 900,
-                suspend: 1100,
+                suspend: Some(1100),
                 work: 500,
                 gap: 7600
             }
         );
+        // xenstored's word came late.
+        let late = MIGRATE.replace("1900 store 5", "3050 store 5");
+        let mut sorted: Vec<&str> = late.lines().collect();
+        sorted.sort_by_key(|line| line.split(' ').next().and_then(|at| at.parse::<u64>().ok()));
+        let late = times(&read(&sorted.join("\n"))).unwrap();
+        assert_eq!((late.suspend, late.work), (None, 500));
     }
 
     #[test]

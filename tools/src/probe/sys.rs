@@ -10,7 +10,7 @@ extern "C" {
     fn ioctl(fd: i32, request: u64, argument: *mut u8) -> i32;
     fn mmap(at: *mut u8, len: usize, prot: i32, flags: i32, fd: i32, offset: i64) -> *mut u8;
     fn sched_setaffinity(pid: i32, len: usize, mask: *const u64) -> i32;
-    fn syscall(number: i64, ...) -> i64;
+    fn nice(by: i32) -> i32;
 }
 
 /// A clock of Linux (`include/uapi/linux/time.h`).
@@ -40,20 +40,10 @@ pub fn stay_on(cpu: usize) {
     unsafe { sched_setaffinity(0, 8, &mask) };
 }
 
-/// Has a process run before all that are not like it, as soon as it can (`sched(7)`); 0 is the calling one.
-///
-/// # Errors
-/// Linux's.
-pub fn go_first(pid: i32) -> std::io::Result<()> {
-    const SCHED_SETSCHEDULER: i64 = 144;
-    const SCHED_FIFO: i32 = 1;
-    let priority: i32 = 50;
-    // SAFETY: the third argument is a `struct sched_param`, one `int`, which is only read.
-    let failed = unsafe { syscall(SCHED_SETSCHEDULER, pid, SCHED_FIFO, &raw const priority) } < 0;
-    if failed {
-        return Err(std::io::Error::last_os_error());
-    }
-    Ok(())
+/// Has this process run before others that are not like it, within what is fair (`nice(2)`).
+pub fn go_first() {
+    // SAFETY: takes a number and touches no memory of ours.
+    unsafe { nice(-20) };
 }
 
 /// Lets a pipe hold 1 MiB: what passes through changes hands less often. Something that is no pipe stays as it is.

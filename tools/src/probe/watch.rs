@@ -25,27 +25,13 @@ fn requested(path: &str) -> Option<u16> {
         .ok()
 }
 
-/// The number of the first process of this name.
-fn running(name: &str) -> Option<i32> {
-    std::fs::read_dir("/proc")
-        .ok()?
-        .flatten()
-        .find_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let comm = std::fs::read_to_string(entry.path().join("comm")).ok()?;
-            (comm.trim_end() == name).then_some(pid)
-        })
-}
-
 /// Runs until it is killed.
 ///
 /// # Errors
 /// If this is no dom0, or xenstored is gone.
 pub fn run(names: &[&str]) -> Result<(), String> {
-    // What is written down late is wrong: this program and xenstored, whose word it waits for, run before the rest of dom0.
-    for pid in [Some(0), running("xenstored")].into_iter().flatten() {
-        go_first(pid).map_err(|e| format!("cannot go first: {e}"))?;
-    }
+    // What is written down late is wrong.
+    go_first();
     let mut domains = Domains::open()?;
     let mut store = Store::watch("/local/domain")?;
     let mut logs: Vec<(String, Log)> = names
