@@ -145,6 +145,11 @@ pub fn upcall(me: usize) {
     });
 }
 
+/// Did an event other than the tick come since [`take_wakeup`] was asked?
+pub fn is_woken(me: usize) -> bool {
+    CPUS[me].woken.load(Ordering::Acquire)
+}
+
 /// Did an event other than the tick come since the last question?
 pub fn take_wakeup(me: usize) -> bool {
     CPUS[me].woken.swap(false, Ordering::AcqRel)

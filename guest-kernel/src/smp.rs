@@ -5,7 +5,7 @@
 //! a word it reads there; an event only wakes it early.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use xen_bindings::vcpu;
 
@@ -33,6 +33,8 @@ struct Mailslot {
     /// The value of [`PARK`] under which this vCPU is parked, or the one after that when it has gone on.
     parked: AtomicU32,
     verified: AtomicU32,
+    /// Parked, and in a nap or on its way into one.
+    asleep: AtomicBool,
     /// Not zero: leave.
     leave: AtomicU32,
     /// What the drain of its own cache found as it left, and what was left after it.
@@ -48,6 +50,7 @@ static CPUS: [Mailslot; MAX_CPUS] = [const {
         filled: AtomicU32::new(0),
         parked: AtomicU32::new(0),
         verified: AtomicU32::new(0),
+        asleep: AtomicBool::new(false),
         leave: AtomicU32::new(0),
         drained: AtomicU32::new(0),
         left: AtomicU32::new(0),
@@ -152,7 +155,8 @@ fn work(me: usize) {
         }
         if cmdline::options().churn {
             for _ in 0..cmdline::options().burst {
-                if trim::is_under_way() || !churn::step(me) {
+                // Whoever wants something of this vCPU does not wait for the rest of its work.
+                if trim::is_under_way() || wanted(me) || events::is_woken(me) || !churn::step(me) {
                     break;
                 }
             }
@@ -188,13 +192,53 @@ fn stay_parked(me: usize, park: u32) {
     let guard = CpuGuard::new();
     pool::idle_enter(&guard);
     CPUS[me].parked.store(park, Ordering::Release);
+    let mut looks = 0u32;
     while PARK.load(Ordering::Acquire) == park {
-        xen::yield_cpu();
+        looks = looks.saturating_add(1);
+        if looks < LOOKS_BEFORE_SLEEP || !sleep_parked(me) {
+            xen::yield_cpu();
+        }
     }
     pool::idle_exit(&guard);
     // The domain may be another one now; a timer that was armed is lost with the old one.
     events::rearm_after_suspend(me);
     CPUS[me].parked.store(park.wrapping_add(1), Ordering::Release);
+}
+
+/// Looks that a parked vCPU takes before it sleeps between them. On hardware a suspend is over by then.
+const LOOKS_BEFORE_SLEEP: u32 = 64;
+/// How long it sleeps at most, nanoseconds.
+const NAP: u64 = 2_000_000;
+
+/// Parked vCPUs may sleep: until just before the suspend call.
+static MAY_SLEEP: AtomicBool = AtomicBool::new(false);
+
+/// Sleeps for a moment, if that is allowed: many vCPUs that take looks in turns leave little of few processors to the one that
+/// works.
+///
+/// The end of a nap is a time of this host's. On another host it may be days away, so no vCPU may be on its way into a nap when the domain
+/// is saved: it says that it goes and then looks whether it may, and [`wake_parked`] forbids it and then looks who has gone. One
+/// of the two sees the other.
+fn sleep_parked(me: usize) -> bool {
+    let slot = &CPUS[me];
+    slot.asleep.store(true, Ordering::SeqCst);
+    let may = MAY_SLEEP.load(Ordering::SeqCst);
+    if may {
+        xen::sleep_until(time::to_system(time::now() + NAP));
+    }
+    slot.asleep.store(false, Ordering::SeqCst);
+    may
+}
+
+/// Has the parked vCPUs stay awake from now on, and waits until they are.
+pub fn wake_parked(deadline: u64) -> Result<(), Stuck> {
+    MAY_SLEEP.store(false, Ordering::SeqCst);
+    for cpu in others() {
+        if !wait_until(deadline, || !CPUS[cpu].asleep.load(Ordering::SeqCst)) {
+            return Err(Stuck { cpu, asked: "wake up" });
+        }
+    }
+    Ok(())
 }
 
 /// Holding one proves that every other online vCPU is parked: interrupts off, inside no pool operation,
@@ -205,6 +249,7 @@ pub struct Parked(());
 pub fn park_others(deadline: u64) -> Result<Parked, Stuck> {
     let park = PARK.load(Ordering::Relaxed).wrapping_add(1);
     debug_assert!(park & 1 == 1);
+    MAY_SLEEP.store(true, Ordering::SeqCst);
     PARK.store(park, Ordering::Release);
     others().for_each(events::kick);
     let parked = Parked(());
@@ -219,6 +264,7 @@ pub fn park_others(deadline: u64) -> Result<Parked, Stuck> {
 
 impl Drop for Parked {
     fn drop(&mut self) {
+        MAY_SLEEP.store(false, Ordering::SeqCst);
         PARK.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -280,6 +280,8 @@ impl Platform for Guest<'_> {
 
     fn detach(&mut self, _: &pool::Proof) -> Result<(), Error> {
         arch::xen::check_size().map_err(Error::TooMuchMemory)?;
+        // Before the clock stops, by which they sleep.
+        smp::wake_parked(time::latest() + WAKE_LIMIT).map_err(Error::Stuck)?;
         self.incarnation = xen::incarnation();
         self.alone = Some(CpuGuard::new());
         Ok(())
@@ -349,7 +351,7 @@ impl Platform for Guest<'_> {
 
     fn reread(&mut self, how: Return) -> Result<(), Error> {
         // The other vCPUs do user work by now. So does this one, before it waits for xenstored.
-        if cmdline::options().churn {
+        if cmdline::options().churn && !trim::is_under_way() {
             #[cfg(feature = "switches")]
             xen_bindings::faults::spare(|| churn::step(0));
             #[cfg(not(feature = "switches"))]
@@ -369,6 +371,9 @@ impl Platform for Guest<'_> {
         Ok(())
     }
 }
+
+/// Longest wait for the parked vCPUs to end their naps, nanoseconds. Below the limit of `detach`, which says so if it is late.
+const WAKE_LIMIT: u64 = 4_000_000_000;
 
 /// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
 pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {

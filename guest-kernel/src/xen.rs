@@ -79,6 +79,12 @@ pub fn yield_cpu() {
     let _ = sched::yield_now();
 }
 
+/// Gives this CPU away until Xen's system time is `at`, or an event comes for this vCPU.
+pub fn sleep_until(at: u64) {
+    // Refused at worst, and then it was no sleep.
+    let _ = sched::poll(&[], at);
+}
+
 /// Has Xen start vCPU `cpu` at the entry code. It is no error if Xen has a state of it already.
 pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     match arch::xen::initialise_vcpu(cpu) {
