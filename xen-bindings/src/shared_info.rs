@@ -235,9 +235,12 @@ impl Clock {
     }
 
     /// System time at a TSC value. A TSC before the last update counts as the update itself.
+    ///
+    /// A new domain's TSC begins at 0, and the last update may be of before that: the timestamp is negative then, until Xen's next
+    /// update within a second (`__update_vcpu_system_time` and `gtime_to_gtsc`, `xen/arch/x86/time.c`).
     #[must_use]
     pub fn at(&self, tsc: u64) -> u64 {
-        let ticks = tsc.saturating_sub(self.tsc_timestamp);
+        let ticks = (tsc.wrapping_sub(self.tsc_timestamp) as i64).max(0) as u64;
         self.system_time
             .wrapping_add(scale_delta(ticks, self.mul, self.shift))
     }
@@ -352,6 +355,12 @@ pub(crate) mod tests {
         assert_eq!(clock.at(0x1_0000_0000 + 4000), 0x2_0000_0005 + 1000);
         // A TSC of before the update, as on a vCPU whose TSC lags.
         assert_eq!(clock.at(0), 0x2_0000_0005);
+        // An update of before the domain: its TSC was 2000 below zero.
+        let young = Clock {
+            tsc_timestamp: 0u64.wrapping_sub(2000),
+            ..clock
+        };
+        assert_eq!(young.at(2000), 0x2_0000_0005 + 1000);
         assert!(clock.tsc_is_stable());
         assert_eq!(clock.tsc_khz(), Some(4_000_000));
         assert_eq!(Clock { mul: 0, ..clock }.tsc_khz(), None);
