@@ -191,7 +191,7 @@ fn work(phase: &str) -> (&'static str, &str) {
         "drained" => ("w-drain", "drain every cache"),
         "audited" => ("w-audit", "read every page table"),
         "detached" => ("w-detach", "interrupts off"),
-        "suspended" => ("w-call", "console read out by dom0"),
+        "suspended" => ("w-call", "to the suspend call"),
         "restored" => ("w-back", "back, as a new domain"),
         "cancelled" => ("w-back", "back, cancelled"),
         other => ("w-other", other),
