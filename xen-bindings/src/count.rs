@@ -12,11 +12,17 @@ pub fn made() -> u32 {
     MADE.load(Ordering::Relaxed)
 }
 
+/// Is it a call that only waits? A vCPU that waits makes any number of them, and nothing follows from a refusal.
+#[inline]
+pub(crate) fn gives_cpu_away(nr: u32, first: usize) -> bool {
+    let waits = [ffi::SCHEDOP_yield as usize, ffi::SCHEDOP_poll as usize];
+    nr == ffi::__HYPERVISOR_sched_op && waits.contains(&first)
+}
+
 #[cfg_attr(not(any(test, target_os = "none")), allow(dead_code))]
 #[inline]
 pub(crate) fn add(nr: u32, first: usize) {
-    let waits = [ffi::SCHEDOP_yield as usize, ffi::SCHEDOP_poll as usize];
-    if nr != ffi::__HYPERVISOR_sched_op || !waits.contains(&first) {
+    if !gives_cpu_away(nr, first) {
         MADE.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -4,6 +4,7 @@
 //! that what other vCPUs do meanwhile does not change which call it is. Giving the CPU away is not counted: a kernel may do that
 //! any number of times while it waits, and nothing follows from a refusal.
 
+use crate::count::gives_cpu_away;
 use crate::{ffi, Call, Errno, HypercallError, Result};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -58,10 +59,7 @@ pub(crate) fn inject(nr: u32, first: usize) -> Option<isize> {
     if LEFT.load(Ordering::Acquire) == 0 || !stack.contains(&(&raw const here as usize)) {
         return None;
     }
-    let waits = [ffi::SCHEDOP_yield as usize, ffi::SCHEDOP_poll as usize];
-    if (nr == ffi::__HYPERVISOR_sched_op && waits.contains(&first))
-        || nr == ffi::__HYPERVISOR_xen_version
-    {
+    if gives_cpu_away(nr, first) || nr == ffi::__HYPERVISOR_xen_version {
         return None;
     }
     if LEFT.fetch_sub(1, Ordering::AcqRel) != 1 {

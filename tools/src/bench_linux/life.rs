@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::guests::{self, Guest, NAME};
-use super::record::{entry_to_work, times, Entry, Record, What, Work};
+use super::record::{entry_to_work, times, Entry, Record, Times, What, Work};
 use crate::event::{self, Line};
 use crate::guest::Kind;
 use crate::machine::Machine;
@@ -154,6 +154,16 @@ fn said(record: &str, mem: u32) -> Vec<(Figure, f64)> {
     found
 }
 
+/// What any way to suspend says of the way down.
+fn way_down(times: &Times) -> impl Iterator<Item = (Figure, f64)> {
+    let down = [
+        (Figure::RequestToAcknowledge, Some(times.acknowledge)),
+        (Figure::AcknowledgeToSuspended, times.suspend),
+    ];
+    down.into_iter()
+        .filter_map(|(figure, ns)| Some((figure, ms(ns?))))
+}
+
 fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -> Result<()> {
     let dom0 = &machine.dom0;
     let mut add = |figure: Figure, value: f64| found.entry(figure).or_default().push(value);
@@ -169,22 +179,17 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
     rest("its first user work", mark, Work::First, BOOT).context("xl create")?;
     add(Figure::EntryToWork, ms(entry_to_work(&record.since(mark))?));
     for _ in 0..plan.times {
-        {
-            let mark = record.mark();
-            dom0.must(&format!("xl save {NAME} /lab/bench.save"), XL)?;
-            let size = dom0.must("stat -c %s /lab/bench.save", XL)?;
-            let size: f64 = size.trim().parse().context("stat")?;
-            dom0.must("xl restore /lab/bench.save && rm /lab/bench.save", XL)?;
-            rest("user work after a restore", mark, Work::Again, BACK).context("xl restore")?;
-            let times = times(&record.since(mark)).context("xl save, xl restore")?;
-            add(Figure::RequestToAcknowledge, ms(times.acknowledge));
-            times
-                .suspend
-                .into_iter()
-                .for_each(|ns| add(Figure::AcknowledgeToSuspended, ms(ns)));
-            add(Figure::RestoredToWork, ms(times.work));
-            add(Figure::ImageSize, size / f64::from(1 << 20));
-        }
+        let mark = record.mark();
+        dom0.must(&format!("xl save {NAME} /lab/bench.save"), XL)?;
+        let size = dom0.must("stat -c %s /lab/bench.save", XL)?;
+        let size: f64 = size.trim().parse().context("stat")?;
+        dom0.must("xl restore /lab/bench.save && rm /lab/bench.save", XL)?;
+        rest("user work after a restore", mark, Work::Again, BACK).context("xl restore")?;
+        let all = times(&record.since(mark)).context("xl save, xl restore")?;
+        way_down(&all).for_each(|(figure, value)| add(figure, value));
+        add(Figure::RestoredToWork, ms(all.work));
+        add(Figure::ImageSize, size / f64::from(1 << 20));
+
         let mark = record.mark();
         dom0.must(
             &format!("xl save -c {NAME} /lab/bench.save && rm /lab/bench.save"),
@@ -192,22 +197,15 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
         )?;
         rest("user work after a checkpoint", mark, Work::Again, BACK).context("xl save -c")?;
         let all = times(&record.since(mark)).context("xl save -c")?;
-        add(Figure::RequestToAcknowledge, ms(all.acknowledge));
-        all.suspend
-            .into_iter()
-            .for_each(|ns| add(Figure::AcknowledgeToSuspended, ms(ns)));
+        way_down(&all).for_each(|(figure, value)| add(figure, value));
         add(Figure::CheckpointGap, ms(all.gap));
-        {
-            let mark = record.mark();
-            dom0.must(&format!("xl migrate -s '' {NAME} 'xl migrate-receive'"), XL)?;
-            rest("user work after a migration", mark, Work::Again, BACK).context("xl migrate")?;
-            let all = times(&record.since(mark)).context("xl migrate")?;
-            add(Figure::RequestToAcknowledge, ms(all.acknowledge));
-            all.suspend
-                .into_iter()
-                .for_each(|ns| add(Figure::AcknowledgeToSuspended, ms(ns)));
-            add(Figure::MigrateGap, ms(all.gap));
-        }
+
+        let mark = record.mark();
+        dom0.must(&format!("xl migrate -s '' {NAME} 'xl migrate-receive'"), XL)?;
+        rest("user work after a migration", mark, Work::Again, BACK).context("xl migrate")?;
+        let all = times(&record.since(mark)).context("xl migrate")?;
+        way_down(&all).for_each(|(figure, value)| add(figure, value));
+        add(Figure::MigrateGap, ms(all.gap));
     }
     Ok(())
 }
