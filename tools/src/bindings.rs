@@ -214,7 +214,7 @@ typedef __UINTPTR_TYPE__ uintptr_t;
 /// # Errors
 /// A sentence for a person: the headers or libclang are missing, a header does not parse, a file cannot be
 /// written, or (with `check`) a checked-in file differs, with the first line that does.
-pub fn run(check: bool) -> Result<(), String> {
+pub fn run(root: &Path, check: bool) -> Result<(), String> {
     let headers =
         PathBuf::from(std::env::var_os("XEN_HEADERS").unwrap_or_else(|| DEFAULT_HEADERS.into()));
     if !headers.join("xen.h").is_file() {
@@ -224,7 +224,7 @@ pub fn run(check: bool) -> Result<(), String> {
         ));
     }
     let scratch = Scratch::new()?;
-    let out_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xen-bindings/src/ffi");
+    let out_dir = root.join("xen-bindings/src/ffi");
     for (name, target) in WORD_SIZES {
         let text = generate(&headers, &scratch.0, target)?;
         let shown = format!("xen-bindings/src/ffi/{name}.rs");

@@ -149,7 +149,10 @@ enum Cmd {
 }
 
 fn main() -> ExitCode {
-    let result = stop::install().and_then(|()| run(Cli::parse().command));
+    let command = Cli::parse().command;
+    let result = stop::install()
+        .and_then(|()| repo::find())
+        .and_then(|()| run(command));
     match result {
         Ok(code) => code,
         Err(error) if error.downcast_ref::<stop::Interrupted>().is_some() || stop::asked() => {
@@ -240,7 +243,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
         }
         Cmd::Bindings { check } => {
             packages::ensure(packages::BINDINGS)?;
-            bindings::run(check).map_err(anyhow::Error::msg)?;
+            bindings::run(&repo::root(), check).map_err(anyhow::Error::msg)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,13 +2,51 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
+/// What the root of a checkout has, and no folder below it.
+const MARKS: [&str; 3] = [
+    "Cargo.toml",
+    "guest-kernel/Cargo.toml",
+    "pagetable-pool/Cargo.toml",
+];
+
+static ROOT: OnceLock<PathBuf> = OnceLock::new();
+
+/// The root of the checkout that `folder` lies in: nothing of where this program was built is in it, so that a
+/// checkout that was copied or moved is the one that is built and tested.
+fn root_above(folder: &Path) -> Option<PathBuf> {
+    let is_root = |dir: &&Path| MARKS.iter().all(|mark| dir.join(mark).is_file());
+    folder.ancestors().find(is_root).map(Path::to_path_buf)
+}
+
+/// Finds the checkout that the program was started in.
+///
+/// # Errors
+/// If the current folder is in none.
+pub fn find() -> Result<()> {
+    let folder = std::env::current_dir().context("cannot tell the current folder")?;
+    let root = root_above(&folder).with_context(|| {
+        let folder = folder.display();
+        format!("{folder} is in no checkout of this project: run `cargo lab` inside one")
+    })?;
+    // Found already: the same, for nothing here changes the current folder.
+    let _ = ROOT.set(root);
+    Ok(())
+}
+
 /// The root of the repository.
+///
+/// # Panics
+/// If the program was started outside of one; [`find`] has said so before.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    ROOT.get_or_init(|| {
+        let folder = std::env::current_dir().expect("the current folder exists");
+        root_above(&folder).expect("started in a checkout")
+    })
+    .clone()
 }
 
 /// The lab's folder: every image, run and cache is below it.
@@ -46,4 +84,27 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(&tmp, bytes)
         .and_then(|()| fs::rename(&tmp, path))
         .with_context(|| format!("cannot write {}", shown(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_that_of_the_tree_one_is_in() {
+        let copy = tempfile::tempdir().unwrap();
+        let copy = copy.path();
+        for mark in MARKS {
+            let file = copy.join(mark);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let below = copy.join("guest-kernel/src");
+        fs::create_dir(&below).unwrap();
+        assert_eq!(root_above(&below).as_deref(), Some(copy));
+        assert_eq!(root_above(copy).as_deref(), Some(copy));
+        // The tree in which this test was built is another one.
+        assert_ne!(root_above(&below), Some(root()));
+        assert_eq!(root_above(Path::new("/")), None);
+    }
 }

@@ -97,7 +97,7 @@ fn all() -> Vec<Test> {
         }),
         ("host/bindings-current", |_| {
             packages::ensure(packages::BINDINGS)?;
-            Ok(match bindings::run(true) {
+            Ok(match bindings::run(&repo::root(), true) {
                 Ok(()) => Outcome::Passed("both files are what Xen's headers give".into()),
                 Err(why) => Outcome::Failed(why),
             })
