@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | [`foreign`](Rules::foreign) | a present entry maps a frame that is not this domain's memory: another domain's page, a grant frame, the shared info page, I/O memory | PV: the whole table is dropped. PVH: the frame is a hole after a restore |
 //! | [`superpage`](Rules::superpage) | `PSE` above L1 | `Cannot migrate superpage`, the save fails |
-//! | [`linear`](Rules::linear) | a linear entry that is writable, too deep, unordered, or not allowed at all | the save succeeds, the restore fails with `Failed to pin batch of pagetables` (`model`) |
+//! | [`linear`](Rules::linear) | a linear entry that is writable, too deep, unordered, or not allowed at all | the save succeeds, the restore fails with `Failed to pin batch of pagetables` |
 //! | [`l1tf`](Rules::l1tf) | a non-present entry with address bits, or `PSE` above L1 | the domain is crashed, or forced into shadow mode, when the table is validated (`pv_l1tf_check_pte`, `xen/arch/x86/include/asm/shadow.h`) |
 //! | [`structure`](Rules::structure) | an entry above L1 points to a page that the guest does not list as a table of the level below | that table would go unaudited |
 //! | [`accounts`](Rules::accounts) | a typed table that belongs to no live address space | a cache was not drained |

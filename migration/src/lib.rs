@@ -148,7 +148,7 @@
 //! | `reattach`: clock | re-arm | keep an offset, re-arm | Xen's system time is that of the new host and may be earlier |
 //! | participants, `Alone`: grant table | – | set the version, map the frames | neither is carried |
 //! | participants, `Alone`: console | – | forget ring indices, new port | PVH: the page is cleared (`xg_sr_restore_x86_hvm.c:62`) |
-//! | `relink_windows`, PV | link | link | the entries were taken out so that Xen could type the pages in any order (module `model`) |
+//! | `relink_windows`, PV | link | link | the entries were taken out so that Xen could type the pages in any order |
 //! | the proof is dropped | the pool opens | the pool opens | the new domain's vCPUs must find it open |
 //! | `unpark` | go on | each vCPU registers its own `vcpu_info`, vector, timer, then goes on | until 4.18 only the vCPU itself can |
 //! | participants, `Awake`: xenstore | – | reset watches outside a transaction, set them again | the daemon knows nothing of a new domain; the reset must not be sent inside a transaction (XSA-484). Give it the highest order of its stage, so that it comes back first |
@@ -158,7 +158,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
-#[cfg(any(test, feature = "model"))]
+#[cfg(test)]
 extern crate std;
 
 pub mod audit;
@@ -167,8 +167,6 @@ mod failure;
 pub mod hotplug;
 mod limits;
 pub mod machine;
-#[cfg(any(test, feature = "model"))]
-pub mod model;
 mod outcome;
 mod participant;
 mod phase;

@@ -1,4 +1,4 @@
-//! Xen against the model of its page-type rules (`migration::model`): what becomes of guests whose sets were left in a cache?
+//! Xen against the model of its page-type rules (`page_types`): what becomes of guests whose sets were left in a cache?
 //!
 //! Each guest boots with one vCPU, constructs sets whose frames lie in a given order, puts them into its cache and is
 //! saved without a drain. `savelint` reads the image and gives the model's verdict; `xl restore` gives Xen's. They must agree
@@ -14,8 +14,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
+use savelint::{lint, Holder, Options, Report};
 use serde::Serialize;
-use tools::savelint::{lint, Holder, Options, Report};
 
 use crate::channel::Channel;
 use crate::demo;

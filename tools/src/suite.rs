@@ -138,7 +138,8 @@ fn all() -> Vec<Test> {
             cargo(log, "test --locked -p xen-bindings", &[])
         }),
         ("host/unit-tools", |log| {
-            cargo(log, "test --locked -p tools", &[])
+            let packages = "test --locked -p tools -p savelint -p page-types";
+            cargo(log, packages, &[])
         }),
         ("host/report-in-a-browser", report::browser_check),
         ("host/interrupt", interrupt),

@@ -1,14 +1,7 @@
 //! savelint on streams that are broken on purpose: raw bytes, or a good sample with edits that the bytes choose.
 #![no_main]
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../src/savelint/sample.rs"]
-mod sample;
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/savelint/mod.rs"]
-mod savelint;
-
-use savelint::{lint, Options, Unreadable, Weight};
+use savelint::{lint, sample, Options, Unreadable, Weight};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((how, rest)) = bytes.split_first() else {

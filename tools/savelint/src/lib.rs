@@ -2,13 +2,13 @@
 //!
 //! `xl save` exits 0 on images that can never be restored; until now only `xl restore` told. This reads the image instead:
 //! the whole stream as `xl` would, record by record, and then the restore's last step, vCPU contexts and pinned page tables, on
-//! the model of Xen's page-type rules ([`migration::model`]).
+//! the model of Xen's page-type rules ([`page_types`]).
 //!
 //! The input is what `xl save` writes (xl's header, libxl's records, libxc's stream), what `xl migrate` sends, libxl's
 //! stream alone or libxc's alone; versions 2 and 3; PV, PVH and HVM guests, ours or any other.
 //!
 //! ```no_run
-//! use tools::savelint::{lint, Options};
+//! use savelint::{lint, Options};
 //! let image = std::fs::File::open("guest.save")?;
 //! let report = lint(image, &Options::default(), &mut |_bytes| {})?;
 //! assert!(report.restores(), "{report}");
@@ -32,16 +32,17 @@ mod format;
 mod hvm;
 mod page_data;
 mod pages;
-mod person;
 mod pv;
 mod report;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod sample;
 mod source;
 mod stream;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod text;
 mod verdict;
 
 use std::fmt;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use migration::audit::{Entry, SLOTS};
-use migration::model::Pfn;
+use page_types::Pfn;
 
-use super::budget::Budget;
-use super::format::{u64_at, PAGE};
-use super::source::Stop;
+use crate::budget::Budget;
+use crate::format::{u64_at, PAGE};
+use crate::source::Stop;
 
 /// What one table costs on the heap, and what one reference to a page does: the model's books, and those of lost pages.
 const TABLE_COST: u64 = PAGE as u64 + 96;

@@ -1,11 +1,11 @@
 //! PAGE_DATA records: which pages, of which types, with what contents.
 
-use super::finding::Code;
-use super::format::{libxc, *};
-use super::pages::has_contents;
-use super::source::Stop;
-use super::stream::{Guest, Input, Record};
-use super::tables;
+use crate::finding::Code;
+use crate::format::{libxc, *};
+use crate::pages::has_contents;
+use crate::source::Stop;
+use crate::stream::{Guest, Input, Record};
+use crate::tables;
 
 const PFN: u64 = (1 << 52) - 1;
 /// Above this no x86 processor has addresses: 52 bits, less the 12 of a page.

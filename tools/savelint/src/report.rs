@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::finding::{Finding, Weight};
+use crate::finding::{Finding, Weight};
 
 /// Everything about one stream. `Display` is the page for a person.
 #[derive(Clone, Debug, Serialize)]

@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
-use super::sample::*;
 use super::*;
+use crate::sample::*;
 
 fn judge(bytes: &[u8]) -> Result<Report, Unreadable> {
     lint(bytes, &Options::default(), &mut |_| {})

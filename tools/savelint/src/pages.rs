@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::budget::Budget;
-use super::format::page;
-use super::source::Stop;
+use crate::budget::Budget;
+use crate::format::page;
+use crate::source::Stop;
 
 /// Pages in a piece.
 const PIECE: u64 = 1024;

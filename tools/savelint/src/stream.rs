@@ -1,16 +1,16 @@
 //! libxc's stream: the headers and the records, in the order and with the checks of `xg_sr_restore.c`.
 
-use super::budget::Budget;
-use super::config::Config;
-use super::finding::{Code, Findings};
-use super::format::{libxc, *};
-use super::hvm::{self, Hvm};
-use super::page_data;
-use super::pages::PageMap;
-use super::pv::{self, Pv};
-use super::source::{Source, Stop};
-use super::tables::Tables;
-use super::Unreadable;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::finding::{Code, Findings};
+use crate::format::{libxc, *};
+use crate::hvm::{self, Hvm};
+use crate::page_data;
+use crate::pages::PageMap;
+use crate::pv::{self, Pv};
+use crate::source::{Source, Stop};
+use crate::tables::Tables;
+use crate::Unreadable;
 
 /// What every reader of a part of the stream works with.
 pub struct Input<'a> {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::finding::Weight;
-use super::report::{Holder, Pages, Pins, Report, Verdict};
+use crate::finding::Weight;
+use crate::report::{Holder, Pages, Pins, Report, Verdict};
 
 /// How wide a bar gets.
 const BAR: u64 = 40;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use tools::savelint::{lint, Options, Report, Unreadable};
+use savelint::{lint, Options, Report, Unreadable};
 
 /// Nothing heavier than a note was found.
 const CLEAN: u8 = 0;

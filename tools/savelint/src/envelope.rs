@@ -2,14 +2,14 @@
 
 use std::io::Read;
 
-use super::budget::Budget;
-use super::config::{self, Config};
-use super::finding::{Code, Findings};
-use super::format::{libxl, *};
-use super::report::{Format, Report};
-use super::source::{Source, Stop};
-use super::stream::{self, Guest, Input};
-use super::{verdict, Options, Unreadable};
+use crate::budget::Budget;
+use crate::config::{self, Config};
+use crate::finding::{Code, Findings};
+use crate::format::{libxl, *};
+use crate::report::{Format, Report};
+use crate::source::{Source, Stop};
+use crate::stream::{self, Guest, Input};
+use crate::{verdict, Options, Unreadable};
 
 /// Reads everything; the entry of the module.
 pub fn lint(

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::Config;
-use super::finding::Code;
-use super::format::*;
-use super::source::Stop;
-use super::stream::{Guest, Input, Record};
+use crate::config::Config;
+use crate::finding::Code;
+use crate::format::*;
+use crate::source::Stop;
+use crate::stream::{Guest, Input, Record};
 
 /// Entries of the HVM context (`DECLARE_HVM_SAVE_TYPE` and `CPU_*_CODE`, `xen/include/public/arch-x86/hvm/save.h`).
 const END: u16 = 0;

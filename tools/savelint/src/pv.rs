@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::config::Config;
-use super::finding::Code;
-use super::format::{libxc, *};
-use super::source::Stop;
-use super::stream::{Guest, Input, Record};
+use crate::config::Config;
+use crate::finding::Code;
+use crate::format::{libxc, *};
+use crate::source::Stop;
+use crate::stream::{Guest, Input, Record};
 
 /// How many pages that look like start info pages are kept: any page may begin with Xen's magic.
 const START_INFOS: usize = 64;

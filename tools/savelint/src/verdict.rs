@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::audit::{Level, Mode};
-use migration::model::{self, table_type, Image, Pfn, Types};
+use page_types::{table_type, Image, Pfn, Types};
 
-use super::config::Config;
-use super::finding::{Code, Findings, Weight};
-use super::format::{libxc, page, GDT_MAX, IN_KERNEL};
-use super::hvm;
-use super::pv::Basic;
-use super::report::{
+use crate::config::Config;
+use crate::finding::{Code, Findings, Weight};
+use crate::format::{libxc, page, GDT_MAX, IN_KERNEL};
+use crate::hvm;
+use crate::pv::Basic;
+use crate::report::{
     Format, Guest as Whose, Holder, Pages, Pin, Pins, Records, Report, Root, Target, Verdict,
 };
-use super::stream::Guest;
-use super::tables::present;
-use super::Options;
+use crate::stream::Guest;
+use crate::tables::present;
+use crate::Options;
 
 /// The most refused pins that are counted after the first.
 const MORE_REFUSED: u64 = 16;
@@ -395,7 +395,7 @@ fn linear_entries(
         }
         if let Some(holder) = holder {
             findings.add(Code::LinearEntries, || {
-                format!("{}", super::person::Linear(&holder))
+                format!("{}", crate::text::Linear(&holder))
             });
             if holders.len() < Pins::HOLDERS {
                 holders.push(holder);
@@ -491,8 +491,8 @@ fn model(
 ) -> Option<Refused> {
     let mut refused = None;
     match image.restore() {
-        model::Verdict::Restores => {}
-        model::Verdict::Vcpu {
+        page_types::Verdict::Restores => {}
+        page_types::Verdict::Vcpu {
             vcpu,
             error,
             refusal,
@@ -509,7 +509,7 @@ fn model(
                 ),
             });
         }
-        model::Verdict::Pin {
+        page_types::Verdict::Pin {
             page,
             error,
             refusal,
@@ -584,7 +584,7 @@ fn blame(pins: &Pins, page: Pfn, refused: Pfn) -> String {
                     .any(|target| target.page == page || target.page == refused)
         });
     guilty.map_or(String::new(), |holder| {
-        format!("; {}", super::person::Linear(holder))
+        format!("; {}", crate::text::Linear(holder))
     })
 }
 

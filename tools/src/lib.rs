@@ -1,3 +1,0 @@
-//! What the host tools share.
-
-pub mod savelint;
