@@ -1,6 +1,7 @@
 //! Where things are in the repository.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -75,14 +76,22 @@ pub fn make_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", shown(path)))
 }
 
-/// Writes a file so that a reader sees the old or the new one, never half of it.
+/// Writes a file so that a reader sees the old or the new one, never half of it. Two who write the same file at the
+/// same time do not mix: each has a temporary file of its own.
 ///
 /// # Errors
 /// With the file's name; a full disk comes out here.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let tmp = path.with_extension("part");
-    fs::write(&tmp, bytes)
-        .and_then(|()| fs::rename(&tmp, path))
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let readable_by_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    tempfile::Builder::new()
+        .permissions(readable_by_all)
+        .tempfile_in(folder)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.persist(path).map_err(|kept| kept.error)
+        })
+        .map(drop)
         .with_context(|| format!("cannot write {}", shown(path)))
 }
 
@@ -106,5 +115,24 @@ mod tests {
         // The tree in which this test was built is another one.
         assert_ne!(root_above(&below), Some(root()));
         assert_eq!(root_above(Path::new("/")), None);
+    }
+
+    #[test]
+    fn writers_at_the_same_time_do_not_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let texts = [[b'a'; 100_000], [b'b'; 100_000]];
+        std::thread::scope(|scope| {
+            for text in &texts {
+                scope.spawn(|| (0..50).for_each(|_| write(&path, text).unwrap()));
+            }
+            for _ in 0..50 {
+                if let Ok(seen) = fs::read(&path) {
+                    assert!(texts.iter().any(|text| seen == text));
+                }
+            }
+        });
+        // Nothing but the file is left.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -85,7 +85,7 @@ impl Test {
 }
 
 /// All tests, in the order in which they run: what is quick and what the others need comes first.
-fn all() -> Vec<Test> {
+fn all() -> Result<Vec<Test>> {
     let host: [(&str, HostTest); 13] = [
         ("host/fmt", |log| cargo(log, "fmt --all -- --check", &[])),
         ("host/fmt-guest-kernel", |log| {
@@ -151,9 +151,11 @@ fn all() -> Vec<Test> {
             what: What::Host(run),
         })
         .collect();
-    for krate in ["pagetable-pool", "migration", "xen-bindings"] {
-        let text = std::fs::read_to_string(repo::root().join(krate).join("proofs.md"));
-        for (n, command) in proofs(&text.unwrap_or_default()).into_iter().enumerate() {
+    for krate in ["pagetable-pool", "migration"] {
+        let list = repo::root().join(krate).join("proofs.md");
+        let text = std::fs::read_to_string(&list)
+            .with_context(|| format!("cannot read {}", repo::shown(&list)))?;
+        for (n, command) in proofs(&text).into_iter().enumerate() {
             tests.push(Test {
                 name: format!("host/proof-{krate}-{:02} {command}", n + 1),
                 what: What::Proof(command),
@@ -169,7 +171,7 @@ fn all() -> Vec<Test> {
         name: "soak".to_owned(),
         what: What::Host(soak::short::run),
     });
-    tests
+    Ok(tests)
 }
 
 /// The commands in a list of proofs: the lines of its `sh` blocks.
@@ -313,7 +315,7 @@ struct Done {
 /// If no test has such a name, we are interrupted, or the disk is full.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let filter = args.filter.clone().unwrap_or_default();
-    let tests: VecDeque<Test> = all()
+    let tests: VecDeque<Test> = all()?
         .into_iter()
         .filter(|t| t.name.contains(&filter))
         // A list shows them all.
@@ -665,7 +667,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<_> = all().into_iter().map(|t| t.name).collect();
+        let mut names: Vec<_> = all().unwrap().into_iter().map(|t| t.name).collect();
         names.sort();
         let many = names.len();
         names.dedup();
