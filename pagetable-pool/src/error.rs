@@ -21,6 +21,8 @@ pub enum Refused {
     Reentered,
     /// The kernel's mistake: the guard's context may not take locks, or may not wait, and the operation must.
     WrongContext,
+    /// [`try_put`](crate::Pool::try_put) cannot cache the set: there is no room, or it is of an old generation. `put` can deal with it.
+    NeedsMore,
     /// Another drain, invalidation, barrier or close did not end before the deadline.
     Busy,
 }
@@ -43,6 +45,9 @@ impl fmt::Display for Refused {
             Refused::WrongContext => {
                 f.write_str("the kernel called from a context in which this may not be done")
             }
+            Refused::NeedsMore => f.write_str(
+                "the set cannot be cached on this CPU now, and nothing else may be done here",
+            ),
             Refused::Busy => f.write_str(
                 "another drain, invalidation or barrier did not end before the deadline",
             ),

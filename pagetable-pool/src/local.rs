@@ -47,6 +47,10 @@ impl<S: Copy, const ROUNDS: usize> Cache<S, ROUNDS> {
         Some(set)
     }
 
+    pub(crate) fn has_room(&self) -> bool {
+        self.len < 2 * ROUNDS
+    }
+
     #[inline(always)]
     pub(crate) fn push(&mut self, set: S) -> bool {
         match self.slots.as_flattened_mut().get_mut(self.len) {

@@ -166,6 +166,39 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
         self.put_slow(guard, set)
     }
 
+    /// Gives a set back into this CPU's cache, or hands it back to the caller. Never spins, destructs, or takes a lock. May be called
+    /// from an NMI.
+    ///
+    /// # Errors
+    /// [`PutError::Refused`] with the set: it is still the caller's, who gives it back later with [`put`](Pool::put).
+    /// [`Refused::NeedsMore`]: the cache is full, or the set is of an old generation.
+    pub fn try_put<G: CpuPinned>(&self, guard: &G, set: Constructed<B::Set>) -> Put<B> {
+        let Some(cpu) = self.cpus.get(guard.cpu().0) else {
+            return Err(PutError::Refused(Refused::NoSuchCpu(guard.cpu()), set));
+        };
+        let mut op = match self.claim(cpu, guard.cpu()) {
+            Ok(op) => op,
+            Err(refused) => return Err(PutError::Refused(refused, set)),
+        };
+        let word = op.word();
+        let fits = op.with(|cache| cache.word == word && cache.has_room());
+        if !fits || !gate::same_generation(set.word, word) {
+            if op.with(|cache| cache.word != word) {
+                // The claim must not say that the sets in the cache are current.
+                drop(op);
+                cpu.local.forget_claim();
+            }
+            return Err(PutError::Refused(Refused::NeedsMore, set));
+        }
+        if let Some(wrong) = self.check_put(&set, State::Cached) {
+            return Err(wrong);
+        }
+        self.mark_free(set.set);
+        op.with(|cache| cache.push(set.set));
+        cpu.counters.kept.add(1);
+        Ok(())
+    }
+
     /// The hit path of get.
     #[inline(always)]
     fn pop_local<G: CpuPinned>(&self, guard: &G) -> Option<(B::Set, u32)> {

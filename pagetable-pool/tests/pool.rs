@@ -769,6 +769,36 @@ fn contexts_that_may_not_lock_or_wait_are_refused_before_any_lock_is_touched() {
     );
 }
 
+#[test]
+fn what_try_get_gave_goes_back_with_try_put_or_stays_the_callers() {
+    let pool = pool();
+    let nmi = on_with(0, Context::empty());
+    fill(&pool, 0, 8);
+    let set = pool.try_get(&nmi).unwrap();
+    pool.try_put(&nmi, set).unwrap();
+    // Full: one too many was constructed for it.
+    let extra = pool.get(&on(1)).unwrap();
+    let refused = |result| match result {
+        Err(PutError::Refused(why, set)) => (why, set),
+        other => panic!("{other:?}"),
+    };
+    let (why, extra) = refused(pool.try_put(&nmi, extra));
+    assert_eq!(why, Refused::NeedsMore);
+    pool.put(&on(1), extra).unwrap();
+    // Taken, and the gate closes: kept in a slot, and given back later.
+    let slot = pool.try_get(&nmi).unwrap();
+    let drained = pool.drain(&on(1), &mut all_pass(&pool)).unwrap();
+    let (why, slot) = refused(pool.try_put(&nmi, slot));
+    assert_eq!((why, drained.in_use()), (Refused::Closed, 1));
+    drained.invalidate();
+    drop(drained);
+    let (why, slot) = refused(pool.try_put(&nmi, slot));
+    assert_eq!(why, Refused::NeedsMore, "of an old generation");
+    pool.put(&on(0), slot).unwrap();
+    assert_eq!(pool.backend().alive(), 0);
+    pool.validate(&on(0), true).unwrap();
+}
+
 /// A backend that calls back into the pool, as an NMI in the middle of an operation would.
 struct CallsBack(
     Table,
