@@ -1,5 +1,7 @@
 //! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
 
+pub mod nmi;
+
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pagetable_pool::{
