@@ -32,7 +32,6 @@ mod report;
 mod smp;
 mod start;
 mod store;
-mod strays;
 mod suspend;
 mod switches;
 mod time;

@@ -1,12 +1,13 @@
 //! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
 
-pub mod nmi;
+#[cfg(all(feature = "switches", not(pool_switches)))]
+compile_error!("a kernel with the switches needs the pool's too, --cfg pool_switches: `cargo lab build` sets it");
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pagetable_pool::{
-    Backend, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool, Refused,
-    Spent, TrimError, Wait,
+    Backend, Broken, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool,
+    PutError, Refused, Spent, TrimError, Wait,
 };
 use spin::Mutex;
 
@@ -29,11 +30,10 @@ pub const CONSTRUCT_BATCH: usize = 4;
 const HIGH_WATER: usize = 4 * ROUNDS;
 
 static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> = Pool::new(
-    Config {
-        construct_batch: CONSTRUCT_BATCH,
-        high_water: HIGH_WATER,
-        low_water: 0,
-    },
+    Config::new()
+        .construct_batch(CONSTRUCT_BATCH)
+        .high_water(HIGH_WATER)
+        .low_water(0),
     Sets,
 );
 
@@ -303,8 +303,21 @@ pub fn take(guard: &CpuGuard) -> Result<Taken, Untaken> {
             Ok(set)
         }
         Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood)) => Err(Untaken::Closed),
-        Err(GetError::Construct(SetError::Frames(_))) => Err(Untaken::NoFrames),
-        Err(GetError::Construct(SetError::Tables(error))) => {
+        // What lies idle in other vCPUs' caches is less than a page table for each; the churn asks again later.
+        Err(
+            GetError::Construct(SetError::Frames(_))
+            | GetError::Hoarded {
+                error: SetError::Frames(_),
+                ..
+            },
+        ) => Err(Untaken::NoFrames),
+        Err(
+            GetError::Construct(SetError::Tables(error))
+            | GetError::Hoarded {
+                error: SetError::Tables(error),
+                ..
+            },
+        ) => {
             report::error(Party::Xen, "pool", format_args!("construct: {error}"));
             Err(Untaken::Refused)
         }
@@ -315,12 +328,31 @@ pub fn take(guard: &CpuGuard) -> Result<Taken, Untaken> {
     }
 }
 
+/// Sets that could not be given back: the pool refused them, or could not destruct one while its gate was closed. The next drain gives
+/// them back first.
+static KEPT: Mutex<[Option<Taken>; 16]> = Mutex::new([const { None }; 16]);
+
 /// Gives a set back, in constructed form.
 pub fn give(guard: &CpuGuard, set: Taken) {
     set.set().mark(Kind::IdleL2);
-    if let Err(error) = POOL.put(guard, set) {
-        report::error(Party::Guest, "pool", format_args!("put: {error}"));
-        // A set that was refused is dropped with the error: it stays in use, which the figures show.
+    match POOL.put(guard, set) {
+        Ok(()) => {}
+        Err(PutError::Refused(refused, set)) => {
+            report::error(Party::Guest, "pool", format_args!("put: {refused}"));
+            keep(set);
+        }
+        Err(PutError::NotDestructed(set, error)) => {
+            report::error(Party::Xen, "pool", format_args!("put under a closed gate: {error:?}"));
+            keep(set);
+        }
+        Err(error) => report::error(Party::Guest, "pool", format_args!("put: {error}")),
+    }
+}
+
+fn keep(set: Taken) {
+    // Without a place it is dropped: it stays in use, which the figures show.
+    if let Some(place) = KEPT.lock().iter_mut().find(|place| place.is_none()) {
+        *place = Some(set);
     }
 }
 
@@ -380,12 +412,40 @@ pub fn leave() -> (u32, u32) {
 /// What could not be destructed before is tried once more: there is no proof while a set is in quarantine.
 pub fn drain(deadline: u64) -> Result<Proof, DrainFailed> {
     let guard = CpuGuard::new();
+    let kept = core::mem::replace(&mut *KEPT.lock(), [const { None }; 16]);
+    kept.into_iter().flatten().for_each(|set| give(&guard, set));
     match POOL.retry_quarantined(&guard) {
         Ok(0) => {}
         Ok(left) => log::warn!("{left} sets are still in quarantine"),
         Err(error) => log::warn!("quarantine: {error}"),
     }
     POOL.drain(&guard, &mut Patience { deadline })
+}
+
+/// Why the step that relies on a proof does not accept it.
+#[derive(Clone, Copy, Debug)]
+pub enum BadProof {
+    /// It is about another pool.
+    Foreign,
+    /// It does not hold.
+    Broken(Broken),
+}
+
+impl core::fmt::Display for BadProof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            BadProof::Foreign => f.write_str("the proof of a drain is another pool's"),
+            BadProof::Broken(broken) => broken.fmt(f),
+        }
+    }
+}
+
+/// Looks once more whether a proof is this pool's, and holds.
+pub fn check(proof: &Proof) -> Result<(), BadProof> {
+    if !proof.is_of(&POOL) {
+        return Err(BadProof::Foreign);
+    }
+    proof.recheck(&CpuGuard::new()).map_err(BadProof::Broken)
 }
 
 /// Says what a drain did.
@@ -402,7 +462,7 @@ pub fn report_drain(proof: &Proof, round: u64, why: &str) {
         .num("depot", report.depot as u64)
         .num("sets", proof.sets() as u64)
         .num("in_use", proof.in_use() as u64)
-        .num("in_flight", proof.in_flight() as u64)
+        .num("in_flight", figures().in_flight)
         .num("left", proof.left() as u64)
         .num("backend_calls", report.backend_calls as u64)
         .num("hypercalls", report.hypercalls as u64)

@@ -35,6 +35,8 @@ pub enum Error {
     Stuck(Stuck),
     /// The pool could not be drained.
     Drain(pool::DrainFailed),
+    /// The proof of the drain is not accepted.
+    Proof(pool::BadProof),
     /// The page tables hold something that must not be saved.
     Audit(audit::Finding),
     /// Xen refused a call.
@@ -53,6 +55,7 @@ impl fmt::Display for Error {
             Error::Store(e) => e.fmt(f),
             Error::Stuck(e) => e.fmt(f),
             Error::Drain(e) => e.fmt(f),
+            Error::Proof(e) => e.fmt(f),
             Error::Audit(e) => e.fmt(f),
             Error::Xen(e) => e.fmt(f),
             Error::Tables(e) => e.fmt(f),
@@ -67,9 +70,12 @@ impl Blame for Error {
         match self {
             Error::Store(_) => Party::Toolstack,
             Error::Xen(_) | Error::Tables(_) => Party::Xen,
-            Error::Stuck(_) | Error::Drain(_) | Error::Audit(_) | Error::TooMuchMemory(_) | Error::HotplugBusy => {
-                Party::Guest
-            }
+            Error::Stuck(_)
+            | Error::Drain(_)
+            | Error::Proof(_)
+            | Error::Audit(_)
+            | Error::TooMuchMemory(_)
+            | Error::HotplugBusy => Party::Guest,
         }
     }
 }
@@ -288,6 +294,7 @@ impl Platform for Guest<'_> {
     }
 
     fn suspend(&mut self, proof: &pool::Proof) -> Result<Outcome, Error> {
+        pool::check(proof).map_err(Error::Proof)?;
         time::freeze();
         self.away = arch::xen::step_away().map_err(Error::Xen)?;
         #[cfg(feature = "switches")]

@@ -58,10 +58,7 @@ type Sets = Pool<Tables, 2, 4, 7>;
 
 fn pool() -> Sets {
     Pool::new(
-        Config {
-            construct_batch: 4,
-            ..Config::DEFAULT
-        },
+        Config::new().construct_batch(4),
         Tables {
             used: [const { AtomicU32::new(0) }; SETS],
             next: [const { AtomicU32::new(NO_SET) }; SETS],
@@ -134,7 +131,8 @@ impl<'p> Platform for Kernel<'p> {
         Ok(())
     }
     fn suspend(&mut self, proof: &Drained<'p>) -> Result<Outcome, &'static str> {
-        assert_eq!((proof.left(), proof.in_flight()), (0, 0));
+        assert!(proof.is_of(self.pool));
+        on(0, |guard| proof.recheck(guard)).map_err(|_| "the proof does not hold")?;
         assert!(matches!(
             on(0, |guard| self.pool.get(guard)),
             Err(GetError::Refused(_))

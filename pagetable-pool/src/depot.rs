@@ -3,8 +3,8 @@
 use crate::magazine::Magazine;
 
 /// A ring of magazines: the CPUs work at the warm end, trimming at the cold end.
-pub(crate) struct Depot<S, const MAGS: usize, const ROUNDS: usize> {
-    ring: [Magazine<S, ROUNDS>; MAGS],
+pub(crate) struct Depot<S, const MAGAZINES: usize, const ROUNDS: usize> {
+    ring: [Magazine<S, ROUNDS>; MAGAZINES],
     coldest: usize,
     count: usize,
     sets: usize,
@@ -12,10 +12,10 @@ pub(crate) struct Depot<S, const MAGS: usize, const ROUNDS: usize> {
     pub(crate) peak: usize,
 }
 
-impl<S: Copy, const MAGS: usize, const ROUNDS: usize> Depot<S, MAGS, ROUNDS> {
+impl<S: Copy, const MAGAZINES: usize, const ROUNDS: usize> Depot<S, MAGAZINES, ROUNDS> {
     pub(crate) const fn new(empty: S) -> Self {
         Depot {
-            ring: [Magazine::new(empty); MAGS],
+            ring: [Magazine::new(empty); MAGAZINES],
             coldest: 0,
             count: 0,
             sets: 0,
@@ -34,12 +34,12 @@ impl<S: Copy, const MAGS: usize, const ROUNDS: usize> Depot<S, MAGS, ROUNDS> {
         magazine: Magazine<S, ROUNDS>,
         high: usize,
     ) -> Result<(), Magazine<S, ROUNDS>> {
-        if self.count == MAGS || self.sets + magazine.len() > high {
+        if self.count == MAGAZINES || self.sets + magazine.len() > high {
             return Err(magazine);
         }
         self.sets += magazine.len();
         self.peak = self.peak.max(self.sets);
-        self.ring[(self.coldest + self.count) % MAGS] = magazine;
+        self.ring[(self.coldest + self.count) % MAGAZINES] = magazine;
         self.count += 1;
         Ok(())
     }
@@ -47,7 +47,7 @@ impl<S: Copy, const MAGS: usize, const ROUNDS: usize> Depot<S, MAGS, ROUNDS> {
     /// Takes the warmest.
     pub(crate) fn pop_warm(&mut self) -> Option<Magazine<S, ROUNDS>> {
         self.count = self.count.checked_sub(1)?;
-        let magazine = self.ring[(self.coldest + self.count) % MAGS];
+        let magazine = self.ring[(self.coldest + self.count) % MAGAZINES];
         self.sets -= magazine.len();
         Some(magazine)
     }
@@ -56,7 +56,7 @@ impl<S: Copy, const MAGS: usize, const ROUNDS: usize> Depot<S, MAGS, ROUNDS> {
     pub(crate) fn pop_cold(&mut self) -> Option<Magazine<S, ROUNDS>> {
         self.count = self.count.checked_sub(1)?;
         let magazine = self.ring[self.coldest];
-        self.coldest = (self.coldest + 1) % MAGS;
+        self.coldest = (self.coldest + 1) % MAGAZINES;
         self.sets -= magazine.len();
         Some(magazine)
     }
@@ -67,6 +67,6 @@ impl<S: Copy, const MAGS: usize, const ROUNDS: usize> Depot<S, MAGS, ROUNDS> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Magazine<S, ROUNDS>> {
-        (0..self.count).map(|i| &self.ring[(self.coldest + i) % MAGS])
+        (0..self.count).map(|i| &self.ring[(self.coldest + i) % MAGAZINES])
     }
 }

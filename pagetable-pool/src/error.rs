@@ -8,6 +8,7 @@ use crate::token::Constructed;
 
 /// No operation could begin on this CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refused {
     /// The gate is closed: a drain is under way, or somebody holds [`Drained`](crate::Drained). It will open again.
     Closed,
@@ -57,6 +58,7 @@ impl fmt::Display for Refused {
 
 /// Why a set is in quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason<E> {
     /// The backend could not destruct it.
     Destruct(E),
@@ -68,17 +70,27 @@ pub enum Reason<E> {
 
 /// `get` gives no set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GetError<S, E> {
     /// Nothing was tried.
     Refused(Refused),
     /// The backend could not construct even one.
     Construct(E),
+    /// The backend could not construct even one, while sets lie idle that this CPU may not touch: in other CPUs' caches, or deferred.
+    /// [`Pool::reclaim`](crate::Pool::reclaim) brings them back; then try again.
+    Hoarded {
+        /// What the backend said.
+        error: E,
+        /// How many lie idle, as far as counters of running CPUs tell.
+        idle: usize,
+    },
     /// The set that came out of the cache had been written to while it was free. It is in quarantine. Debug builds only.
     WriteAfterFree(S),
 }
 
 /// `put` did not do what it should.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PutError<S, E> {
     /// Nothing was tried; the set is still the caller's.
     Refused(Refused, Constructed<S>),
@@ -88,10 +100,14 @@ pub enum PutError<S, E> {
     DoublePut(S),
     /// The set was to be destructed, and the backend could not. It is in quarantine.
     Quarantined(S, E),
+    /// The gate is closed, so the set was to be destructed, and the backend could not. It is still the caller's: while a proof lives,
+    /// nothing goes into quarantine.
+    NotDestructed(Constructed<S>, E),
 }
 
 /// Waiting for other CPUs failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitError {
     /// Nothing was tried.
     Refused(Refused),
@@ -99,8 +115,9 @@ pub enum WaitError {
     Timeout(GracePeriodTimeout),
 }
 
-/// There is no proof that the pool is drained. Where this comes back, the gate is open again.
+/// There is no proof that the pool is drained, or it could not be reclaimed. Where this comes back, the gate is open again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DrainError<S, E> {
     /// Nothing was tried.
     Refused(Refused),
@@ -121,6 +138,7 @@ pub enum DrainError<S, E> {
 
 /// Trimming or a local drain met a set that could not be destructed; the rest is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TrimError<S, E> {
     /// Nothing was tried.
     Refused(Refused),
@@ -165,6 +183,11 @@ impl<S, E> From<Refused> for DrainError<S, E> {
         DrainError::Refused(refused)
     }
 }
+impl<S, E> From<GracePeriodTimeout> for DrainError<S, E> {
+    fn from(timeout: GracePeriodTimeout) -> Self {
+        DrainError::Timeout(timeout)
+    }
+}
 impl<S, E> From<Refused> for TrimError<S, E> {
     fn from(refused: Refused) -> Self {
         TrimError::Refused(refused)
@@ -187,6 +210,10 @@ impl<S: Debug, E: Debug> fmt::Display for GetError<S, E> {
             GetError::Construct(error) => {
                 write!(f, "the backend could not construct a set: {error:?}")
             }
+            GetError::Hoarded { error, idle } => write!(
+                f,
+                "the backend could not construct a set ({error:?}), and {idle} lie idle on other CPUs: Pool::reclaim brings them back"
+            ),
             GetError::WriteAfterFree(set) => {
                 write!(f, "the kernel wrote to {set:?} while it was free")
             }
@@ -204,6 +231,11 @@ impl<S: Debug, E: Debug> fmt::Display for PutError<S, E> {
             PutError::Quarantined(set, error) => {
                 write!(f, "the backend could not destruct {set:?}: {error:?}")
             }
+            PutError::NotDestructed(set, error) => write!(
+                f,
+                "the gate is closed, and the backend could not destruct {:?}: {error:?}",
+                set.set
+            ),
         }
     }
 }
@@ -240,3 +272,11 @@ impl<S: Debug, E: Debug> fmt::Display for TrimError<S, E> {
         }
     }
 }
+
+impl core::error::Error for Refused {}
+impl core::error::Error for WaitError {}
+impl<E: Debug> core::error::Error for Reason<E> {}
+impl<S: Debug, E: Debug> core::error::Error for GetError<S, E> {}
+impl<S: Debug, E: Debug> core::error::Error for PutError<S, E> {}
+impl<S: Debug, E: Debug> core::error::Error for DrainError<S, E> {}
+impl<S: Debug, E: Debug> core::error::Error for TrimError<S, E> {}

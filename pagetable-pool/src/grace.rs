@@ -5,6 +5,7 @@
 //! every CPU's word is 0 or has come up to its number. So a CPU that is away is neither woken nor waited for.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU32 as OwnU32, Ordering as OwnOrdering};
 
 use crate::guard::CpuId;
 use crate::sites::{acquire, full_fence, release, start_grace, tag, Site};
@@ -14,7 +15,8 @@ use crate::sync::{const_fn, AtomicU32, Ordering};
 /// [`relax`](Wait::relax) says that the deadline has passed.
 pub trait Wait {
     /// Asks a running CPU to pass a quiescent state soon: an interrupt, or nothing where every CPU has a tick. Called at
-    /// most once for a CPU in each grace period, and never for one that is idle, parked or offline.
+    /// most once for a CPU in each grace period, and never for one that is idle, parked or offline; but for one that comes back
+    /// while somebody waits, and does not pass.
     fn kick(&mut self, cpu: CpuId);
 
     /// Called again and again while `cpu` has not passed. May let interrupts in for a moment, as long as the caller stays on its
@@ -30,6 +32,7 @@ pub trait Wait {
 /// A CPU did not pass a quiescent state before the deadline. It is the party at fault: it runs kernel code that neither
 /// returns to the main loop nor takes its tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GracePeriodTimeout {
     /// The CPU.
     pub cpu: CpuId,
@@ -45,8 +48,14 @@ impl fmt::Display for GracePeriodTimeout {
     }
 }
 
-/// What a CPU has seen.
-pub(crate) struct Seen(AtomicU32);
+impl core::error::Error for GracePeriodTimeout {}
+
+/// What a CPU has seen. Its CPU alone writes it, through [`Busy`](crate::local::Busy), which keeps interrupts out meanwhile.
+pub(crate) struct Seen {
+    number: AtomicU32,
+    /// The last grace period for which it was kicked. Written by who waits, of whom there is one.
+    kicked: OwnU32,
+}
 
 const AWAY: u32 = 0;
 const STEP: u32 = 2;
@@ -54,23 +63,32 @@ const STEP: u32 = 2;
 impl Seen {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            Seen(AtomicU32::new(AWAY))
+            Seen { number: AtomicU32::new(AWAY), kicked: OwnU32::new(AWAY) }
         }
     }
 
     /// Called on its own CPU: is it running, as far as the pool knows?
     pub(crate) fn is_running(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != AWAY
+        self.number.load(Ordering::Relaxed) != AWAY
     }
 
     fn passed(&self, ticket: Ticket) -> bool {
-        let seen = acquire(Site::QuiescentCheck, &self.0);
+        let seen = acquire(Site::QuiescentCheck, &self.number);
         seen == AWAY || at_least(seen, ticket.0)
+    }
+
+    /// Must it be kicked for `ticket`? Once.
+    fn kick_for(&self, ticket: Ticket) -> bool {
+        let first = !self.passed(ticket) && self.kicked.load(OwnOrdering::Relaxed) != ticket.0;
+        if first {
+            self.kicked.store(ticket.0, OwnOrdering::Relaxed);
+        }
+        first
     }
 
     /// Called on its own CPU, outside of any operation: it goes away.
     pub(crate) fn leave(&self) {
-        release(Site::IdleEnter, &self.0, AWAY);
+        release(Site::IdleEnter, &self.number, AWAY);
     }
 }
 
@@ -135,28 +153,32 @@ impl Grace {
         }
     }
 
-    /// The first CPU that grace period `ticket` still waits for, from `first` on. None: it is over.
-    pub(crate) fn waits_for<'a>(
+    /// Is grace period `ticket` over?
+    pub(crate) fn is_over<'a>(&self, ticket: Ticket, cpus: impl Iterator<Item = &'a Seen>) -> bool {
+        self.first_late(ticket, cpus, 0).is_none()
+    }
+
+    /// The first CPU that grace period `ticket` still waits for, from `first` on.
+    fn first_late<'a>(
         &self,
         ticket: Ticket,
         cpus: impl Iterator<Item = &'a Seen>,
         first: usize,
-    ) -> Option<usize> {
+    ) -> Option<(usize, &'a Seen)> {
         // Between closing the gate (or unlinking a set) and the look at the CPUs.
         full_fence(Site::GraceFence);
         cpus.enumerate()
             .skip(first)
             .find(|(_, seen)| !seen.passed(ticket))
-            .map(|(i, _)| i)
     }
 
     /// Called on the CPU that owns `seen`, outside of any operation.
     #[inline]
     pub(crate) fn announce(&self, seen: &Seen) {
         let current = acquire(Site::QuiescentRead, &self.current);
-        let old = seen.0.load(Ordering::Relaxed);
+        let old = seen.number.load(Ordering::Relaxed);
         if old != AWAY && old != current {
-            release(Site::QuiescentAnnounce, &seen.0, current);
+            release(Site::QuiescentAnnounce, &seen.number, current);
         }
     }
 
@@ -166,38 +188,34 @@ impl Grace {
         // away must come before that.
         release(
             Site::IdleExitAnnounce,
-            &seen.0,
+            &seen.number,
             self.current.load(Ordering::Relaxed),
         );
         full_fence(Site::IdleExitFence);
     }
 
-    /// Waits until grace period `ticket` is over. `here` is the caller's CPU: it passes by being here.
+    /// Waits until grace period `ticket` is over. The caller has passed it.
     pub(crate) fn wait<'a, C>(
         &self,
         ticket: Ticket,
         cpus: impl Fn() -> C,
-        here: &Seen,
         wait: &mut impl Wait,
     ) -> Result<(), GracePeriodTimeout>
     where
         C: Iterator<Item = &'a Seen>,
     {
-        self.announce(here);
-        let (mut first, mut kicked) = (0, None);
-        while let Some(late) = self.waits_for(ticket, cpus(), first) {
+        let mut first = 0;
+        while let Some((late, seen)) = self.first_late(ticket, cpus(), first) {
             // Those before have passed; they need no second look.
             first = late;
-            if kicked.is_none() {
-                // All the late ones at once, so that they come up together.
-                for (i, _) in cpus()
-                    .enumerate()
-                    .skip(late)
-                    .filter(|(_, seen)| !seen.passed(ticket))
-                {
-                    wait.kick(CpuId(i));
+            if seen.kick_for(ticket) {
+                wait.kick(CpuId(late));
+                // All the late ones at once, so that they come up together. One that comes back later is kicked when its turn comes.
+                for (i, seen) in cpus().enumerate().skip(late + 1) {
+                    if seen.kick_for(ticket) {
+                        wait.kick(CpuId(i));
+                    }
                 }
-                kicked = Some(late);
                 continue;
             }
             if !wait.relax(CpuId(late)) {
@@ -221,16 +239,17 @@ mod tests {
         cpus.iter().for_each(|seen| grace.resume(seen));
         for _ in 0..4 {
             let ticket = grace.start();
+            let late = |grace: &Grace| grace.first_late(ticket, cpus.iter(), 0).map(|(i, _)| i);
             assert_ne!(
                 ticket,
                 Ticket::NONE,
                 "numbers are odd, so none is the number of nobody"
             );
-            assert_eq!(grace.waits_for(ticket, cpus.iter(), 0), Some(0));
+            assert_eq!(late(&grace), Some(0));
             grace.announce(&cpus[0]);
-            assert_eq!(grace.waits_for(ticket, cpus.iter(), 0), Some(1));
+            assert_eq!(late(&grace), Some(1));
             cpus[1].leave();
-            assert_eq!(grace.waits_for(ticket, cpus.iter(), 0), None);
+            assert_eq!(late(&grace), None);
             grace.resume(&cpus[1]);
         }
     }

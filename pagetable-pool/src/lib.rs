@@ -71,7 +71,7 @@
 //!
 //! // 2. The pool: 2 CPUs, a depot of 4 magazines, 7 sets in each.
 //! static POOL: Pool<Tables, 2, 4, 7> = Pool::new(
-//!     Config { construct_batch: 4, ..Config::DEFAULT },
+//!     Config::new().construct_batch(4),
 //!     Tables { used: [const { AtomicU32::new(0) }; 64], next: [const { AtomicU32::new(NO_SET) }; 64] },
 //! );
 //!
@@ -103,13 +103,15 @@
 //! interrupts_off(1, |guard| POOL.quiescent(guard));
 //!
 //! // 7. Before a suspend: the others are parked, which is a quiescent state, and this CPU drains.
-//! fn suspend_hypercall(_proof: &Drained) -> bool { true }
+//! fn suspend_hypercall(guard: &CpuGuard, proof: &Drained) -> bool {
+//!     proof.is_of(&POOL) && proof.recheck(guard).is_ok()
+//! }
 //!
 //! interrupts_off(1, |guard| POOL.idle_enter(guard)).unwrap(); // on CPU 1, as it parks
 //! interrupts_off(0, |guard| {
 //!     let drained = POOL.drain(guard, &mut Deadline { polls: 1000 }).unwrap();
 //!     assert_eq!((drained.taken_from(CpuId(0)), drained.taken_from(CpuId(1)), drained.in_use()), (3, 1, 0));
-//!     assert!(suspend_hypercall(&drained));
+//!     assert!(suspend_hypercall(guard, &drained));
 //! }); // the gate opens here
 //! interrupts_off(1, |guard| POOL.idle_exit(guard)).unwrap();
 //!
@@ -124,15 +126,14 @@
 extern crate std;
 
 mod backend;
+mod cache;
 mod config;
 mod deferred;
 mod depot;
-mod drain;
 mod error;
 mod gate;
 mod grace;
 mod guard;
-mod lifecycle;
 mod local;
 mod magazine;
 mod marks;
@@ -144,27 +145,19 @@ mod sites;
 #[cfg(loom)]
 pub mod sites;
 mod stats;
-#[cfg(feature = "switches")]
-mod switches;
 mod sync;
 mod token;
-mod trim;
-mod validate;
 
 pub mod guide;
 
 pub use backend::{Backend, ConstructError, DestructError, Spent};
 pub use config::Config;
-pub use drain::{Closed, DrainReport, Drained};
 pub use error::{DrainError, GetError, PutError, Reason, Refused, TrimError, WaitError};
 pub use grace::{GracePeriodTimeout, Wait};
 pub use guard::{Context, CpuGuard, CpuId, CpuPinned};
-pub use lifecycle::Left;
-pub use pool::Pool;
+pub use pool::{Broken, Closed, DrainReport, Drained, Invalid, Left, Pool, Reclaimed, Shrunk};
 pub use stats::{CpuStats, Stats};
 pub use token::{Constructed, Generation, Parts};
-pub use trim::Shrunk;
-pub use validate::Invalid;
 
 /// Are the debug checks of single sets on?
 pub(crate) const CHECKS: bool = cfg!(any(debug_assertions, feature = "checks"));

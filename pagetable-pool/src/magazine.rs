@@ -1,10 +1,12 @@
 //! A magazine: a fixed array of sets that moves as one.
 
+use crate::gate::GateWord;
+
 /// Up to `ROUNDS` sets of one generation.
 #[derive(Clone, Copy)]
 pub(crate) struct Magazine<S, const ROUNDS: usize> {
     /// The open gate's word under which its sets were constructed.
-    pub(crate) word: u32,
+    pub(crate) word: GateWord,
     len: usize,
     sets: [S; ROUNDS],
 }
@@ -12,7 +14,7 @@ pub(crate) struct Magazine<S, const ROUNDS: usize> {
 impl<S: Copy, const ROUNDS: usize> Magazine<S, ROUNDS> {
     pub(crate) const fn new(empty: S) -> Self {
         Magazine {
-            word: 0,
+            word: GateWord::NONE,
             len: 0,
             sets: [empty; ROUNDS],
         }

@@ -15,7 +15,7 @@ use crate::sync::{const_fn, lock, RawMutex, RawMutexGuard};
 pub(crate) enum Rank {
     Batch = 1 << 0,
     Deferred = 1 << 1,
-    Orphans = 1 << 2,
+    LeftBehind = 1 << 2,
     Depot = 1 << 3,
     Quarantine = 1 << 4,
 }

@@ -13,6 +13,7 @@ use crate::sync::{fence, AtomicBool, AtomicU32, Ordering};
 pub enum Site {
     GateRead,
     GateOpen,
+    GateGeneration,
     GraceStart,
     QuiescentRead,
     QuiescentAnnounce,

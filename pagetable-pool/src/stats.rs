@@ -25,6 +25,25 @@ impl Counter {
         );
     }
 
+    /// Adds, and publishes what came before: who reads the new count with [`get_acquired`](Counter::get_acquired) sees it.
+    #[inline(always)]
+    pub(crate) fn add_released(&self, n: usize) {
+        self.0.store(
+            self.0.load(OwnOrdering::Relaxed).wrapping_add(n),
+            OwnOrdering::Release,
+        );
+    }
+
+    /// Adds from where another writer may have been interrupted.
+    #[cold]
+    pub(crate) fn add_from_anywhere(&self, n: usize) {
+        self.0.fetch_add(n, OwnOrdering::Relaxed);
+    }
+
+    pub(crate) fn get_acquired(&self) -> usize {
+        self.0.load(OwnOrdering::Acquire)
+    }
+
     pub(crate) fn set(&self, n: usize) {
         self.0.store(n, OwnOrdering::Relaxed);
     }
@@ -111,6 +130,7 @@ impl Counters {
 /// What one CPU has done with the pool since it was set up. Exact once the CPU rests; a moment old while it runs. The
 /// counters are machine words and wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CpuStats {
     /// Not idle, parked or offline.
     pub running: bool,
@@ -142,6 +162,7 @@ pub struct CpuStats {
 
 /// The whole pool's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// The sums over all CPUs; `running` says whether any is.
     pub total: CpuStats,
@@ -149,7 +170,7 @@ pub struct Stats {
     pub depot: usize,
     /// The most sets the depot has held.
     pub depot_peak: usize,
-    /// Sets handed out.
+    /// Sets handed out. While CPUs get and put: never fewer than are out all the while.
     pub in_use: usize,
     /// Deferred frees that wait.
     pub in_flight: usize,

@@ -1,5 +1,7 @@
 //! What `get` hands out and `put` takes back.
 
+use crate::gate::GateWord;
+
 /// A number that goes up whenever the constructed form changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub(crate) u32);
@@ -18,7 +20,7 @@ impl Generation {
 pub struct Constructed<S> {
     pub(crate) set: S,
     /// The gate's word when it was constructed, or last found to be current: its generation.
-    pub(crate) word: u32,
+    pub(crate) word: GateWord,
     /// Number of the pool.
     #[cfg(any(debug_assertions, feature = "checks"))]
     pub(crate) pool: u32,
@@ -26,7 +28,7 @@ pub struct Constructed<S> {
 
 impl<S: Copy> Constructed<S> {
     #[inline(always)]
-    pub(crate) fn new(set: S, word: u32, _pool: impl FnOnce() -> u32) -> Self {
+    pub(crate) fn new(set: S, word: GateWord, _pool: impl FnOnce() -> u32) -> Self {
         Constructed {
             set,
             word,
@@ -43,21 +45,15 @@ impl<S: Copy> Constructed<S> {
 
     /// The construction generation it was made in. A set of an old one is destructed when it is put back.
     pub fn generation(&self) -> Generation {
-        crate::gate::generation(self.word)
+        self.word.generation()
     }
 
-    /// Makes a second token for the same set, as a kernel's bug would: to test that the second put is found.
-    ///
-    /// # Safety
-    /// At most one of the two may be used for anything but a put that is expected to be refused.
-    #[allow(unsafe_code)]
-    pub unsafe fn duplicate(&self) -> Self {
-        Constructed::new(self.set, self.word, || {
-            #[cfg(any(debug_assertions, feature = "checks"))]
-            return self.pool;
-            #[cfg(not(any(debug_assertions, feature = "checks")))]
-            0
-        })
+    /// Was it given out by the pool of this number? Yes, in a build without checks.
+    pub(crate) fn is_of(&self, _pool: u32) -> bool {
+        #[cfg(any(debug_assertions, feature = "checks"))]
+        return self.pool == _pool;
+        #[cfg(not(any(debug_assertions, feature = "checks")))]
+        true
     }
 
     /// Takes the token apart into three plain words' worth, for a kernel that keeps them in its own frame metadata.
@@ -88,7 +84,7 @@ impl<S: Copy> Constructed<S> {
 /// What a token knows besides its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
-    word: u32,
+    word: GateWord,
     #[cfg(any(debug_assertions, feature = "checks"))]
     pool: u32,
 }

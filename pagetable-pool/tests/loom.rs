@@ -128,11 +128,7 @@ impl Wait for Yield {
 }
 
 fn pool<const CPUS: usize>() -> Arc<P<CPUS>> {
-    let config = Config {
-        construct_batch: 1,
-        high_water: 1,
-        low_water: 0,
-    };
+    let config = Config::new().construct_batch(1).high_water(1).low_water(0);
     Arc::new(Pool::new(config, Table::new()))
 }
 
@@ -444,7 +440,7 @@ fn drain_against_deferred_free() {
         })
     };
     match pool.drain(&on(0), &mut Yield(3)) {
-        Ok(drained) => assert_eq!(pool.stats(&on(0)).unwrap().in_flight, drained.in_flight()),
+        Ok(drained) => assert_eq!(drained.recheck(&on(0)), Ok(())),
         Err(DrainError::Timeout(_)) => {}
         Err(other) => panic!("{other:?}"),
     }
@@ -618,7 +614,11 @@ fn depot_between_two() {
 /// Runs a model: all interleavings, or those with so many preemptions.
 fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
+    // Builder::new has read LOOM_MAX_PREEMPTIONS.
+    builder.preemption_bound = match (builder.preemption_bound, preemptions) {
+        (Some(asked), Some(bound)) => Some(asked.min(bound)),
+        (asked, bound) => asked.or(bound),
+    };
     builder.max_branches = 10_000;
     builder.check(model);
 }

@@ -16,10 +16,7 @@ fn pool_with(config: Config) -> P {
 }
 
 fn pool() -> P {
-    pool_with(Config {
-        construct_batch: 2,
-        ..Config::DEFAULT
-    })
+    pool_with(Config::new().construct_batch(2))
 }
 
 /// Takes `n` sets on `cpu` and puts them all back there.
@@ -35,10 +32,7 @@ fn cached(pool: &P) -> [usize; 3] {
 
 #[test]
 fn a_miss_constructs_a_batch_and_the_rest_are_hits() {
-    let pool = pool_with(Config {
-        construct_batch: 4,
-        ..Config::DEFAULT
-    });
+    let pool = pool_with(Config::new().construct_batch(4));
     let sets: Vec<_> = (0..4).map(|_| pool.get(&on(0)).unwrap()).collect();
     let stats = pool.stats(&on(0)).unwrap();
     assert_eq!(
@@ -94,10 +88,7 @@ fn a_drain_takes_everything_and_says_from_where() {
     assert_eq!(taken, here);
     assert_eq!(drained.report().depot, before.depot);
     assert_eq!(drained.sets(), before.total.cached + before.depot);
-    assert_eq!(
-        (drained.left(), drained.in_use(), drained.in_flight()),
-        (0, 1, 0)
-    );
+    assert_eq!((drained.left(), drained.in_use()), (0, 1));
     assert_eq!(
         drained.report().backend_calls,
         1,
@@ -160,9 +151,9 @@ fn a_cpu_that_does_not_pass_is_kicked_once_and_named_and_its_cache_left_alone() 
         step: |_| {},
     };
     let error = pool.drain(&on(0), &mut wait).unwrap_err();
-    assert_eq!(
-        error,
-        DrainError::Timeout(GracePeriodTimeout { cpu: CpuId(2) })
+    assert!(
+        matches!(error, DrainError::Timeout(late) if late.cpu == CpuId(2)),
+        "{error}"
     );
     assert_eq!(wait.kicked, [2]);
     assert_eq!(cached(&pool), [2, 2, 2]);
@@ -393,10 +384,7 @@ fn a_put_that_cannot_destruct_says_so() {
 
 #[test]
 fn construction_that_fails_halfway_leaves_nothing_and_one_may_still_be_had() {
-    let pool = pool_with(Config {
-        construct_batch: 4,
-        ..Config::DEFAULT
-    });
+    let pool = pool_with(Config::new().construct_batch(4));
     pool.backend().construct_budget.store(3, SeqCst); // the batch of 4 fails at its last
     assert_eq!(pool.get(&on(0)), Err(GetError::Construct(Fault::Injected)));
     assert_eq!(pool.backend().alive(), 0);
@@ -406,13 +394,7 @@ fn construction_that_fails_halfway_leaves_nothing_and_one_may_still_be_had() {
         Err(GetError::Construct(Fault::Injected)),
         "the first try took the last of the budget"
     );
-    let crowded = Pool::<Table, 1, 1, 4>::new(
-        Config {
-            construct_batch: 4,
-            ..Config::DEFAULT
-        },
-        Table::new(3),
-    );
+    let crowded = Pool::<Table, 1, 1, 4>::new(Config::new().construct_batch(4), Table::new(3));
     crowded.cpu_online(&on(0)).unwrap();
     let sets: Vec<_> = (0..3).map(|_| crowded.get(&on(0)).unwrap()).collect();
     assert_eq!(
@@ -426,10 +408,7 @@ fn construction_that_fails_halfway_leaves_nothing_and_one_may_still_be_had() {
 
 #[test]
 fn what_cannot_be_rolled_back_is_quarantined() {
-    let pool = pool_with(Config {
-        construct_batch: 4,
-        ..Config::DEFAULT
-    });
+    let pool = pool_with(Config::new().construct_batch(4));
     pool.backend().construct_budget.store(3, SeqCst);
     pool.backend().stuck.store(2, SeqCst);
     assert_eq!(pool.get(&on(0)), Err(GetError::Construct(Fault::Injected)));
@@ -617,26 +596,21 @@ fn a_drain_finishes_deferred_frees_even_one_made_while_it_waits() {
     assert_eq!((drained.report().deferred, drained.in_use()), (1, 1));
 }
 
+fn shrunk<E: std::fmt::Debug>(result: Result<Shrunk, E>) -> (usize, usize) {
+    let shrunk = result.unwrap();
+    (shrunk.destructed, shrunk.depot)
+}
+
 #[test]
 fn shrink_takes_the_coldest_in_one_batch_and_leaves_the_reserve() {
-    let pool = pool_with(Config {
-        construct_batch: 4,
-        low_water: 5,
-        ..Config::DEFAULT
-    });
+    let pool = pool_with(Config::new().construct_batch(4).low_water(5));
     let sets: Vec<_> = (0..24).map(|_| pool.get(&on(0)).unwrap()).collect();
     let names: Vec<_> = sets.iter().map(|set| set.set()).collect();
     sets.into_iter()
         .for_each(|set| pool.put(&on(0), set).unwrap()); // 8 in the cache, 16 in the depot
     assert_eq!(pool.stats(&on(0)).unwrap().depot, 16);
     let calls = pool.backend().destruct_calls.load(SeqCst);
-    assert_eq!(
-        pool.shrink(&on(1), 9),
-        Ok(Shrunk {
-            destructed: 4,
-            depot: 12
-        })
-    );
+    assert_eq!(shrunk(pool.shrink(&on(1), 9)), (4, 12));
     let alive: Vec<_> = names
         .iter()
         .map(|&name| pool.backend().is_alive(name))
@@ -648,38 +622,21 @@ fn shrink_takes_the_coldest_in_one_batch_and_leaves_the_reserve() {
     );
     assert_eq!(alive[4..], [true; 20], "and no others");
     assert_eq!(
-        pool.shrink(&on(1), 0),
-        Ok(Shrunk {
-            destructed: 4,
-            depot: 8
-        }),
+        shrunk(pool.shrink(&on(1), 0)),
+        (4, 8),
         "magazines are not torn"
     );
-    assert_eq!(
-        pool.shrink(&on(1), 0),
-        Ok(Shrunk {
-            destructed: 0,
-            depot: 8
-        })
-    );
+    assert_eq!(shrunk(pool.shrink(&on(1), 0)), (0, 8));
     assert_eq!(pool.backend().destruct_calls.load(SeqCst), calls + 2);
     pool.validate(&on(0), true).unwrap();
 }
 
 #[test]
 fn the_high_water_mark_holds_and_the_reserve_is_filled() {
-    let pool = pool_with(Config {
-        construct_batch: 1,
-        high_water: 6,
-        low_water: 6,
-    });
+    let pool = pool_with(Config::new().construct_batch(1).high_water(6).low_water(6));
     fill(&pool, 0, 30);
     assert!(pool.stats(&on(0)).unwrap().depot <= 6);
-    let empty = pool_with(Config {
-        construct_batch: 1,
-        high_water: 6,
-        low_water: 6,
-    });
+    let empty = pool_with(Config::new().construct_batch(1).high_water(6).low_water(6));
     assert_eq!(empty.replenish(&on(0)), Ok(4));
     assert_eq!(empty.replenish(&on(0)), Ok(2));
     assert_eq!(empty.replenish(&on(0)), Ok(0));
@@ -689,11 +646,7 @@ fn the_high_water_mark_holds_and_the_reserve_is_filled() {
 
 #[test]
 fn the_high_water_mark_can_be_set_while_the_pool_runs() {
-    let pool = pool_with(Config {
-        construct_batch: 1,
-        high_water: 0,
-        low_water: 0,
-    });
+    let pool = pool_with(Config::new().construct_batch(1).high_water(0).low_water(0));
     let depot = || pool.stats(&on(0)).unwrap().depot;
     fill(&pool, 0, 30);
     assert_eq!(depot(), 0);
@@ -845,7 +798,7 @@ impl Backend for CallsBack {
 #[test]
 fn a_call_back_from_inside_an_operation_is_refused() {
     let backend = CallsBack(Table::new(8), Default::default(), Default::default());
-    let pool: &'static _ = Box::leak(Box::new(Pool::<_, 2, 2, 4>::new(Config::DEFAULT, backend)));
+    let pool: &'static _ = Box::leak(Box::new(Pool::<_, 2, 2, 4>::new(Config::new(), backend)));
     pool.backend().1.set(pool).ok().unwrap();
     pool.cpu_online(&on(0)).unwrap();
     let set = pool.get(&on(0)).unwrap();
@@ -858,13 +811,19 @@ fn a_call_back_from_inside_an_operation_is_refused() {
 mod checks {
     use super::*;
 
+    /// A second token for one set, as a kernel's bug would make it. Its put is refused, or the test ends.
+    fn twins(set: Constructed<u32>) -> (u32, Constructed<u32>, Constructed<u32>) {
+        let (name, parts) = set.into_parts();
+        // SAFETY: see above.
+        let [one, two] = [(); 2].map(|()| unsafe { Constructed::from_parts(name, parts) });
+        (name, one, two)
+    }
+
     #[test]
     fn a_double_put_is_found() {
         let pool = pool();
         let set = pool.get(&on(0)).unwrap();
-        // SAFETY: the second is put, and refused.
-        let twin = unsafe { set.duplicate() };
-        let name = set.set();
+        let (name, set, twin) = twins(set);
         pool.put(&on(0), set).unwrap();
         assert_eq!(pool.put(&on(1), twin), Err(PutError::DoublePut(name)));
         pool.validate(&on(0), true).unwrap();
@@ -874,9 +833,7 @@ mod checks {
     fn a_deferred_set_that_is_also_put_is_found() {
         let pool = pool();
         let set = pool.get(&on(0)).unwrap();
-        // SAFETY: the second is put, and refused.
-        let twin = unsafe { set.duplicate() };
-        let name = set.set();
+        let (name, set, twin) = twins(set);
         pool.put_deferred(&on(0), set).unwrap();
         assert_eq!(pool.put(&on(0), twin), Err(PutError::DoublePut(name)));
         pool.validate(&on(0), true).unwrap();
@@ -919,9 +876,7 @@ mod checks {
         let pool = pool();
         pool.backend().no_marks.store(true, SeqCst);
         let set = pool.get(&on(0)).unwrap();
-        // SAFETY: never used as two sets: the test ends with the finding.
-        let twin = unsafe { set.duplicate() };
-        let name = set.set();
+        let (name, set, twin) = twins(set);
         pool.put(&on(0), set).unwrap();
         pool.backend().scribble(name);
         pool.put(&on(0), twin).unwrap();
@@ -930,7 +885,7 @@ mod checks {
 }
 
 /// What a test build can leave out, and that the count of what is left is honest.
-#[cfg(feature = "switches")]
+#[cfg(pool_switches)]
 mod switches {
     use super::*;
 

@@ -92,11 +92,7 @@ impl Wait for Yield {
 }
 
 fn six_cpus() {
-    let config = Config {
-        construct_batch: 2,
-        high_water: 4,
-        low_water: 2,
-    };
+    let config = Config::new().construct_batch(2).high_water(4).low_water(2);
     let pool = Arc::new(P::new(
         config,
         Table {

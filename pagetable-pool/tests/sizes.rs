@@ -61,10 +61,7 @@ impl Wait for Never {
 
 fn life<const N: usize, const ROUNDS: usize>() {
     const FRAMES: usize = 2000;
-    let config = Config {
-        construct_batch: ROUNDS.min(4),
-        ..Config::DEFAULT
-    };
+    let config = Config::new().construct_batch(ROUNDS.min(4));
     let backend = Frames {
         free: Mutex::new((0..FRAMES as u32).collect()),
         links: Mutex::default(),

@@ -138,11 +138,7 @@ fn everything_at_once() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(300);
-    let config = Config {
-        construct_batch: 3,
-        high_water: 40,
-        low_water: 8,
-    };
+    let config = Config::new().construct_batch(3).high_water(40).low_water(8);
     let pool = Pool::<Table, CPUS, 16, 4>::new(config, Table::new());
     pool.backend().fail_one_in.store(1000, Relaxed);
     let mail: [Mutex<VecDeque<Constructed<u32>>>; CPUS] =
@@ -236,7 +232,7 @@ fn everything_at_once() {
         for round in 0..rounds {
             match pool.drain(&on(0), &mut patient()) {
                 Ok(drained) => {
-                    assert_eq!((drained.left(), drained.in_flight()), (0, 0));
+                    assert_eq!(drained.recheck(&on(0)), Ok(()));
                     drains.fetch_add(1, Relaxed);
                 }
                 Err(DrainError::Quarantined { count, .. }) => {

@@ -168,7 +168,13 @@ fn about_kernel(command: &mut Command, subcommand: &str, arch: Arch, test: bool)
         .env_remove("CARGO")
         .env_remove("CARGO_TARGET_DIR");
     if test {
-        command.args(["--features", "switches"]);
+        // Added to the flags in `.cargo/config.toml`, which the variable RUSTFLAGS would replace.
+        command
+            .args(["--features", "switches", "--config"])
+            .arg(format!(
+                "target.{}.rustflags = [\"--cfg\", \"pool_switches\"]",
+                arch.target().1
+            ));
     }
 }
 

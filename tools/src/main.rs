@@ -37,8 +37,6 @@ mod sshkey;
 mod stop;
 mod suite;
 mod trial;
-#[cfg(test)]
-mod vectors;
 mod xen_build;
 
 use std::process::ExitCode;

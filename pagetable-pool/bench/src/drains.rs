@@ -54,10 +54,7 @@ fn drain_row<const CPUS: usize>(pool: &Pool<Simulated, CPUS, 1>, sets_each: usiz
 }
 
 /// Batches of one, so that a cache holds exactly what was put.
-const BY_ONES: Config = Config {
-    construct_batch: 1,
-    ..Config::DEFAULT
-};
+const BY_ONES: Config = Config::new().construct_batch(1);
 
 pub fn drains() -> Vec<Row> {
     static ONE: Pool<Simulated, 1, 1> = Pool::new(BY_ONES, Simulated::new());
@@ -158,17 +155,11 @@ pub fn held_off(call_ns: u32, set_ns: u32) -> HeldOff {
 pub fn miss(call_ns: u32, set_ns: u32, batch: usize) -> (f64, f64) {
     static POOLS: [Pool<Simulated, 1, 1>; 2] = [
         Pool::new(
-            Config {
-                construct_batch: 1,
-                ..Config::DEFAULT
-            },
+            Config::new().construct_batch(1),
             Simulated::new(),
         ),
         Pool::new(
-            Config {
-                construct_batch: 4,
-                ..Config::DEFAULT
-            },
+            Config::new().construct_batch(4),
             Simulated::new(),
         ),
     ];

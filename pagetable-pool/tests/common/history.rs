@@ -33,11 +33,7 @@ struct Model {
 
 /// Runs a history, three bytes an action. Panics where pool and model part. Gives how often what happened.
 pub fn run(bytes: &[u8]) -> BTreeMap<&'static str, usize> {
-    let config = Config {
-        construct_batch: 2,
-        high_water: 5,
-        low_water: 2,
-    };
+    let config = Config::new().construct_batch(2).high_water(5).low_water(2);
     let mut model = Model {
         pool: P::new(config, Table::new(SETS)),
         running: [false; CPUS],
@@ -140,8 +136,16 @@ impl Model {
                 self.came_out(set);
             }
             (Err(GetError::Refused(refused)), Some(expected)) => assert_eq!(refused, expected),
-            (Err(GetError::Construct(_)), None) => {
+            (Err(error @ (GetError::Construct(_) | GetError::Hoarded { .. })), None) => {
                 self.note("construction failed");
+                let stats = self.pool.stats(&on(cpu)).unwrap();
+                // This CPU's own cache and the depot are empty, or there would have been one.
+                let idle = stats.total.cached + stats.in_flight;
+                let told = match error {
+                    GetError::Hoarded { idle, .. } => idle,
+                    _ => 0,
+                };
+                assert_eq!(told, idle, "{error}");
                 let backend = self.pool.backend();
                 assert!(
                     backend.construct_budget.load(SeqCst) != usize::MAX || backend.alive() == SETS
@@ -183,14 +187,16 @@ impl Model {
                 }
             }
             (Ok(()), Some(Refused::ClosedForGood)) => assert!(!self.pool.backend().is_alive(name)),
-            (
-                Err(PutError::Quarantined(set, Fault::Injected)),
-                None | Some(Refused::ClosedForGood),
-            ) => {
+            (Err(PutError::Quarantined(set, Fault::Injected)), None) => {
                 assert_eq!(
                     (set, self.pool.backend().indestructible.load(SeqCst)),
                     (name, name)
                 );
+            }
+            (Err(PutError::NotDestructed(set, Fault::Injected)), Some(Refused::ClosedForGood)) => {
+                self.note("put back to its owner");
+                assert_eq!(self.pool.backend().indestructible.load(SeqCst), name);
+                self.out.push(set);
             }
             (Err(PutError::Refused(refused, set)), Some(expected)) => {
                 assert_eq!(refused, expected);
@@ -293,9 +299,21 @@ impl Model {
             pool: &self.pool,
             obliging,
             kicked: BTreeSet::new(),
+            hand: std::mem::take(&mut self.out),
+            deferred: Vec::new(),
+            put: 0,
+            back_to_owner: 0,
         };
         let result = wait_for(&self.pool, &on(cpu), &mut wait);
-        let kicked = wait.kicked;
+        let Obliging {
+            kicked,
+            hand,
+            deferred,
+            put,
+            back_to_owner,
+            ..
+        } = wait;
+        self.out = hand;
         for &other in &kicked {
             assert!(
                 self.running[other] && other != cpu,
@@ -310,6 +328,18 @@ impl Model {
                 self.passes(other);
             }
         }
+        // What was deferred meanwhile still waits for the caller, which passed before, and for whoever does not oblige.
+        for name in deferred {
+            self.note("deferred while another waits");
+            let for_cpus = (0..CPUS)
+                .filter(|&other| {
+                    self.running[other] && (other == cpu || obliging >> other & 1 == 0)
+                })
+                .collect();
+            self.waiting.insert(name, Waiting { for_cpus });
+        }
+        (0..put).for_each(|_| self.note("put while another waits"));
+        (0..back_to_owner).for_each(|_| self.note("put back to its owner"));
         (result, late)
     }
 
@@ -317,19 +347,17 @@ impl Model {
         let before = self.pool.stats(&on(cpu)).unwrap();
         let (result, late) = self.waits(cpu, arg, |pool, guard, wait| {
             pool.drain(guard, wait).map(|drained| {
-                let cached: usize = (0..CPUS)
-                    .map(|cpu| pool.cpu_stats(CpuId(cpu)).unwrap().cached)
-                    .sum();
+                assert!(drained.is_of(pool));
+                assert_eq!(drained.recheck(guard), Ok(()));
                 let stats = pool.stats(guard).unwrap();
                 assert_eq!(
                     (
-                        cached,
+                        stats.total.cached,
                         stats.depot,
                         stats.in_flight,
-                        stats.quarantined,
                         drained.left()
                     ),
-                    (0, 0, 0, 0, 0)
+                    (0, 0, 0, 0)
                 );
                 assert!(matches!(pool.get(guard), Err(GetError::Refused(_))));
                 (pool.backend().alive(), drained.in_use(), drained.sets())
@@ -389,16 +417,21 @@ impl Model {
 
     fn barrier(&mut self, cpu: usize, arg: usize) {
         let refusal = self.refusal(cpu);
+        let before: Vec<_> = self.waiting.keys().copied().collect();
         let (result, late) = self.waits(cpu, arg, |pool, guard, wait| pool.barrier(guard, wait));
         match result {
             Ok(_) => {
                 self.note("barrier");
                 assert_eq!((late, refusal), (None, None));
-                assert_eq!(self.pool.stats(&on(cpu)).unwrap().in_flight, 0);
-                self.waiting.clear();
+                // All that was deferred before is finished, whatever was deferred since.
+                before.iter().for_each(|name| {
+                    self.waiting.remove(name);
+                });
+                assert!(self.pool.stats(&on(cpu)).unwrap().in_flight <= self.waiting.len());
             }
             Err(WaitError::Timeout(timeout)) => assert_eq!(Some(timeout.cpu.0), late),
             Err(WaitError::Refused(refused)) => assert_eq!(Some(refused), refusal),
+            Err(other) => panic!("{other:?}"),
         }
     }
 
@@ -425,9 +458,10 @@ impl Model {
         if arg % 2 == 0 {
             backend.construct_budget.store(arg / 2 % 5, SeqCst);
         } else if backend.indestructible.load(SeqCst) == NO_SET {
-            backend
-                .indestructible
-                .store((arg / 2 % SETS) as u32, SeqCst);
+            // One that is out, if there is one: it comes back to a cache, or under a closed gate.
+            let any = (arg / 2 % SETS) as u32;
+            let bad = self.out.get(arg / 2 % 4).map_or(any, |set| set.set());
+            backend.indestructible.store(bad, SeqCst);
         }
     }
 
@@ -505,11 +539,44 @@ impl Model {
     }
 }
 
-/// CPUs of a mask pass when they are waited for, by a moment of idleness, which collects nothing; the others never do.
+/// CPUs of a mask pass when they are waited for, by a moment of idleness, which collects nothing; the others never do. On the way some
+/// give sets back, at once or deferred: bits 3 and 4 of the mask say so.
 struct Obliging<'a> {
     pool: &'a P,
     obliging: usize,
     kicked: BTreeSet<usize>,
+    hand: Vec<Constructed<u32>>,
+    deferred: Vec<u32>,
+    put: usize,
+    back_to_owner: usize,
+}
+
+impl Obliging<'_> {
+    fn give_back(&mut self, cpu: usize) {
+        if self.obliging >> 3 & 1 == 1 {
+            if let Some(set) = self.hand.pop() {
+                let name = set.set();
+                match self.pool.put_deferred(&on(cpu), set) {
+                    Ok(()) => self.deferred.push(name),
+                    Err(PutError::Refused(_, set)) => self.hand.push(set),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        if self.obliging >> 4 & 1 == 1 {
+            if let Some(set) = self.hand.pop() {
+                match self.pool.put(&on(cpu), set) {
+                    Ok(()) | Err(PutError::Quarantined(..)) => self.put += 1,
+                    Err(PutError::Refused(_, set)) => self.hand.push(set),
+                    Err(PutError::NotDestructed(set, Fault::Injected)) => {
+                        self.back_to_owner += 1;
+                        self.hand.push(set);
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    }
 }
 
 impl Wait for Obliging<'_> {
@@ -521,6 +588,7 @@ impl Wait for Obliging<'_> {
         if self.obliging >> cpu.0 & 1 == 0 {
             return false;
         }
+        self.give_back(cpu.0);
         self.pool.idle_enter(&on(cpu.0)).unwrap();
         self.pool.idle_exit(&on(cpu.0)).unwrap();
         true

@@ -1,13 +1,18 @@
 //! Looking at the figures, and checking that they add up.
 
+use core::fmt;
+
+use super::Pool;
 use crate::backend::Backend;
 use crate::error::Refused;
 use crate::guard::{CpuId, CpuPinned};
-use crate::pool::{PerCpu, Pool};
+use crate::local::PerCpu;
+use crate::order::MayLock;
 use crate::stats::{CpuStats, Stats};
 
 /// Something in the pool does not add up: a bug in the pool or in the backend, or memory written over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Invalid<S> {
     /// Nothing was looked at.
     Refused(Refused),
@@ -28,12 +33,34 @@ pub enum Invalid<S> {
     },
 }
 
-impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
-    Pool<B, CPUS, MAGS, ROUNDS>
+impl<S: fmt::Debug> fmt::Display for Invalid<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Invalid::Refused(refused) => fmt::Display::fmt(refused, f),
+            Invalid::EmptyPlace => f.write_str("a place that should hold a set is empty"),
+            Invalid::Twice(set) => write!(f, "{set:?} is cached twice"),
+            Invalid::WrongMark(set) => {
+                write!(f, "{set:?} is cached, and its mark says otherwise")
+            }
+            Invalid::Count {
+                what,
+                counted,
+                found,
+            } => {
+                write!(f, "sets {what}: {counted} counted, {found} found")
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> core::error::Error for Invalid<S> {}
+
+impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
+    Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
     /// One CPU's figures; none for a CPU that the pool has no place for. From any context.
     pub fn cpu_stats(&self, cpu: CpuId) -> Option<CpuStats> {
-        self.cpus.get(cpu.0).map(figures)
+        self.cpus.get(cpu).map(figures)
     }
 
     /// All figures. Takes each lock for a moment, so not from an NMI.
@@ -43,48 +70,51 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
     pub fn stats<G: CpuPinned>(&self, guard: &G) -> Result<Stats, Refused> {
         let (_, may) = self.here(guard)?;
         let mut stats = Stats::default();
-        for cpu in &self.cpus {
+        for cpu in self.cpus.iter() {
             stats.total.add(&figures(cpu));
-            if cpu.counters.deferred.get() > 0 {
-                let deferred = cpu.deferred.lock(may);
-                stats.in_flight += deferred.len();
-                stats.deferred_overflow += deferred.overflowed;
-            }
         }
-        stats.in_flight += self.orphans.lock(may).len();
+        (stats.in_flight, stats.deferred_overflow) = self.count_in_flight(may);
         let depot = self.depot.lock(may);
         stats.depot = depot.sets();
         stats.depot_peak = depot.peak;
         drop(depot);
         stats.quarantined = self.quarantine.lock(may).len();
-        stats.in_use = self.stats_in_use();
+        stats.in_use = self.count_in_use();
         stats.drains = self.drains.get();
         stats.longest_drain_ns = self.longest_drain_ns.get();
-        stats.generation = crate::gate::generation(self.gate.read()).get();
+        stats.generation = self.cpus.gate_word().generation().get();
         Ok(stats)
     }
 
-    /// Sets that are handed out.
-    pub(crate) fn stats_in_use(&self) -> usize {
-        let sum = self.cpus.iter().fold(0usize, |sum, cpu| {
-            let out = cpu
-                .counters
-                .hits
-                .get()
-                .wrapping_add(cpu.counters.served.get());
-            let back = cpu
-                .counters
-                .kept
-                .get()
-                .wrapping_add(cpu.counters.returned.get());
-            sum.wrapping_add(out).wrapping_sub(back)
-        });
-        // Read while CPUs get and put, one of which may have been counted and the other not.
-        if sum > usize::MAX / 2 {
-            0
-        } else {
-            sum
+    /// Deferred frees that wait, and how many have overflowed ever. One that moves meanwhile may be counted twice, and is not missed:
+    /// the CPUs first, and then where their sets go.
+    pub(super) fn count_in_flight(&self, may: MayLock<'_>) -> (usize, usize) {
+        let (mut waiting, mut overflowed) = (0, 0);
+        for cpu in self
+            .cpus
+            .iter()
+            .filter(|cpu| cpu.counters.deferred.get() > 0)
+        {
+            let deferred = cpu.deferred.lock(may);
+            waiting += deferred.len();
+            overflowed += deferred.overflowed;
         }
+        (waiting + self.left_behind.lock(may).len(), overflowed)
+    }
+
+    /// Sets that are handed out. Never fewer than are out from the beginning of the call to its end: those that came back are counted
+    /// first, so a set that comes back meanwhile counts as out, and never one that came back without having gone out.
+    pub(super) fn count_in_use(&self) -> usize {
+        let back = self.cpus.iter().fold(0usize, |sum, cpu| {
+            // Acquired: whoever put the set had got it from whoever counted it as handed out.
+            sum.wrapping_add(cpu.counters.kept.get_acquired())
+                .wrapping_add(cpu.counters.returned.get_acquired())
+        });
+        let out = self.cpus.iter().fold(0usize, |sum, cpu| {
+            sum.wrapping_add(cpu.counters.hits.get())
+                .wrapping_add(cpu.counters.served.get())
+        });
+        out.wrapping_sub(back)
     }
 
     /// Checks this CPU's cache and the depot set by set, and its counters; and, if `at_rest` (no other CPU is inside the
@@ -94,9 +124,9 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
     /// # Errors
     /// [`Invalid`] says what does not add up.
     pub fn validate<G: CpuPinned>(&self, guard: &G, at_rest: bool) -> Result<(), Invalid<B::Set>> {
-        let (cpu, may) = self.here(guard).map_err(Invalid::Refused)?;
-        let mut op = self.claim(cpu, guard.cpu()).map_err(Invalid::Refused)?;
-        self.throw_out_stale(cpu, may, &mut op);
+        let (here, may) = self.here(guard).map_err(Invalid::Refused)?;
+        let mut op = self.claim(&here).map_err(Invalid::Refused)?;
+        self.throw_out_stale(&here, may, &mut op);
         let depot = self.depot.lock(may);
         op.with(|cache| {
             let sets = || {
@@ -117,7 +147,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
                     return Err(Invalid::WrongMark(set));
                 }
             }
-            check("in this CPU's cache", cpu.counters.cached(), cache.len())
+            check("in this CPU's cache", here.counters.cached(), cache.len())
         })?;
         check(
             "in the depot",

@@ -1,27 +1,32 @@
-//! Steps that a test build can leave out, to show what fails then. Behind the feature `switches`.
+//! Steps that a test build can leave out, to show what fails then. Behind `--cfg pool_switches`, which only whoever builds the
+//! kernel can set, for the whole build, and no dependency for another.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Pool;
 use crate::backend::Backend;
 use crate::error::Refused;
 use crate::guard::{CpuId, CpuPinned};
-use crate::lifecycle::Left;
-use crate::pool::Pool;
+use crate::Left;
 
 const NONE: usize = usize::MAX;
 const ALL: usize = usize::MAX - 1;
 
 /// Whose cache a drain passes over.
-pub(crate) struct Switches(AtomicUsize);
+pub(super) struct Switches(AtomicUsize);
 
 impl Switches {
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Switches(AtomicUsize::new(NONE))
+    }
+
+    fn spared(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
-    Pool<B, CPUS, MAGS, ROUNDS>
+impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
+    Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
     /// From now on every drain passes over one CPU's cache; none: over nothing. [`Drained::left`](crate::Drained::left) says what stayed.
     pub fn skip_in_drains(&self, cpu: Option<CpuId>) {
@@ -40,21 +45,24 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
     /// # Errors
     /// [`Refused`].
     pub fn cpu_offline_without_drain<G: CpuPinned>(&self, guard: &G) -> Result<Left, Refused> {
-        let (cpu, _) = self.here(guard)?;
+        let (here, _) = self.here(guard)?;
         self.idle_enter(guard)?;
         Ok(Left {
             drained: 0,
-            cached: cpu.counters.cached(),
+            cached: here.counters.cached(),
             deferred: 0,
         })
     }
 
-    pub(crate) fn is_skipped(&self, cpu: CpuId) -> bool {
-        let skipped = self.switches.0.load(Ordering::Relaxed);
-        skipped == cpu.0 || skipped == ALL
+    pub(super) fn spares(&self, cpu: CpuId) -> bool {
+        self.switches.spared() == cpu.0 || self.spares_depot()
     }
 
-    pub(crate) fn is_nothing_drained(&self) -> bool {
-        self.switches.0.load(Ordering::Relaxed) == ALL
+    pub(super) fn spares_depot(&self) -> bool {
+        self.switches.spared() == ALL
+    }
+
+    pub(super) fn spares_anything(&self) -> bool {
+        self.switches.spared() != NONE
     }
 }

@@ -1,13 +1,14 @@
 //! Trimming the depot, filling its reserve, and trying quarantined sets again.
 
+use super::{Pool, BATCH};
 use crate::backend::Backend;
-use crate::error::TrimError;
+use crate::error::{Refused, TrimError};
 use crate::guard::CpuPinned;
 use crate::magazine::Magazine;
-use crate::pool::{Pool, BATCH};
 
 /// One step of trimming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shrunk {
     /// Sets destructed, with one call of the backend.
     pub destructed: usize,
@@ -17,8 +18,8 @@ pub struct Shrunk {
 
 type Trim<T, B> = Result<T, TrimError<<B as Backend>::Set, <B as Backend>::Error>>;
 
-impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
-    Pool<B, CPUS, MAGS, ROUNDS>
+impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
+    Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
     /// Takes the coldest magazines out of the depot, under its lock, and destructs them in one batch, without it. One call
     /// destructs at most 64 sets, so that interrupts are off for no longer than that; call again while `destructed` is not 0.
@@ -27,7 +28,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
     /// # Errors
     /// [`TrimError`].
     pub fn shrink<G: CpuPinned>(&self, guard: &G, target: usize) -> Trim<Shrunk, B> {
-        let (cpu, may, op) = self.begin(guard)?;
+        let (here, may, op) = self.begin(guard)?;
         let target = target.max(self.config.low_water);
         // Isolated first: once the lock is dropped, nobody else can see them.
         let mut batch = [B::EMPTY; BATCH];
@@ -44,9 +45,9 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
         }
         let left = depot.sets();
         drop(depot);
-        let before = cpu.counters.destructed.get();
-        let result = self.destruct_cached(cpu, may, &batch[..taken]);
-        let done = cpu.counters.destructed.get().wrapping_sub(before);
+        let before = here.counters.destructed.get();
+        let result = self.destruct_cached(&here, may, &batch[..taken]);
+        let done = here.counters.destructed.get().wrapping_sub(before);
         drop(op);
         match result {
             Ok(()) => Ok(Shrunk {
@@ -59,7 +60,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
 
     /// Sets another high-water mark than the [`Config`](crate::Config) did, in sets: lower when memory is short, higher when many
     /// sets will be wanted. What the depot holds beyond a lower mark stays until somebody takes or [`shrink`](Pool::shrink)s
-    /// it. The depot's room, `MAGS` magazines, is the limit whatever the mark says.
+    /// it. The depot's room, `MAGAZINES` magazines, is the limit whatever the mark says.
     pub fn set_high_water(&self, sets: usize) {
         self.high_water.set(sets);
     }
@@ -69,7 +70,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
     /// # Errors
     /// [`TrimError`].
     pub fn replenish<G: CpuPinned>(&self, guard: &G) -> Trim<usize, B> {
-        let (cpu, may, op) = self.begin(guard)?;
+        let (here, may, op) = self.begin(guard)?;
         let word = op.word();
         let missing = self
             .config
@@ -79,7 +80,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
             return Ok(0);
         }
         let built = self
-            .construct(cpu, may, missing, word)
+            .construct(&here, may, missing, word)
             .map_err(TrimError::Construct)?;
         let count = built.len();
         let surplus = self
@@ -88,7 +89,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
             .push_warm(built, self.high_water.get().max(self.config.low_water));
         match surplus {
             Ok(()) => Ok(count),
-            Err(surplus) => match self.destruct_cached(cpu, may, surplus.as_slice()) {
+            Err(surplus) => match self.destruct_cached(&here, may, surplus.as_slice()) {
                 Ok(()) => Ok(0),
                 Err((set, error)) => Err(TrimError::Quarantined {
                     set,
@@ -99,16 +100,18 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
         }
     }
 
-    /// Tries to destruct what is in quarantine, once each; gives the number that is still there.
+    /// Tries to destruct what is in quarantine, once each; gives the number that is still there. Beside a drain it could put a set back
+    /// after the drain had looked, so it takes control for as long as it runs.
     ///
     /// # Errors
-    /// [`TrimError::Refused`].
+    /// [`TrimError::Refused`]; with [`Refused::Busy`] if a drain, invalidation or barrier is under way, or a proof lives, which there
+    /// is only while nothing is in quarantine.
     pub fn retry_quarantined<G: CpuPinned>(&self, guard: &G) -> Trim<usize, B> {
-        // Allowed with the gate closed: quarantine is in no cache.
-        let (cpu, may) = self.here(guard)?;
-        if cpu.local.is_busy() {
-            return Err(TrimError::Refused(crate::Refused::Reentered));
-        }
+        let (here, may) = self.here(guard)?;
+        let _busy = here.enter()?;
+        let Some(_control) = self.cpus.try_control() else {
+            return Err(TrimError::Refused(Refused::Busy));
+        };
         let mut tries = self.quarantine.lock(may).len();
         while tries > 0 {
             // A magazine at a time: each may fail again, and then goes to the end of the list.
@@ -123,7 +126,7 @@ impl<B: Backend, const CPUS: usize, const MAGS: usize, const ROUNDS: usize>
                 tries -= 1;
             }
             drop(quarantine);
-            let _ = self.destruct(cpu, may, some.as_slice());
+            let _ = self.destruct(&here, may, some.as_slice());
         }
         Ok(self.quarantine.lock(may).len())
     }
