@@ -14,7 +14,7 @@ use crate::memory::frames;
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
 use crate::workload::churn;
-use crate::{bench, cmdline, console, events, fill, pool, report, smp, suspend, time, trim, xen};
+use crate::{bench, cmdline, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
 
 /// Longest wait for a vCPU to come, go or check, nanoseconds. Far above what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
@@ -34,8 +34,8 @@ struct Control {
     next_report: u64,
     input: [u8; INPUT],
     input_len: usize,
-    /// Debug exceptions that nobody asked for and that were reported.
-    strays_told: u32,
+    /// What came unasked and was told.
+    strays: strays::Teller,
 }
 
 static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
@@ -76,7 +76,7 @@ pub fn start() {
         next_report: time::now() + SECOND,
         input: [0; INPUT],
         input_len: 0,
-        strays_told: 0,
+        strays: strays::Teller::new(),
     });
 }
 
@@ -111,7 +111,7 @@ pub fn poll() {
             .num("wall_us", time::wall_us())
             .send();
     }
-    control.tell_of_strays();
+    control.strays.tell();
     control.read_console();
     control.follow_xenstore();
     if time::now() >= control.next_report {
@@ -121,20 +121,6 @@ pub fn poll() {
 }
 
 impl Control {
-    fn tell_of_strays(&mut self) {
-        if let Some(stray) = traps::stray_debug(self.strays_told) {
-            self.strays_told = stray.count;
-            report::error(
-                Party::Xen,
-                "debug",
-                format_args!(
-                    "a debug exception that nobody asked for, at {:#x}, flags {:#x}; {} so far",
-                    stray.ip, stray.flags, stray.count
-                ),
-            );
-        }
-    }
-
     fn follow_xenstore(&mut self) {
         let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
         let changed = self.store.changes();
@@ -376,5 +362,6 @@ fn report_churn() {
         .nums("stack_left", possible().map(|cpu| cpu::stack_untouched(cpu) as u64))
         .num("free_kib", frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64)
         .nums("early_ticks", possible().map(events::early_ticks))
+        .nums("nmis", possible().map(strays::nmis))
         .send();
 }

@@ -32,6 +32,7 @@ mod report;
 mod smp;
 mod start;
 mod store;
+mod strays;
 mod suspend;
 mod switches;
 mod time;

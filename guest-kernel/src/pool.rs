@@ -1,5 +1,7 @@
 //! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
 
+pub mod nmi;
+
 #[cfg(all(feature = "switches", not(pool_switches)))]
 compile_error!("a kernel with the switches needs the pool's too, --cfg pool_switches: `cargo lab build` sets it");
 

@@ -139,6 +139,8 @@ fn join(me: usize) {
 fn work(me: usize) {
     loop {
         pool::quiescent();
+        #[cfg(feature = "switches")]
+        pool::nmi::put_back(me);
         let park = PARK.load(Ordering::Acquire);
         // Whoever sees that it is to park sees this too, which was asked before.
         trim::answer(me);

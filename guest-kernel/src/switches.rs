@@ -23,6 +23,8 @@ bitflags::bitflags! {
         const AUDIT = 1 << 12;
         const UNPIN_ONLY = 1 << 13;
         const TIMER_EARLY = 1 << 14;
+        const NMI_BORNE = 1 << 15;
+        const NMI_RESET = 1 << 16;
     }
 }
 
@@ -44,6 +46,8 @@ const WORDS: &[(&str, Off)] = &[
     ("audit=off", Off::AUDIT),
     ("drain=unpin-only", Off::UNPIN_ONLY),
     ("timer=early", Off::TIMER_EARLY),
+    ("nmi=lost", Off::NMI_BORNE),
+    ("nmi=pending", Off::NMI_RESET),
 ];
 
 /// What a test wants the audit to find.
@@ -126,6 +130,10 @@ impl Switches {
         unpin_only UNPIN_ONLY;
         /// Arm the timers for a quarter of the time that is noted?
         timer_early TIMER_EARLY;
+        /// End in a panic at an NMI?
+        nmi_is_lost NMI_BORNE;
+        /// Leave an NMI pending for a vCPU that starts anew?
+        keep_pending_nmi NMI_RESET;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }

@@ -8,10 +8,10 @@ use spin::Once;
 use xen_bindings::cpuid::{Leaves, Version};
 use xen_bindings::hvm::{self, Param};
 use xen_bindings::sched::{self, Shutdown};
-use xen_bindings::{pvh, vcpu, Errno, HypercallError, Result};
+use xen_bindings::{ffi, pvh, vcpu, Errno, HypercallError, Result};
 
 pub use crate::arch::pv::vcpu::InitialiseError;
-use crate::arch::{self, cpu, traps};
+use crate::arch::{self, apic, cpu, vectors};
 use crate::pool::Proof;
 use crate::{cmdline, console, report, time};
 
@@ -54,23 +54,26 @@ pub fn connect() -> core::result::Result<(), ConnectError> {
     Ok(())
 }
 
-/// Sets `HVM_PARAM_CALLBACK_IRQ` to 1. It delivers nothing (type 0, GSI 1: a PVH guest has no interrupt
-/// controller for it), and does two things the guest needs:
+/// Sets `HVM_PARAM_CALLBACK_IRQ`. It does two things the guest needs, whatever the value, as long as that is not zero:
 /// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
 ///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
 /// - xl's tools report a cancelled suspend only if it is not zero (`modify_returncode`, `tools/libs/guest/xg_resume.c`).
+///
+/// With an APIC the value delivers nothing (1: type 0, GSI 1; a PVH guest has no interrupt controller for it), because each
+/// vCPU has its own upcall vector. Without, it is what delivers events: type 2, a vector that goes past the APIC to every vCPU.
 pub fn latch_word_size() -> Result<()> {
-    hvm::set_param(Param::CallbackIrq, 1)
+    let vector = u64::from(ffi::HVM_PARAM_CALLBACK_TYPE_VECTOR) << 56 | u64::from(vectors::UPCALL);
+    hvm::set_param(Param::CallbackIrq, if apic::is_on() { 1 } else { vector })
 }
 
 /// Has Xen deliver vCPU `cpu`'s events as an interrupt.
 ///
-/// A PV vCPU brings its callback along when it starts, and keeps it.
+/// A PV vCPU brings its callback along when it starts, and keeps it. Without an APIC all vCPUs share one that was set at boot.
 pub fn set_upcall_vector(cpu: usize) -> Result<()> {
-    if arch::is_pv() {
+    if arch::is_pv() || !apic::is_on() {
         return Ok(());
     }
-    hvm::set_upcall_vector(cpu as u32, traps::UPCALL_VECTOR)
+    hvm::set_upcall_vector(cpu as u32, vectors::UPCALL)
 }
 
 /// Lets somebody else have this CPU for a moment.
@@ -85,12 +88,22 @@ pub fn sleep_until(at: u64) {
     let _ = sched::poll(&[], at);
 }
 
-/// Has Xen start vCPU `cpu` at the entry code. It is no error if Xen has a state of it already.
+/// Has Xen start vCPU `cpu`, which is down, at the entry code. It is no error if Xen has a state of it already.
+///
+/// An NMI that came for it while it was down is pending, and Xen would deliver it before the first instruction. A PV vCPU starts
+/// with a handler. A PVH one starts with no descriptor table, and the domain would be gone: it is reset first, which takes what is
+/// pending away. Only a vCPU that is initialised can be reset, and it is initialised no more then.
 pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
-    match arch::xen::initialise_vcpu(cpu) {
+    let initialise = || match arch::xen::initialise_vcpu(cpu) {
         Err(InitialiseError::Call(error)) if error.errno == Errno::EEXIST => Ok(()),
         other => other,
+    };
+    initialise()?;
+    let keep = arch::is_pv() || cmdline::options().switches.keep_pending_nmi();
+    if keep || !apic::reset(cpu) {
+        return Ok(());
     }
+    initialise()
 }
 
 /// How many vCPUs Xen made for the domain: it knows no state of the one after the last.
@@ -108,10 +121,7 @@ pub fn max_vcpus() -> usize {
 
 /// Xen's system time: nanoseconds since the host booted.
 pub fn system_time() -> u64 {
-    // A vCPU of ours is one of the first 32, which have a slot.
-    arch::xen::shared_info()
-        .vcpu(cpu::id() as u32)
-        .map_or(0, |vcpu| vcpu.now())
+    cpu::my_info().now()
 }
 
 /// Xen's version.

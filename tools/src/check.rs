@@ -389,6 +389,51 @@ pub fn frames(events: &[Event], short: bool) -> Findings {
     }
 }
 
+/// By how much each number has grown. What began anew, as at a reboot, counts from 0.
+pub fn grown(before: &[u64], after: &[u64]) -> Vec<u64> {
+    let was = |n| before.get(n).copied().unwrap_or(0);
+    let more = |(n, &now): (usize, &u64)| now.checked_sub(was(n)).unwrap_or(now);
+    after.iter().enumerate().map(more).collect()
+}
+
+/// After so many NMIs one of them must have got a set: the caches of a guest at work are seldom empty.
+const POOL_USED_BY: u64 = 32;
+
+/// NMIs arrived on each of these vCPUs, and the guest told of them, but of fewer and fewer.
+pub fn nmis(events: &[Event], before: &[u64], after: &[u64], online: &[u64]) -> Findings {
+    let mut found = Findings::new();
+    let grown = grown(before, after);
+    for vcpu in online {
+        if grown.get(*vcpu as usize).is_none_or(|more| *more == 0) {
+            found.push(format!("no NMI was counted on vCPU {vcpu}"));
+        }
+    }
+    let tellings = || events.iter().filter(|e| e.ev == "nmi");
+    let told = tellings().count() as u64;
+    let last = tellings().filter_map(|e| e.num("count")).max();
+    let all = after.iter().sum::<u64>().max(last.unwrap_or(0));
+    // 1, 2, 4, 8, ...: as often as the number has binary digits.
+    let most = u64::from(u64::BITS - all.leading_zeros());
+    if told > most {
+        found.push(format!(
+            "{all} NMIs so far, and the guest told of them {told} times"
+        ));
+    }
+    if before.iter().sum::<u64>() == 0 && told == 0 {
+        found.push("the guest told nobody of its first NMIs".into());
+    }
+    // What the handler of a test build did with the pool.
+    for event in tellings() {
+        if event.num("damaged").is_some_and(|sets| sets > 0) {
+            found.push(format!("a handler met a damaged set: {}", event.body));
+        }
+        if event.num("count") >= Some(POOL_USED_BY) && event.num("taken") == Some(0) {
+            found.push(format!("no handler got a set: {}", event.body));
+        }
+    }
+    found
+}
+
 /// Each vCPU's clock went only forwards, in the order its lines came.
 pub fn clocks(events: &[Event]) -> Findings {
     let mut last = std::collections::BTreeMap::new();
@@ -501,6 +546,29 @@ mod tests {
         assert!(said(r#","wall_us":1013000000"#).contains("3.0 s ahead of dom0's"));
         assert!(said(r#","wall_us":0"#).contains("behind"));
         assert!(said("").contains("wall_us is missing"));
+    }
+
+    #[test]
+    fn nmis_must_arrive_everywhere_and_be_told_ever_less() {
+        let event = |count: u64, rest: &str| {
+            let body = format!(r#""ev":"nmi","count":{count}{rest}"#);
+            log(&[&body]).remove(0)
+        };
+        let told =
+            |counts: &[u64]| -> Vec<Event> { counts.iter().map(|&n| event(n, "")).collect() };
+        assert!(nmis(&told(&[1, 2, 5]), &[0, 0], &[3, 3], &[0, 1]).is_empty());
+        // One vCPU has seen none, and being offline would be a reason.
+        assert!(!nmis(&told(&[1]), &[0, 0], &[3, 0], &[0, 1]).is_empty());
+        assert!(nmis(&told(&[1]), &[0, 0], &[3, 0], &[0]).is_empty());
+        // Told each time; told never.
+        assert!(!nmis(&told(&[1, 2, 3, 4]), &[0], &[4], &[0]).is_empty());
+        assert!(!nmis(&[], &[0], &[4], &[0]).is_empty());
+        assert!(nmis(&[], &[4], &[5], &[0]).is_empty());
+        for bad in [r#","taken":3,"damaged":1"#, r#","taken":0,"damaged":0"#] {
+            assert!(!nmis(&[event(64, bad)], &[0], &[64], &[0]).is_empty());
+        }
+        // A reboot begins anew.
+        assert_eq!(grown(&[5, 1], &[2, 4, 1]), [2, 3, 1]);
     }
 
     #[test]

@@ -204,8 +204,8 @@ const PV_CONTROLS: &[Control] = {
 
 const CONTROLS: &[Control] = {
     use Action::{
-        Boot, Checkpoint, Churn, Create, Ping, Restore, RestoreThenError, RestoreThenVcpuSet, Save,
-        SaveRefused, VcpuSet,
+        Boot, Checkpoint, Churn, Create, NmiOffline, Nmis, Ping, Restore, RestoreThenError,
+        RestoreThenVcpuSet, Save, SaveRefused, VcpuSet,
     };
     &[
         // What the drain leaves, the audit finds; and without the audit the events still show it.
@@ -319,6 +319,19 @@ const CONTROLS: &[Control] = {
             word: "fault=resume:5",
             actions: &[Create, Save, RestoreThenError("resume"), Ping, VcpuSet(2)],
             expect: NOTHING,
+            archs: &[Arch::X86_64],
+        },
+        Control {
+            word: "nmi=lost",
+            actions: &[Create, Nmis(1)],
+            expect: &["exception 2 (NMI)"],
+            archs: &[Arch::X86_64],
+        },
+        // The domain is gone with the first instruction of the vCPU, and Xen's tools start it again.
+        Control {
+            word: "nmi=pending",
+            actions: &[Create, VcpuSet(3), Save, Restore, NmiOffline(3), VcpuSet(4)],
+            expect: &["nothing within", "the clock went back"],
             archs: &[Arch::X86_64],
         },
         // Not left out, but wrong on purpose.
@@ -499,6 +512,7 @@ fn pv() -> Vec<LabTest> {
     }
     tests.extend(short_of_memory());
     tests.extend(resume_faults());
+    tests.extend(nmis());
     for arch in [Arch::X86_64, Arch::I686] {
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "differential", Vec::new());
         test.switches = true;
@@ -546,6 +560,34 @@ fn short_of_memory() -> Vec<LabTest> {
 fn faulty_life() -> Vec<Action> {
     use Action::{Create, Faults, Poweroff, Restore, Save, Step};
     vec![Create, Step, Faults, Save, Restore, Poweroff]
+}
+
+/// NMIs from dom0: a hundred of them to a guest at work, then a storm through two suspends, and one that waits for a vCPU to come
+/// that Xen knows no state of.
+fn nmis() -> Vec<LabTest> {
+    use Action::{Checkpoint, Create, Nmis, Poweroff, Restore, Save, Triggers, UnderNmis, VcpuSet};
+    let life = || {
+        vec![
+            Create,
+            Nmis(100),
+            Triggers,
+            VcpuSet(3),
+            // The storm goes to vCPU 3 too, which stays pending there.
+            UnderNmis(&[Checkpoint, Save, Restore]),
+            VcpuSet(4),
+            Nmis(8),
+            Poweroff,
+        ]
+    };
+    let mut tests = vec![
+        LabTest::new(Arch::X86_64, "pvh/nmi", life()),
+        LabTest::new(Arch::I686, "pvh/nmi", life()),
+        LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "nmi", life()),
+        LabTest::pv(Arch::I686, Kind::Pv, Xen::Pv32, "nmi", life()),
+    ];
+    // The handler of the test build uses the pool.
+    tests.iter_mut().for_each(|test| test.switches = true);
+    tests
 }
 
 /// Hypercalls that are refused after real restores: a save and a restore for each of them.

@@ -37,6 +37,8 @@ mod sshkey;
 mod stop;
 mod suite;
 mod trial;
+#[cfg(test)]
+mod vectors;
 mod xen_build;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@
 mod across;
 pub mod fault;
 mod hardship;
+mod nmi;
 
 use std::fs::File;
 use std::io::Write;
@@ -95,6 +96,14 @@ pub enum Action {
     Step,
     /// `xl save` and `xl restore` again and again; each time the next hypercall of the way back is refused once.
     ResumeFaults,
+    /// `xl trigger nmi` for each online vCPU in turn, until so many have arrived.
+    Nmis(u64),
+    /// A storm of NMIs to every vCPU while these are done.
+    UnderNmis(&'static [Action]),
+    /// `xl trigger nmi` for a vCPU that is not online.
+    NmiOffline(u64),
+    /// The other words of `xl trigger`.
+    Triggers,
 }
 
 impl Action {
@@ -125,6 +134,13 @@ impl Action {
             Self::Feed => "all frames are there again".into(),
             Self::Step => "a debug exception from nowhere".into(),
             Self::ResumeFaults => "every hypercall after a restore fails once".into(),
+            Self::Nmis(n) => format!("{n} times xl trigger nmi"),
+            Self::UnderNmis(actions) => {
+                let names: Vec<String> = actions.iter().map(Self::name).collect();
+                format!("a storm of NMIs through {}", names.join(", "))
+            }
+            Self::NmiOffline(vcpu) => format!("xl trigger nmi for vCPU {vcpu}, which is offline"),
+            Self::Triggers => "the other xl triggers".into(),
             Self::SaveRefused(_) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -153,6 +169,7 @@ impl Action {
             // What was refused and then granted, or not needed, is told as an error too.
             Self::Faults | Self::ResumeFaults => event.is("error", "party", "xen"),
             Self::Step => event.is("error", "where", "debug"),
+            Self::UnderNmis(actions) => actions.iter().any(|action| action.expects(event)),
             _ => false,
         }
     }
@@ -376,7 +393,11 @@ impl<'m> Life<'m> {
         // there is no order between their lines.
         if !matches!(
             action,
-            Action::Migrate | Action::Across | Action::Reboot | Action::Fault(_)
+            Action::Migrate
+                | Action::Across
+                | Action::Reboot
+                | Action::Fault(_)
+                | Action::UnderNmis(_)
         ) {
             step.findings.extend(check::clocks(&window));
         }
@@ -581,6 +602,10 @@ impl<'m> Life<'m> {
             Action::Feed => self.feed(step)?,
             Action::Step => self.step_once(step)?,
             Action::ResumeFaults => self.resume_faults(step)?,
+            Action::Nmis(n) => self.nmis(n, step)?,
+            Action::UnderNmis(actions) => self.under_nmis(actions, step)?,
+            Action::NmiOffline(vcpu) => self.nmi_offline(vcpu, step)?,
+            Action::Triggers => self.triggers(step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;

@@ -24,6 +24,7 @@ enter_high:
     incl %eax
     shll $15, %eax                      /* STACK_SIZE, checked in cpu.rs */
     leal stacks(%eax), %esp
+    lidt idt_pointer                    /* vCPU 0 fills the table first of all */
     movl %ebp, %ecx
     xorl %ebp, %ebp
     pushl $0                            /* keeps the ABI's alignment at the call */
@@ -46,6 +47,9 @@ boot_gdt_pointer:
 high_gdt_pointer:
     .word boot_gdt_end - boot_gdt - 1
     .long boot_gdt
+idt_pointer:
+    .word 256 * 8 - 1
+    .long idt
 
 /* The tables a vCPU enters paging on: physical 0..1 GiB at 0 and at
  * KERNEL_BASE. Every vCPU leaves them for its own in Rust. */

@@ -34,7 +34,7 @@ pv_ap_start:
 .globl pv_event_callback
 .globl pv_failsafe_callback
 .set pv_trap_stubs, trap_stubs
-.set pv_event_callback, upcall_stub
+.set pv_event_callback, trap_stubs + 0xf3 * 16
 pv_failsafe_callback:
     STUB 0xfe, 0
 

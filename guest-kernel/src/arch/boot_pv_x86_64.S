@@ -41,7 +41,7 @@ pv_ap_start:
 .altmacro
 .balign 16
 pv_trap_stubs:
-    EXCEPTION_STUBS PV_STUB
+    STUBS PV_STUB, 32
 pv_event_callback:
     PV_STUB 0xf3, 0
 pv_failsafe_callback:

@@ -1,8 +1,6 @@
-
 /* Trap stubs, each aligned to 16 bytes and no longer (STUB_BYTES in traps.rs):
- * one for each exception, in the order of the vectors, then those of the
- * interrupts. Each leaves vector and error code on the stack in the shape of
- * TrapFrame. */
+ * one for each vector, in their order. Each leaves vector and error code on
+ * the stack in the shape of TrapFrame. */
 .section .text
 .macro STUB vector, has_error
     .if \has_error == 0
@@ -13,10 +11,10 @@
 .balign 16
 .endm
 
-/* The exceptions' part of a table of such stubs. */
-.macro EXCEPTION_STUBS stub
+/* A table of such stubs, for vectors 0 to count - 1. */
+.macro STUBS stub, count
 .set vector, 0
-.rept 32
+.rept \count
     .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
     \stub %vector, 1
     .else
@@ -29,12 +27,6 @@
 .altmacro
 .balign 16
 .globl trap_stubs
-.globl upcall_stub
-.globl spurious_stub
 trap_stubs:
-    EXCEPTION_STUBS STUB
-upcall_stub:
-    STUB 0xf3, 0
-spurious_stub:
-    STUB 0xff, 0
+    STUBS STUB, 256
 .noaltmacro

@@ -36,6 +36,7 @@ enter_high:
     shll $15, %eax                      /* STACK_SIZE, checked in cpu.rs */
     leaq stacks(%rip), %rsp
     addq %rax, %rsp
+    lidt idt_pointer(%rip)              /* vCPU 0 fills the table first of all */
     xorl %ebp, %ebp
     pushq $0                            /* keeps the ABI's alignment at the call */
     pushq $0
@@ -56,6 +57,9 @@ boot_gdt_pointer:
 high_gdt_pointer:
     .word boot_gdt_end - boot_gdt - 1
     .quad boot_gdt
+idt_pointer:
+    .word 256 * 16 - 1
+    .quad idt
 
 /* The tables a vCPU enters paging on: physical 0..1 GiB at 0 and at
  * KERNEL_BASE. Every vCPU leaves them for its own in Rust. */

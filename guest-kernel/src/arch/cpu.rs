@@ -80,9 +80,9 @@ pub fn my_stack() -> core::ops::Range<usize> {
     end - STACK_SIZE..end
 }
 
-/// This vCPU's structure in the shared-info page. Under PV its mask is what the CPU's interrupt flag is under PVH.
-fn my_info() -> &'static VcpuInfo {
-    // A vCPU of ours is one of the first 32, which have a slot.
+/// This vCPU's structure in the shared-info page: event flags and time. Under PV its mask is what the CPU's interrupt flag is under PVH.
+pub fn my_info() -> &'static VcpuInfo {
+    // A vCPU of ours has a stack, so it is one of the first 32, which have a slot.
     match super::xen::shared_info().vcpu(id() as u32) {
         Some(info) => info,
         None => unreachable!(),
@@ -124,10 +124,40 @@ impl CpuGuard {
 }
 
 // SAFETY: interrupts are off while the guard lives, and a vCPU's number never changes: nothing else that runs on it
-// calls the pool. There are no NMIs.
+// calls the pool, but for the handler of an NMI, which calls what an NMI may.
 unsafe impl pagetable_pool::CpuPinned for CpuGuard {
     fn cpu(&self) -> pagetable_pool::CpuId {
         pagetable_pool::CpuId(self.cpu)
+    }
+}
+
+/// Evidence that this is the handler of an NMI. It may have interrupted anything, a guard's holder too.
+#[cfg(feature = "switches")]
+pub struct InNmi {
+    cpu: usize,
+    _not_send: PhantomData<*mut ()>,
+}
+
+#[cfg(feature = "switches")]
+impl InNmi {
+    /// Only for the handler, which is over before the interrupted code goes on.
+    pub(super) fn new() -> Self {
+        InNmi {
+            cpu: id(),
+            _not_send: PhantomData,
+        }
+    }
+}
+
+// SAFETY: a vCPU's number never changes, and until the handler is over nothing but another NMI runs on its vCPU. The context
+// keeps it from all that must not be called there.
+#[cfg(feature = "switches")]
+unsafe impl pagetable_pool::CpuPinned for InNmi {
+    fn cpu(&self) -> pagetable_pool::CpuId {
+        pagetable_pool::CpuId(self.cpu)
+    }
+    fn context(&self) -> pagetable_pool::Context {
+        pagetable_pool::Context::empty()
     }
 }
 

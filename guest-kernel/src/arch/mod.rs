@@ -11,6 +11,7 @@ pub mod pv;
 pub mod start_info;
 pub mod tables;
 pub mod traps;
+pub mod vectors;
 pub mod xen;
 
 use core::arch::global_asm;
@@ -89,7 +90,6 @@ pub fn set_up_traps() {
         }
     } else {
         traps::build_table();
-        traps::load_table();
     }
 }
 
@@ -117,7 +117,6 @@ pub fn enter() {
 /// The same for another vCPU. A PV one was started with all of it.
 pub fn enter_secondary() {
     if !is_pv() {
-        traps::load_table();
         tables::enter_kernel_tables();
         apic::enable();
     }

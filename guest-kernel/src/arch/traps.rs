@@ -1,22 +1,12 @@
-//! Exceptions and the one interrupt there is: Xen's event upcall.
+//! The way in and out of exceptions and interrupts. What is done about each is in [`super::vectors`].
 
 use core::cell::UnsafeCell;
-use core::mem::size_of;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{cpu, is_pv, tables};
+use x86::msr::{rdmsr, wrmsr};
 
-/// Vector of the event upcall, the same on every vCPU.
-pub const UPCALL_VECTOR: u8 = 0xf3;
-/// Vector of the local APIC's spurious interrupt.
-pub const SPURIOUS_VECTOR: u8 = 0xff;
-
-/// What the stub of Xen's failsafe callback puts in the vector's place: a segment could not be loaded on the way back.
-const FAILSAFE: u8 = 0xfe;
-/// Exceptions of the architecture.
-pub const EXCEPTIONS: usize = 32;
-const DEBUG: u8 = 1;
-const PAGE_FAULT: u8 = 14;
+use super::vectors::{self, Rule, EXCEPTIONS, FAILSAFE};
+use super::{apic, cpu, is_pv, tables};
+use crate::{cmdline, strays};
 
 /// What the stubs leave on the stack.
 #[repr(C)]
@@ -85,22 +75,19 @@ impl Gate {
     }
 }
 
+/// Gates of the table: one for each vector there is.
+const VECTORS: usize = 256;
+
 #[repr(C, align(16))]
-struct Idt(UnsafeCell<[Gate; 256]>);
+struct Idt(UnsafeCell<[Gate; VECTORS]>);
 // SAFETY: written once by vCPU 0 before any other vCPU runs, then only read by the CPUs.
 unsafe impl Sync for Idt {}
-static IDT: Idt = Idt(UnsafeCell::new([Gate::EMPTY; 256]));
-
-#[repr(C, packed)]
-struct TablePointer {
-    limit: u16,
-    base: usize,
-}
+/// The entry code loads it, as soon as a vCPU has its stack.
+#[export_name = "idt"]
+static IDT: Idt = Idt(UnsafeCell::new([Gate::EMPTY; VECTORS]));
 
 extern "C" {
     static trap_stubs: u8;
-    static upcall_stub: u8;
-    static spurious_stub: u8;
     static pv_trap_stubs: u8;
     static pv_event_callback: u8;
     static pv_failsafe_callback: u8;
@@ -134,42 +121,67 @@ pub fn pv_secondary_entry() -> usize {
 const STUB_BYTES: usize = 16;
 
 /// Fills the table. Once, on vCPU 0, before any other runs.
+///
+/// Every vector has a gate: without one, an interrupt that nobody here asked for would be a general protection fault.
+///
+/// No gate has a stack of its own. Those are for kernels whose stack pointer may be anybody's, right after a system call or in user
+/// mode; this one never leaves its ring, and from the entry code on each vCPU is on its own stack. They would do harm: an NMI
+/// inside an NMI's handler would begin at the same place again and destroy the first one's frame.
 pub fn build_table() {
-    // SAFETY: only vCPU 0 runs (see the callers' contract) and no trap is
-    // taken from this table before `load_table`.
+    // SAFETY: only vCPU 0 runs (see the callers' contract). A trap that comes before this is lost either way.
     let idt = unsafe { &mut *IDT.0.get() };
     let first = &raw const trap_stubs as usize;
-    for (vector, gate) in idt.iter_mut().take(EXCEPTIONS).enumerate() {
+    for (vector, gate) in idt.iter_mut().enumerate() {
         *gate = Gate::interrupt(first + vector * STUB_BYTES);
     }
-    idt[usize::from(UPCALL_VECTOR)] = Gate::interrupt(&raw const upcall_stub as usize);
-    idt[usize::from(SPURIOUS_VECTOR)] = Gate::interrupt(&raw const spurious_stub as usize);
-}
-
-/// Makes this CPU use the table.
-pub fn load_table() {
-    let pointer = TablePointer {
-        limit: (size_of::<Gate>() * 256 - 1) as u16,
-        base: IDT.0.get() as usize,
-    };
-    // SAFETY: the table is filled and lives as long as the kernel.
-    unsafe { core::arch::asm!("lidt [{}]", in(reg) &pointer, options(readonly, nostack)) };
 }
 
 #[no_mangle]
 extern "C" fn trap_entry(frame: &mut TrapFrame) {
-    match frame.vector as u8 {
-        UPCALL_VECTOR => {
-            if !is_pv() {
-                super::apic::end_of_interrupt();
-            }
+    let vector = frame.vector as u8;
+    match vectors::rule(vector) {
+        Rule::Upcall => {
+            apic::end_of_interrupt();
             crate::events::upcall(cpu::id());
         }
-        SPURIOUS_VECTOR => {}
-        PAGE_FAULT if is_pv() && forgiven(frame) => {}
-        DEBUG if set_aside(frame) => {}
-        vector => exception(vector, frame),
+        Rule::Nmi if !cmdline::options().switches.nmi_is_lost() => nmi(),
+        Rule::MachineCheck if goes_on(frame) => {}
+        Rule::PageFault if is_pv() && forgiven(frame) => {}
+        Rule::DebugException => set_aside(frame),
+        Rule::Stray if !(is_pv() && vector == FAILSAFE) => {
+            apic::end_if_in_service(vector);
+            strays::interrupt(vector, frame.ip, frame.flags);
+        }
+        _ => lost(vector, frame),
     }
+}
+
+/// Bears an NMI. It may come at any instruction, inside any lock: nothing here takes one, looks at the clock, or makes a hypercall.
+///
+/// On its way in the processor (PVH) or Xen (PV) holds back the next one until an `iret`. That is not counted on: a restored
+/// domain does not know that it was in a handler. Everything here may be interrupted by itself.
+fn nmi() {
+    strays::nmi();
+    #[cfg(feature = "switches")]
+    crate::pool::nmi::use_pool(&cpu::InNmi::new());
+}
+
+/// Can the vCPU go on after this machine check? Xen gives one to a guest if memory of its own went bad (`vmce.c`).
+fn goes_on(frame: &TrapFrame) -> bool {
+    // Intel SDM volume 3, 16.3.1.2: the frame's instruction can be gone back to; a check is in progress. The second is ours to
+    // clear: the next check while it is set would shut the processor down.
+    const IA32_MCG_STATUS: u32 = 0x17a;
+    const RESTARTABLE: u64 = 1 << 0;
+    const IN_PROGRESS: u64 = 1 << 2;
+    // SAFETY: Xen has this register for every guest (`vmce_rdmsr`, `vmce_wrmsr`); it changes nothing else.
+    let status = unsafe { rdmsr(IA32_MCG_STATUS) };
+    if status & IN_PROGRESS != 0 {
+        // SAFETY: as above.
+        unsafe { wrmsr(IA32_MCG_STATUS, 0) };
+    }
+    strays::machine_check(frame.ip, status);
+    // Without a check in progress somebody has only used the vector.
+    status & IN_PROGRESS == 0 || status & RESTARTABLE != 0
 }
 
 fn fault_address() -> usize {
@@ -191,45 +203,13 @@ fn forgiven(frame: &mut TrapFrame) -> bool {
     frame.error & PRESENT_AND_WRITE == PRESENT_AND_WRITE && tables::is_writable(fault_address())
 }
 
-/// A debug exception that came though this kernel sets neither breakpoints nor the trap flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StrayDebug {
-    /// How many there were so far.
-    pub count: u32,
-    /// The instruction after which the last one came.
-    pub ip: usize,
-    /// The flags then.
-    pub flags: usize,
-}
-
-/// Beyond so many the guest does nothing but take them.
-const STRAY_LIMIT: u32 = 1000;
-static STRAYS: AtomicU32 = AtomicU32::new(0);
-static STRAY_IP: AtomicUsize = AtomicUsize::new(0);
-static STRAY_FLAGS: AtomicUsize = AtomicUsize::new(0);
-
-/// Goes on after a debug exception: nothing was done wrong, and nothing is lost. It is told later ([`stray_debug`]), for whoever
-/// was interrupted may hold the console.
-///
-/// One was seen, on a 32-bit PV guest that had just been restored; where it came from is not known.
-fn set_aside(frame: &mut TrapFrame) -> bool {
+/// Goes on after a debug exception: nothing was done wrong, and nothing is lost. Each brings the guest an instruction further.
+fn set_aside(frame: &mut TrapFrame) {
     // Intel SDM volume 1, 3.4.3: single step; and volume 3, 18.3.1.1: a breakpoint on the instruction gone back to is passed over.
     const TRAP: usize = 1 << 8;
     const RESUME: usize = 1 << 16;
-    STRAY_IP.store(frame.ip, Ordering::Relaxed);
-    STRAY_FLAGS.store(frame.flags, Ordering::Relaxed);
+    strays::debug(frame.ip, frame.flags);
     frame.flags = frame.flags & !TRAP | RESUME;
-    STRAYS.fetch_add(1, Ordering::Release) < STRAY_LIMIT
-}
-
-/// The last debug exception that nobody asked for, if there was one since `told` of them were.
-pub fn stray_debug(told: u32) -> Option<StrayDebug> {
-    let count = STRAYS.load(Ordering::Acquire);
-    (count != told).then(|| StrayDebug {
-        count,
-        ip: STRAY_IP.load(Ordering::Relaxed),
-        flags: STRAY_FLAGS.load(Ordering::Relaxed),
-    })
 }
 
 /// Has the CPU trap after the next instruction, once, as if somebody else had asked for it.
@@ -244,28 +224,17 @@ pub fn step_once() {
     }
 }
 
-fn exception(vector: u8, frame: &TrapFrame) -> ! {
+fn lost(vector: u8, frame: &TrapFrame) -> ! {
+    let name = match vector {
+        FAILSAFE => "Xen's failsafe callback",
+        _ => vectors::name(vector),
+    };
     let address = fault_address();
     panic!(
-        "exception {vector} ({}) on vCPU {}, error {:#x}, at {:#x}, flags {:#x}, address {address:#x}",
-        name(vector),
+        "exception {vector} ({name}) on vCPU {}, error {:#x}, at {:#x}, flags {:#x}, address {address:#x}",
         cpu::id(),
         frame.error,
         frame.ip,
         frame.flags,
     );
-}
-
-fn name(vector: u8) -> &'static str {
-    match vector {
-        0 => "divide error",
-        DEBUG => "debug",
-        3 => "breakpoint",
-        6 => "invalid opcode",
-        8 => "double fault",
-        13 => "general protection",
-        PAGE_FAULT => "page fault",
-        FAILSAFE => "Xen's failsafe callback",
-        _ => "see the SDM, 6.15",
-    }
 }

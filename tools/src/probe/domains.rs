@@ -49,9 +49,10 @@ pub struct Domains {
     version: u64,
 }
 
-/// `__HYPERVISOR_domctl`, and of its commands `XEN_DOMCTL_getdomaininfo`.
+/// `__HYPERVISOR_domctl`, and of its commands `XEN_DOMCTL_getdomaininfo` and `XEN_DOMCTL_sendtrigger`.
 const DOMCTL: u64 = 36;
 const GETDOMAININFO: u64 = 5;
+const SENDTRIGGER: u64 = 28;
 /// The interface versions of Xen 4.17 to 4.20, of which these parts are the same.
 const VERSIONS: std::ops::RangeInclusive<u64> = 0x15..=0x17;
 
@@ -91,6 +92,20 @@ impl Domains {
         // struct xen_domctl_getdomaininfo begins with the number, a pad and, at 4, the flags.
         let first = self.page.words()[2];
         Ok((first as u16, State::of((first >> 32) as u32)))
+    }
+
+    /// Sends a vCPU an NMI, as `xl trigger` does.
+    ///
+    /// # Errors
+    /// If there is no such domain or vCPU.
+    pub fn send_nmi(&mut self, domain: u16, vcpu: u32) -> Result<(), String> {
+        let words = self.page.words();
+        words[..18].fill(0);
+        words[0] = SENDTRIGGER | self.version << 32;
+        words[1] = u64::from(domain);
+        // struct xen_domctl_sendtrigger: XEN_DOMCTL_SENDTRIGGER_NMI is 0, and then the vCPU.
+        words[2] = u64::from(vcpu) << 32;
+        self.page.hypercall(&self.privcmd, DOMCTL)
     }
 
     /// All domains but dom0.

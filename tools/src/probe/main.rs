@@ -7,6 +7,7 @@
 mod console;
 mod domains;
 mod load;
+mod nmis;
 mod store;
 mod stream;
 mod sys;
@@ -24,7 +25,14 @@ fn main() -> ExitCode {
             .parse()
             .map_err(|e| format!("{vcpus}: {e}"))
             .and_then(load::run),
-        _ => Err("usage: labprobe watch NAME... | passes FILE | load VCPUS".to_owned()),
+        ["nmis", vcpus, pause, file] => match (vcpus.parse(), pause.parse()) {
+            (Ok(vcpus), Ok(pause)) => nmis::run(vcpus, pause, file),
+            _ => Err("nmis: two numbers are needed".to_owned()),
+        },
+        _ => Err(
+            "usage: labprobe watch NAME... | passes FILE | load VCPUS | nmis VCPUS MILLISECONDS FILE"
+                .to_owned(),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -148,7 +148,7 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
             _ => Action::Restore,
         };
     }
-    match random.u8(0..40) {
+    match random.u8(0..41) {
         0..=6 => Action::VcpuSet(n),
         7..=12 => Action::Save,
         13..=16 => Action::Checkpoint,
@@ -168,6 +168,7 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
             _ => Fault::SlowStore,
         }),
         38 => Action::Fault(Fault::Checkpoints(random.u64(2..=5))),
+        39 => Action::Nmis(random.u64(4..=100)),
         _ => Action::Fault(match random.u8(0..4) {
             0 => Fault::ReceiverDiesBefore,
             1 => Fault::ReceiverDiesDuring,

@@ -21,6 +21,7 @@ pub fn word(action: &Action) -> Option<String> {
         Action::Halt => "halt".into(),
         Action::VcpuSetDuringCheckpoint(n) => format!("vcpu-set-during-checkpoint={n}"),
         Action::RestoreThenVcpuSet(n) => format!("restore-then-vcpu-set={n}"),
+        Action::Nmis(n) => format!("nmis={n}"),
         Action::Fault(fault) => match fault {
             Fault::ReceiverDiesBefore => "receiver-dies-before".into(),
             Fault::ReceiverDiesDuring => "receiver-dies-during".into(),
@@ -63,6 +64,7 @@ pub fn action(text: &str) -> Option<Action> {
         "halt" => Action::Halt,
         "vcpu-set-during-checkpoint" => Action::VcpuSetDuringCheckpoint(number()?),
         "restore-then-vcpu-set" => Action::RestoreThenVcpuSet(number()?),
+        "nmis" => Action::Nmis(number()?),
         "receiver-dies-before" => Action::Fault(Fault::ReceiverDiesBefore),
         "receiver-dies-during" => Action::Fault(Fault::ReceiverDiesDuring),
         "receiver-dies-after" => Action::Fault(Fault::ReceiverDiesAfter),
@@ -132,6 +134,7 @@ mod tests {
             "hotplug-storm=20:7",
             "poweroff-meets-suspend",
             "two-saves",
+            "nmis=20",
         ] {
             let action = action(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(word(&action).as_deref(), Some(text));

@@ -11,6 +11,7 @@ use crate::arch::changes::{Changes, TableError};
 use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::tables::{self, Page};
 use crate::arch::traps;
+use crate::arch::vectors::{self, EXCEPTIONS};
 use crate::paging::layout::PAGE_SIZE;
 
 /// Each vCPU's descriptor table: a page, read-only to the guest while Xen uses it.
@@ -62,10 +63,10 @@ pub fn gdt_owner() -> Option<usize> {
 
 /// Traps, callbacks and descriptors of vCPU 0, which the builder started without.
 pub fn set_up_first() -> Result<()> {
-    let mut traps = [ffi::trap_info::default(); traps::EXCEPTIONS + 1];
+    let mut traps = [ffi::trap_info::default(); EXCEPTIONS];
     let mut used = 0;
-    for trap in (0..traps::EXCEPTIONS).filter_map(trap) {
-        traps[used] = trap;
+    for vector in (0..EXCEPTIONS).filter(|&vector| vector != vectors::NMI.into()) {
+        traps[used] = trap(vector);
         used += 1;
     }
     // SAFETY: each address is a stub made for its vector; the rest of the array is zero and ends the table.
@@ -74,6 +75,9 @@ pub fn set_up_first() -> Result<()> {
         for (kind, address) in [
             (ffi::CALLBACKTYPE_event, traps::event_callback()),
             (ffi::CALLBACKTYPE_failsafe, traps::failsafe_callback()),
+            // Not in the table of traps: only this asks Xen for an NMI that came before there was a handler (`callback.c`). It
+            // masks events, and travels in the saved context like the traps.
+            (ffi::CALLBACKTYPE_nmi, traps::pv_stub(vectors::NMI.into())),
         ] {
             #[cfg(target_arch = "x86")]
             let address = ffi::xen_callback {
@@ -99,16 +103,15 @@ pub fn load_first_gdt() -> core::result::Result<(), TableError> {
 }
 
 /// How vector `vector` is handled: as by an interrupt gate, events masked.
-fn trap(vector: usize) -> Option<ffi::trap_info> {
+fn trap(vector: usize) -> ffi::trap_info {
     /// `TI_SET_IF` of `public/arch-x86/xen.h`: mask events on entry.
     const MASK_EVENTS: u8 = 1 << 2;
-    const NMI: usize = 2;
-    (vector != NMI).then(|| ffi::trap_info {
+    ffi::trap_info {
         vector: vector as u8,
         flags: MASK_EVENTS,
         cs: ffi::FLAT_KERNEL_CS as u16,
         address: traps::pv_stub(vector) as _,
-    })
+    }
 }
 
 /// The context is 5 KiB on x86_64: too much for a stack.
@@ -133,10 +136,9 @@ pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     let mut place = CONTEXT.lock();
     let context = place.insert(ffi::vcpu_guest_context::default());
     context.flags = ffi::VGCF_IN_KERNEL as _;
-    for vector in 0..traps::EXCEPTIONS {
-        if let Some(trap) = trap(vector) {
-            context.trap_ctxt[vector] = trap;
-        }
+    // With the NMI's, which `CALLBACKTYPE_nmi` would set for the vCPU that asks, and no other.
+    for vector in 0..EXCEPTIONS {
+        context.trap_ctxt[vector] = trap(vector);
     }
     context.gdt_frames[0] = m2p::machine(GDT[cpu].pfn()).0 as _;
     context.gdt_ents = GDT_ENTRIES as _;
