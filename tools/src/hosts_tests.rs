@@ -23,7 +23,7 @@ fn on(arch: Arch, name: &str, xens: [Xen; 2], actions: Vec<Action>) -> LabTest {
     let mut test = LabTest::new(arch, "", actions);
     test.name = name.to_owned();
     test.xen = xens[0];
-    test.peer = Some(xens[1]);
+    test.peer = Some(xens[1].into());
     test.config.name = "guest".into();
     // Each byte is encrypted on an emulated processor, and each page that churn touches meanwhile is sent again.
     test.config.mem = 16;

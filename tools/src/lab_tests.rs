@@ -8,7 +8,8 @@ use crate::demo;
 use crate::guest::{Config, Kind};
 use crate::hosts_tests;
 use crate::kernel::Arch;
-use crate::qemu;
+use crate::machine::Spec;
+use crate::qemu::{self, Hardware};
 use crate::scenario::fault::Fault;
 use crate::scenario::{main_job, pv_job_without_migration, Action, Step};
 use crate::suite::Outcome;
@@ -23,8 +24,10 @@ pub struct LabTest {
     pub arch: Arch,
     /// The hypervisor it runs on.
     pub xen: Xen,
-    /// The second host's, if it takes two.
-    pub peer: Option<Xen>,
+    /// The host under it.
+    pub hardware: Hardware,
+    /// The second host, if it takes two.
+    pub peer: Option<Spec>,
     /// Whether it takes the kernel with the switches.
     pub switches: bool,
     /// The guest.
@@ -56,6 +59,7 @@ impl LabTest {
             name: format!("lab/{}/{name}", arch.name()),
             arch,
             xen: xen_build::needed_xen(arch, accel).0,
+            hardware: Hardware::default(),
             peer: None,
             switches: false,
             config: demo::config(arch),
@@ -451,7 +455,7 @@ pub fn all() -> Vec<LabTest> {
     }
     tests.extend(pv());
     // Those for one hypervisor side by side: one machine serves them all.
-    tests.sort_by_key(|test| test.xen as u8);
+    tests.sort_by_key(|test| (test.xen as u8, test.hardware.mib, test.hardware.xen_options));
     tests
 }
 

@@ -11,12 +11,31 @@ use serde::{Deserialize, Serialize};
 use crate::channel::Channel;
 use crate::hosts::{self, Host};
 use crate::image::Image;
-use crate::qemu::{self, Cable, Qemu};
+use crate::qemu::{self, Cable, Hardware, Qemu};
 use crate::xen_build::Xen;
 use crate::{image, progress, repo};
 
 /// The longest dom0 may take to come up. It takes 10 to 20 s on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
+
+/// What a machine is made of: the hypervisor, and the host under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spec {
+    /// The hypervisor.
+    pub xen: Xen,
+    /// The host.
+    pub hardware: Hardware,
+}
+
+impl From<Xen> for Spec {
+    /// On the usual host.
+    fn from(xen: Xen) -> Self {
+        Self {
+            xen,
+            hardware: Hardware::default(),
+        }
+    }
+}
 
 /// A running machine.
 pub struct Machine {
@@ -24,8 +43,8 @@ pub struct Machine {
     pub dom0: Channel,
     /// The run's folder.
     pub run: PathBuf,
-    /// The hypervisor it runs.
-    pub xen: Xen,
+    /// What it is made of; of a machine that another call left running only the hypervisor is known.
+    pub spec: Spec,
     /// The other one, if this is host a of two ([`Machine::boot_pair`]).
     pub peer: Option<Box<Machine>>,
     qemu: Option<Mutex<Qemu>>,
@@ -156,22 +175,24 @@ struct Booting {
     qemu: Qemu,
     image: Image,
     run: PathBuf,
-    xen: Xen,
+    spec: Spec,
     host: Option<Host>,
     detached: bool,
 }
 
 impl Booting {
-    fn start(run: &Path, detached: bool, xen: Xen, host: Option<(Host, &Cable)>) -> Result<Self> {
+    fn start(run: &Path, detached: bool, spec: Spec, host: Option<(Host, &Cable)>) -> Result<Self> {
+        let Spec { xen, hardware } = spec;
         let mut image = image::ensure(xen.release())?;
         image.xen = xen.hypervisor(&image)?;
         let (accel, _) = qemu::accel();
-        let qemu = qemu::start(&image, run, accel, detached, host.map(|(_, cable)| cable))?;
+        let cable = host.map(|(_, cable)| cable);
+        let qemu = qemu::start(&image, run, accel, detached, cable, hardware)?;
         Ok(Self {
             qemu,
             image,
             run: run.to_path_buf(),
-            xen,
+            spec,
             host: host.map(|(host, _)| host),
             detached,
         })
@@ -202,11 +223,11 @@ impl Booting {
                 pid: self.qemu.pid(),
                 port: self.qemu.port,
                 run: self.run.clone(),
-                image: image::fingerprint(self.xen.release()),
-                xen: self.xen,
+                image: image::fingerprint(self.spec.xen.release()),
+                xen: self.spec.xen,
                 host: self.host,
             };
-            let path = UpState::path(self.xen, self.host);
+            let path = UpState::path(self.spec.xen, self.host);
             repo::write(&path, &serde_json::to_vec(&state)?)?;
         }
         let qemu = if self.detached {
@@ -218,7 +239,7 @@ impl Booting {
         Ok(Machine {
             dom0,
             run: self.run,
-            xen: self.xen,
+            spec: self.spec,
             peer: None,
             qemu,
         })
@@ -230,11 +251,12 @@ impl Machine {
     ///
     /// # Errors
     /// If the image cannot be built, QEMU dies, or dom0 does not answer in time.
-    pub fn boot(run: &Path, detached: bool, xen: Xen) -> Result<Self> {
+    pub fn boot(run: &Path, detached: bool, spec: impl Into<Spec>) -> Result<Self> {
+        let spec = spec.into();
         // What must be fetched or built says so itself.
-        xen.hypervisor(&image::ensure(xen.release())?)?;
+        spec.xen.hypervisor(&image::ensure(spec.xen.release())?)?;
         progress::step("booting Xen and dom0", || {
-            Booting::start(run, detached, xen, None)?.finish()
+            Booting::start(run, detached, spec, None)?.finish()
         })
     }
 
@@ -243,17 +265,17 @@ impl Machine {
     ///
     /// # Errors
     /// As [`Machine::boot`], and if the two do not reach each other.
-    pub fn boot_pair(run: &Path, detached: bool, xens: [Xen; 2]) -> Result<Self> {
-        for xen in xens {
+    pub fn boot_pair(run: &Path, detached: bool, specs: [Spec; 2]) -> Result<Self> {
+        for xen in specs.map(|spec| spec.xen) {
             xen.hypervisor(&image::ensure(xen.release())?)?;
         }
         progress::step("booting two hosts, each with Xen and dom0", || {
             let cables = Cable::pair()?;
             let mut booting = Vec::new();
-            for ((host, xen), cable) in Host::ALL.into_iter().zip(xens).zip(&cables) {
+            for ((host, spec), cable) in Host::ALL.into_iter().zip(specs).zip(&cables) {
                 let run = run.join(format!("host-{}", host.name()));
                 repo::make_dir(&run)?;
-                booting.push(Booting::start(&run, detached, xen, Some((host, cable)))?);
+                booting.push(Booting::start(&run, detached, spec, Some((host, cable)))?);
             }
             // Only the machines hold the cable's ends from now on: should one die, the other sees it.
             drop(cables);
@@ -305,7 +327,7 @@ impl Machine {
         Ok(Self {
             dom0,
             run: state.run.clone(),
-            xen: state.xen,
+            spec: state.xen.into(),
             peer: None,
             qemu: None,
         })

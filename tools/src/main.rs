@@ -47,7 +47,7 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use clap::{Parser, Subcommand};
 use hosts::Host;
-use machine::{Machine, UpState};
+use machine::{Machine, Spec, UpState};
 use xen_build::Xen;
 
 #[derive(Parser)]
@@ -115,6 +115,9 @@ enum Cmd {
         /// Two hosts, joined by a network: `xl migrate GUEST b` in host a's dom0 moves a guest to host b
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
         hosts: u8,
+        /// The host's memory, MiB, of each host if they differ; what nobody touches is not taken from this machine
+        #[arg(long, value_name = "MIB", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1536..=1 << 20))]
+        mem: Vec<u32>,
     },
     /// Stops the machine that `up --detach` left running
     Down {
@@ -202,7 +205,8 @@ fn run(command: Cmd) -> Result<ExitCode> {
             hold,
             xen,
             hosts,
-        } => up(detach, hold, &xen, hosts)?,
+            mem,
+        } => up(detach, hold, &xen, &mem, hosts)?,
         Cmd::Down { hosts: 2, .. } => {
             let running: Vec<UpState> = Host::ALL
                 .into_iter()
@@ -251,17 +255,20 @@ fn run(command: Cmd) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(detach: bool, hold: bool, xens: &[Xen], hosts: u8) -> Result<()> {
+fn up(detach: bool, hold: bool, xens: &[Xen], mem: &[u32], hosts: u8) -> Result<()> {
     packages::ensure(packages::LAB)?;
+    let specs = specs(xens, mem, hosts.into())?;
     // --hold is for a machine of one's own, which ends with us.
-    let machine = match (xens, hosts) {
-        (&[xen], 1) => match UpState::load(xen).filter(|_| !hold) {
+    let machine = match specs[..] {
+        [a, b] => up_two(detach, hold, [a, b])?,
+        [spec, ..] => match UpState::load(spec.xen).filter(|_| !hold) {
+            Some(_) if !mem.is_empty() => {
+                bail!("a machine is running already, and --mem cannot change it: cargo lab down")
+            }
             Some(state) => Machine::attach(&state)?,
-            None => Machine::boot(&machine::new_run("up")?, detach, xen)?,
+            None => Machine::boot(&machine::new_run("up")?, detach, spec)?,
         },
-        (&[a], _) => up_two(detach, hold, [a, a])?,
-        (&[a, b], 2) => up_two(detach, hold, [a, b])?,
-        _ => bail!("--xen takes one name for each host, or one for all"),
+        [] => bail!("no host was asked for"),
     };
     for one in std::iter::once(&machine).chain(machine.peer.as_deref()) {
         let about = "uname -r; xl info | grep -E 'xen_version|free_memory'; xl list";
@@ -291,10 +298,36 @@ fn up(detach: bool, hold: bool, xens: &[Xen], hosts: u8) -> Result<()> {
     Ok(())
 }
 
-fn up_two(detach: bool, hold: bool, xens: [Xen; 2]) -> Result<Machine> {
+/// What each of `hosts` hosts is made of.
+fn specs(xens: &[Xen], mem: &[u32], hosts: usize) -> Result<Vec<Spec>> {
+    let each = |option: &str, len: usize| match len {
+        0 | 1 => Ok(()),
+        len if len == hosts => Ok(()),
+        _ => bail!("{option} takes one value for each host, or one for all"),
+    };
+    each("--xen", xens.len())?;
+    each("--mem", mem.len())?;
+    Ok((0..hosts)
+        .map(|host| {
+            let xen = xens.get(host).or(xens.first()).copied().unwrap_or_default();
+            let mut spec = Spec::from(xen);
+            if let Some(&mib) = mem.get(host).or(mem.first()) {
+                spec.hardware.mib = mib;
+            }
+            spec
+        })
+        .collect())
+}
+
+fn up_two(detach: bool, hold: bool, specs: [Spec; 2]) -> Result<Machine> {
     match hosts::attach()?.filter(|_| !hold) {
-        Some(a) if [Some(a.xen), a.peer.as_ref().map(|b| b.xen)] == xens.map(Some) => Ok(a),
+        Some(a)
+            if [Some(a.spec.xen), a.peer.as_ref().map(|b| b.spec.xen)]
+                == specs.map(|spec| Some(spec.xen)) =>
+        {
+            Ok(a)
+        }
         Some(_) => bail!("two other hosts are running: cargo lab down --hosts 2"),
-        None => Machine::boot_pair(&machine::new_run("up")?, detach, xens),
+        None => Machine::boot_pair(&machine::new_run("up")?, detach, specs),
     }
 }

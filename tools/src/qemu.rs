@@ -77,8 +77,25 @@ enum Process {
     Free,
 }
 
-/// The size of the machine, MiB. dom0 gets [`DOM0_MIB`]; Xen and the guests share the rest.
-pub const MACHINE_MIB: u32 = 2048;
+/// What the machine has that a test or a person may want otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hardware {
+    /// Memory, MiB. dom0 gets [`DOM0_MIB`]; Xen and the guests share the rest. What nobody touches costs nothing:
+    /// QEMU takes a page from this host when it is first written, and `bootscrub=0` keeps Xen from writing them all.
+    pub mib: u32,
+    /// More of Xen's command line, such as `pv-linear-pt=false`.
+    pub xen_options: &'static str,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self {
+            mib: 2048,
+            xen_options: "",
+        }
+    }
+}
+
 /// dom0's memory, MiB: its programs, and saved guests in its /lab.
 pub const DOM0_MIB: u32 = 768;
 
@@ -140,6 +157,7 @@ pub fn start(
     accel: Accel,
     detached: bool,
     cable: Option<&Cable>,
+    hardware: Hardware,
 ) -> Result<Qemu> {
     let port = free_port()?;
     let mut command = Command::new("qemu-system-x86_64");
@@ -159,7 +177,7 @@ pub fn start(
     }
     command
         .args(["-machine", "q35", "-smp", "2", "-display", "none", "-no-reboot"])
-        .args(["-m", &MACHINE_MIB.to_string(), "-nodefaults", "-no-user-config"])
+        .args(["-m", &hardware.mib.to_string(), "-nodefaults", "-no-user-config"])
         .args(["-serial", &format!("file:{}", run.join("xen.log").display())])
         .arg("-kernel")
         .arg(&image.xen)
@@ -167,7 +185,8 @@ pub fn start(
             "-append",
             &format!(
                 "console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus=2 \
-                 loglvl=all guest_loglvl=all bootscrub=0 conring_size=1m"
+                 loglvl=all guest_loglvl=all bootscrub=0 conring_size=1m {}",
+                hardware.xen_options
             ),
         ])
         .args([

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::hosts::Host;
 use crate::hosts_tests;
 use crate::lab_tests::{self, LabTest, Other};
-use crate::machine::{self, Machine, UpState};
+use crate::machine::{self, Machine, Spec, UpState};
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
 use crate::{
@@ -535,7 +535,7 @@ fn worker(
     if args.keep {
         let states = match &machine {
             Some(m) if m.peer.is_some() => Host::ALL.map(UpState::load_host).to_vec(),
-            Some(m) => vec![UpState::load(m.xen)],
+            Some(m) => vec![UpState::load(m.spec.xen)],
             None => Vec::new(),
         };
         states.iter().flatten().for_each(UpState::stop);
@@ -566,9 +566,13 @@ fn in_lab(
             test.xen.name()
         )));
     }
+    let spec = Spec {
+        xen,
+        hardware: test.hardware,
+    };
     if machine.as_ref().is_some_and(|m| {
-        let peer = m.peer.as_ref().map(|peer| peer.xen);
-        (m.xen, peer) != (xen, test.peer) || m.check().is_err()
+        let peer = m.peer.as_ref().map(|peer| peer.spec);
+        (m.spec, peer) != (spec, test.peer) || m.check().is_err()
     }) {
         *machine = None;
     }
@@ -594,8 +598,8 @@ fn in_lab(
         // Also when no test of the build was asked for: yesterday's kernels would be tested.
         kernel::ensure()?;
         *machine = Some(match test.peer {
-            None => Machine::boot(&fresh(run)?, args.keep, xen)?,
-            Some(peer) => Machine::boot_pair(&fresh(run)?, args.keep, [xen, peer])?,
+            None => Machine::boot(&fresh(run)?, args.keep, spec)?,
+            Some(peer) => Machine::boot_pair(&fresh(run)?, args.keep, [spec, peer])?,
         });
     }
     let machine = machine.as_ref().context("no machine")?;

@@ -245,7 +245,7 @@ impl Soak {
         if self
             .machine
             .as_ref()
-            .is_some_and(|m| m.xen != xen || m.check().is_err())
+            .is_some_and(|m| m.spec != xen.into() || m.check().is_err())
         {
             self.machine = None;
         }
