@@ -9,7 +9,7 @@ use migration::xenstore::{StoreError, Tx, Xenstore};
 use migration::{Limits, Outcome, Party, Return};
 use spin::Mutex;
 
-use crate::arch::{cpu, traps};
+use crate::arch::cpu;
 use crate::memory::frames;
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
@@ -236,7 +236,7 @@ fn obey(line: &str, store: &mut Store) {
         #[cfg(feature = "switches")]
         ("starve", left) => crate::rehearse::starve(left),
         #[cfg(feature = "switches")]
-        ("step", _) => traps::step_once(),
+        ("step", _) => crate::arch::traps::step_once(),
         ("bench", _) => bench::run(time::now() + CPU_LIMIT),
         ("fill", count) => fill::run(count, time::now() + CPU_LIMIT),
         ("trim", word) => trim::choose(word),

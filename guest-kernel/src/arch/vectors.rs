@@ -11,8 +11,6 @@ pub const EXCEPTIONS: usize = 32;
 pub const UPCALL: u8 = 0xf3;
 /// Vector of the local APIC's spurious interrupt.
 pub const SPURIOUS: u8 = 0xff;
-/// Vector of a page fault.
-pub const PAGE_FAULT: u8 = 14;
 /// Vector of a non-maskable interrupt.
 pub const NMI: u8 = 2;
 /// Vector of a machine check.

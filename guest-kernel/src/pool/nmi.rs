@@ -1,11 +1,9 @@
 //! What the handler of an NMI does with the pool in a test build: it takes a set, looks at it, and gives it back, at whatever
 //! instruction the vCPU was interrupted. In a plain build the handler leaves the pool alone.
 
-use crate::report::Event;
-
 /// Adds to the `nmi` event what the handlers did with the pool.
 #[cfg(not(feature = "switches"))]
-pub fn add_figures(event: Event) -> Event {
+pub fn add_figures(event: crate::report::Event) -> crate::report::Event {
     event
 }
 
