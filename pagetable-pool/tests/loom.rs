@@ -27,6 +27,11 @@ struct Table {
     /// 0, alive, or gone: plain atomics, so that they are no scheduling points.
     alive: [PlainU32; SETS],
     next: [PlainU32; SETS],
+    /// The form of the kernel's entries, which a model may change and watch: read when a set is constructed, without an order of its own.
+    form: Option<AtomicU32>,
+    made_in: [PlainU32; SETS],
+    /// A set that cannot be destructed, so many times.
+    stubborn: [PlainU32; 2],
 }
 
 // SAFETY: loom checks every access to the cells.
@@ -38,7 +43,16 @@ impl Table {
             contents: std::array::from_fn(|_| UnsafeCell::new(0)),
             alive: std::array::from_fn(|_| PlainU32::new(0)),
             next: std::array::from_fn(|_| PlainU32::new(NO_SET)),
+            form: None,
+            made_in: std::array::from_fn(|_| PlainU32::new(0)),
+            stubborn: [PlainU32::new(NO_SET), PlainU32::new(0)],
         }
+    }
+
+    /// From now on `set` cannot be destructed, so many times.
+    fn refuse(&self, set: u32, times: u32) {
+        self.stubborn[0].store(set, SeqCst);
+        self.stubborn[1].store(times, SeqCst);
     }
 
     fn write(&self, set: u32, value: u32) {
@@ -72,13 +86,25 @@ impl Backend for Table {
                 .iter()
                 .position(|alive| alive.compare_exchange(0, 1, SeqCst, SeqCst).is_ok())
                 .expect("the model has enough sets");
+            if let Some(form) = &self.form {
+                self.made_in[free].store(form.load(Relaxed), SeqCst);
+            }
             *place = free as u32;
         }
         Ok(Spent::default())
     }
 
     fn destruct(&self, sets: &[u32]) -> Result<Spent, DestructError<()>> {
-        for &set in sets {
+        for (at, &set) in sets.iter().enumerate() {
+            let [stubborn, times] = &self.stubborn;
+            if set == stubborn.load(SeqCst) && times.load(SeqCst) > 0 {
+                times.fetch_sub(1, SeqCst);
+                return Err(DestructError {
+                    at,
+                    error: (),
+                    spent: Spent::default(),
+                });
+            }
             self.write(set, 0);
             assert_eq!(
                 self.alive[set as usize].swap(2, SeqCst),
@@ -128,8 +154,12 @@ impl Wait for Yield {
 }
 
 fn pool<const CPUS: usize>() -> Arc<P<CPUS>> {
-    let config = Config::new().construct_batch(1).high_water(1).low_water(0);
-    Arc::new(Pool::new(config, Table::new()))
+    pool_with(Table::new())
+}
+
+fn pool_with<const CPUS: usize>(table: Table) -> Arc<P<CPUS>> {
+    let config = Config::new().construct_batch(1).high_water(1).low_water(1);
+    Arc::new(Pool::new(config, table))
 }
 
 /// Puts one set into `cpu`'s cache, and leaves the CPU online.
@@ -167,10 +197,26 @@ fn drain<const CPUS: usize>(pool: &P<CPUS>, cpu: usize, patience: u32) -> bool {
     }
 }
 
+/// A proof lives: nothing is cached, in flight, or in quarantine.
+fn nothing_is_kept<const CPUS: usize>(pool: &P<CPUS>, cpu: usize) {
+    let stats = pool.stats(&on(cpu)).unwrap();
+    assert_eq!(
+        (
+            stats.total.cached,
+            stats.depot,
+            stats.in_flight,
+            stats.quarantined
+        ),
+        (0, 0, 0, 0),
+        "a proof lives"
+    );
+}
+
 /// Everything is accounted for once all have ended.
 fn settle<const CPUS: usize>(pool: &P<CPUS>, cpu: usize) {
     let stats = pool.stats(&on(cpu)).unwrap();
-    let held = stats.total.cached + stats.depot + stats.in_use + stats.in_flight;
+    let held =
+        stats.total.cached + stats.depot + stats.in_use + stats.in_flight + stats.quarantined;
     assert_eq!(pool.backend().alive(), held);
 }
 
@@ -440,7 +486,7 @@ fn drain_against_deferred_free() {
         })
     };
     match pool.drain(&on(0), &mut Yield(3)) {
-        Ok(drained) => assert_eq!(drained.recheck(&on(0)), Ok(())),
+        Ok(_proof) => nothing_is_kept(&pool, 0),
         Err(DrainError::Timeout(_)) => {}
         Err(other) => panic!("{other:?}"),
     }
@@ -611,6 +657,294 @@ fn depot_between_two() {
     settle(&pool, 0);
 }
 
+/// One CPU drains and opens the gate, and changes the generation at once: the other sees the new generation first. What the drainer did to its
+/// cache still comes before.
+fn invalidate_right_after_drain() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.quiescent(&on(1));
+            thread::yield_now();
+            work(&pool, 1);
+        })
+    };
+    drain(&pool, 0, 3);
+    let _ = pool.invalidate(&on(0), &mut Yield(1));
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU changes the kernel's entries and then the generation; the other constructs. A set of the new generation is in the new form,
+/// though the form carries no order of its own.
+fn new_generation_against_construct() {
+    let mut table = Table::new();
+    table.form = Some(AtomicU32::new(1));
+    let pool = pool_with::<2>(table);
+    pool.cpu_online(&on(1)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            let set = pool.get(&on(1)).unwrap();
+            let made_in = pool.backend().made_in[set.set() as usize].load(SeqCst);
+            assert!(
+                set.generation().get() == 1 || made_in == 2,
+                "a set of generation 2 in the form of generation 1"
+            );
+            pool.put(&on(1), set).unwrap();
+        })
+    };
+    pool.backend().form.as_ref().unwrap().store(2, Relaxed);
+    let _ = pool.invalidate(&on(0), &mut Yield(1));
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU waits for what was deferred; the other, whose array and list hold a set each, defers a third, and collects. When the barrier
+/// has returned the first two are finished: nobody is at them any more.
+fn barrier_against_deferred_free() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let [one, two, three] = [(); 3].map(|()| pool.get(&on(1)).unwrap());
+    let before = [one.set(), two.set()];
+    pool.put_deferred(&on(1), one).unwrap();
+    pool.put_deferred(&on(1), two).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.put_deferred(&on(1), three).unwrap();
+            pool.quiescent(&on(1));
+        })
+    };
+    if pool.barrier(&on(0), &mut Yield(3)).is_ok() {
+        assert!(pool.stats(&on(0)).unwrap().in_flight <= 1, "only the third");
+        for set in before {
+            pool.backend().read(set);
+        }
+    }
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU waits for what was deferred, while another leaves (or sleeps), whose sets go to those who stay.
+fn barrier_against_one_that_goes(offline: bool) {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let [one, two] = [(); 2].map(|()| pool.get(&on(1)).unwrap());
+    let before = [one.set(), two.set()];
+    pool.put_deferred(&on(1), one).unwrap();
+    pool.put_deferred(&on(1), two).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            if offline {
+                pool.cpu_offline(&on(1)).unwrap();
+            } else {
+                pool.idle_enter(&on(1)).unwrap();
+                pool.idle_exit(&on(1)).unwrap();
+                pool.quiescent(&on(1));
+            }
+        })
+    };
+    if pool.barrier(&on(0), &mut Yield(3)).is_ok() {
+        assert_eq!(pool.stats(&on(0)).unwrap().in_flight, 0);
+        for set in before {
+            pool.backend().read(set);
+        }
+    }
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
+fn barrier_against_offline() {
+    barrier_against_one_that_goes(true);
+}
+
+fn barrier_against_idle() {
+    barrier_against_one_that_goes(false);
+}
+
+/// Three CPUs: one drains; one defers a free just before it sees the closed gate, passes, and leaves; one reads the set without a lock until it
+/// passes for the second time.
+fn drain_against_deferring_and_leaving() {
+    let pool = pool::<3>();
+    pool.cpu_online(&on(1)).unwrap();
+    pool.cpu_online(&on(2)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    let link = Arc::new(AtomicU32::new(set.set()));
+    let leaving = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            link.store(NO_SET, Relaxed);
+            match pool.put_deferred(&on(1), set) {
+                Ok(()) => {}
+                Err(PutError::Refused(Refused::Closed, set)) => drop(set),
+                Err(other) => panic!("{other:?}"),
+            }
+            pool.quiescent(&on(1));
+            pool.cpu_offline(&on(1)).unwrap();
+        })
+    };
+    let reading = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            pool.quiescent(&on(2));
+            let set = link.load(Relaxed);
+            if set != NO_SET {
+                pool.backend().read(set);
+            }
+            pool.quiescent(&on(2));
+        })
+    };
+    match pool.drain(&on(0), &mut Yield(3)) {
+        Ok(_proof) => nothing_is_kept(&pool, 0),
+        Err(DrainError::Timeout(_)) => {}
+        Err(other) => panic!("{other:?}"),
+    }
+    leaving.join().unwrap();
+    reading.join().unwrap();
+    settle(&pool, 0);
+}
+
+/// One CPU defers a free and sleeps; the other, a reader, finishes it.
+fn deferred_free_of_one_that_sleeps() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(0)).unwrap();
+    let link = Arc::new(AtomicU32::new(set.set()));
+    let sleeping = {
+        let (pool, link) = (pool.clone(), link.clone());
+        thread::spawn(move || {
+            link.store(NO_SET, Relaxed);
+            pool.put_deferred(&on(0), set).unwrap();
+            pool.idle_enter(&on(0)).unwrap();
+        })
+    };
+    for _ in 0..2 {
+        let set = link.load(Relaxed);
+        if set != NO_SET {
+            pool.backend().read(set);
+        }
+        pool.quiescent(&on(1));
+    }
+    sleeping.join().unwrap();
+    pool.quiescent(&on(1));
+    assert_eq!(
+        pool.stats(&on(1)).unwrap().in_flight,
+        0,
+        "nobody has to wake"
+    );
+    settle(&pool, 1);
+}
+
+/// One CPU drains; the other tries what is in quarantine again, and fails. No set comes into quarantine while the proof lives.
+fn drain_against_retry_quarantined() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    pool.backend().refuse(set.set(), 2);
+    pool.put(&on(1), set).unwrap();
+    let failed = pool.drain_cpu(&on(1));
+    assert!(matches!(failed, Err(TrimError::Quarantined { .. })));
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.quiescent(&on(1));
+            thread::yield_now();
+            let _ = pool.retry_quarantined(&on(1));
+        })
+    };
+    let proof = pool.drain(&on(0), &mut Yield(3));
+    other.join().unwrap();
+    if proof.is_ok() {
+        nothing_is_kept(&pool, 0);
+    }
+    drop(proof);
+    settle(&pool, 0);
+}
+
+/// One CPU drains; the other puts a set that cannot be destructed. No set comes into quarantine while the proof lives.
+fn drain_against_put_that_fails() {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(0)).unwrap();
+    pool.cpu_online(&on(1)).unwrap();
+    let set = pool.get(&on(1)).unwrap();
+    pool.backend().refuse(set.set(), 5);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            pool.quiescent(&on(1));
+            thread::yield_now();
+            let _ = pool.put(&on(1), set);
+        })
+    };
+    let proof = pool.drain(&on(0), &mut Yield(3));
+    other.join().unwrap();
+    if proof.is_ok() {
+        nothing_is_kept(&pool, 0);
+    }
+    drop(proof);
+    settle(&pool, 0);
+}
+
+/// One CPU drains, or closes for good; the other constructs into the depot.
+fn against_replenish(close: bool) {
+    let pool = pool::<2>();
+    pool.cpu_online(&on(1)).unwrap();
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            let _ = pool.replenish(&on(1));
+            pool.quiescent(&on(1));
+            thread::yield_now();
+            let _ = pool.replenish(&on(1));
+        })
+    };
+    if close {
+        let closed = pool.close(&on(0), &mut Yield(3)).is_ok();
+        other.join().unwrap();
+        assert!(!closed || pool.backend().alive() == 0);
+    } else {
+        let proof = pool.drain(&on(0), &mut Yield(3));
+        other.join().unwrap();
+        if proof.is_ok() {
+            nothing_is_kept(&pool, 0);
+        }
+        drop(proof);
+    }
+    settle(&pool, 0);
+}
+
+fn drain_against_replenish() {
+    against_replenish(false);
+}
+
+fn close_against_replenish() {
+    against_replenish(true);
+}
+
+/// One CPU reclaims what lies in the other's cache; the other gets and puts.
+fn reclaim_against_get_and_put() {
+    let pool = pool::<2>();
+    fill(&pool, 1);
+    let other = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            work(&pool, 1);
+            pool.quiescent(&on(1));
+            work(&pool, 1);
+        })
+    };
+    let _ = pool.reclaim(&on(0), &mut Yield(3));
+    other.join().unwrap();
+    settle(&pool, 0);
+}
+
 /// Runs a model: all interleavings, or those with so many preemptions.
 fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -662,6 +996,18 @@ models! {
     deferred_free_against_two_readers super::THREE;
     drain_against_offline_and_put super::THREE;
     depot_between_two None;
+    invalidate_right_after_drain None;
+    new_generation_against_construct None;
+    barrier_against_deferred_free None;
+    barrier_against_offline None;
+    barrier_against_idle None;
+    drain_against_deferring_and_leaving Some(2);
+    deferred_free_of_one_that_sleeps None;
+    drain_against_retry_quarantined None;
+    drain_against_put_that_fails None;
+    drain_against_replenish None;
+    close_against_replenish None;
+    reclaim_against_get_and_put None;
 }
 
 /// Each ordering, made relaxed: the named model must fail. One that still passed would mean that the ordering is not needed,
@@ -687,6 +1033,7 @@ macro_rules! weakened {
 weakened! {
     GateRead drain_and_reopen_against_get_and_put
     GateOpen drain_and_reopen_against_get_and_put
+    GateGeneration invalidate_right_after_drain
     GraceStart drain_against_get_and_put
     QuiescentRead drain_against_get_and_put
     QuiescentAnnounce drain_against_get_and_put
