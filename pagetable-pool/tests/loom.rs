@@ -945,6 +945,52 @@ fn reclaim_against_get_and_put() {
     settle(&pool, 0);
 }
 
+/// A wait that finds out whether each CPU that is waited for was kicked. It can wait as often as `Yield`.
+struct KickedFirst {
+    kicked: Vec<CpuId>,
+    patience: Yield,
+}
+
+impl Wait for KickedFirst {
+    fn kick(&mut self, cpu: CpuId) {
+        assert!(!self.kicked.contains(&cpu), "{cpu} was kicked twice");
+        self.kicked.push(cpu);
+    }
+    fn relax(&mut self, cpu: CpuId) -> bool {
+        assert!(
+            self.kicked.contains(&cpu),
+            "{cpu} is waited for, and nobody kicked it"
+        );
+        self.patience.relax(cpu)
+    }
+}
+
+/// Three CPUs: one drains; one runs, and is kicked; one comes back from idle meanwhile, perhaps with an old number.
+fn drain_against_one_that_wakes() {
+    let pool = pool::<3>();
+    pool.cpu_online(&on(1)).unwrap();
+    let running = {
+        let pool = pool.clone();
+        thread::spawn(move || pool.quiescent(&on(1)))
+    };
+    let waking = {
+        let pool = pool.clone();
+        thread::spawn(move || pool.idle_exit(&on(2)).unwrap())
+    };
+    let mut wait = KickedFirst {
+        kicked: Vec::new(),
+        patience: Yield(3),
+    };
+    match pool.drain(&on(0), &mut wait) {
+        Ok(_proof) => nothing_is_kept(&pool, 0),
+        Err(DrainError::Timeout(_)) => {}
+        Err(other) => panic!("{other:?}"),
+    }
+    running.join().unwrap();
+    waking.join().unwrap();
+    settle(&pool, 0);
+}
+
 /// Runs a model: all interleavings, or those with so many preemptions.
 fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -1008,6 +1054,7 @@ models! {
     drain_against_replenish None;
     close_against_replenish None;
     reclaim_against_get_and_put None;
+    drain_against_one_that_wakes super::THREE;
 }
 
 /// Each ordering, made relaxed: the named model must fail. One that still passed would mean that the ordering is not needed,

@@ -33,6 +33,8 @@ pub struct Table {
     pub indestructible: AtomicU32,
     pub construct_calls: AtomicUsize,
     pub destruct_calls: AtomicUsize,
+    /// This many destructions from now one panics; 0: none.
+    pub panic_in: AtomicUsize,
     /// Frames keep no metadata: no marks.
     pub no_marks: AtomicBool,
 }
@@ -51,6 +53,7 @@ impl Table {
             indestructible: AtomicU32::new(NO_SET),
             construct_calls: AtomicUsize::new(0),
             destruct_calls: AtomicUsize::new(0),
+            panic_in: AtomicUsize::new(0),
             no_marks: AtomicBool::new(false),
         }
     }
@@ -119,6 +122,9 @@ impl Backend for Table {
 
     fn destruct(&self, sets: &[u32]) -> Result<Spent, DestructError<Fault>> {
         self.destruct_calls.fetch_add(1, SeqCst);
+        let panic_in = self.panic_in.load(SeqCst);
+        self.panic_in.store(panic_in.saturating_sub(1), SeqCst);
+        assert_ne!(panic_in, 1, "the backend's own mistake");
         let spent = Spent {
             hypercalls: 1,
             tlb_flushes: 1,
