@@ -28,8 +28,9 @@ bitflags::bitflags! {
 /// Holding a value of this type proves that the code runs on CPU [`cpu`](CpuPinned::cpu), and that until the value is
 /// gone it neither moves to another CPU nor is interrupted by code that calls the pool.
 ///
-/// A non-maskable interrupt may still come. From there, only [`Pool::try_get`](crate::Pool::try_get) is of use; the pool
-/// notices that it interrupted itself, and gives none.
+/// A non-maskable interrupt may still come. From there, [`Pool::try_get`](crate::Pool::try_get) and
+/// [`try_put`](crate::Pool::try_put) are of use ([`contexts`](crate::guide::contexts)); the pool notices that it interrupted itself,
+/// and refuses.
 ///
 /// # Safety
 /// For as long as a value lives, the code that has it runs on the CPU that `cpu` names, `cpu` gives the same answer, and no
