@@ -379,7 +379,8 @@ mod every_way_to_end {
             let drained = pool.drain(&on(0), &mut all_pass_without_collecting(pool));
             assert!(matches!(drained, Err(DrainError::Quarantined { .. })));
         };
-        let ways: [(&str, &dyn Fn(&P)); 7] = [
+        type Way<'a> = (&'a str, &'a dyn Fn(&P));
+        let ways: [Way<'_>; 7] = [
             ("drain", &drain),
             ("drain_cpu", &|pool| {
                 let _ = pool.drain_cpu(&on(1));

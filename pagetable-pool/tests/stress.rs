@@ -111,18 +111,40 @@ fn on(cpu: usize) -> CpuGuard {
     unsafe { CpuGuard::new(CpuId(cpu), Context::all()) }
 }
 
-struct Patient(Instant);
+/// Waits for a minute, but no longer than until a thread has failed: a CPU whose thread is gone never passes.
+struct Patient<'a>(Instant, &'a Stop);
 
-impl Wait for Patient {
+impl Wait for Patient<'_> {
     fn kick(&mut self, _: CpuId) {}
     fn relax(&mut self, _: CpuId) -> bool {
         std::thread::yield_now();
-        self.0.elapsed() < Duration::from_secs(60)
+        !self.1.failed.load(Relaxed) && self.0.elapsed() < Duration::from_secs(60)
     }
 }
 
-fn patient() -> Patient {
-    Patient(Instant::now())
+/// When the threads are to end: because all rounds are over, or because one of them has failed.
+#[derive(Default)]
+struct Stop {
+    now: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Stop {
+    fn patient(&self) -> Patient<'_> {
+        Patient(Instant::now(), self)
+    }
+}
+
+/// Every thread has one. A thread that panics takes it down, and so ends the others, who would wait for it.
+struct WithMe<'a>(&'a Stop);
+
+impl Drop for WithMe<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Relaxed);
+            self.0.now.store(true, Relaxed);
+        }
+    }
 }
 
 fn random(state: &mut u64) -> u64 {
@@ -143,7 +165,7 @@ fn everything_at_once() {
     pool.backend().fail_one_in.store(1000, Relaxed);
     let mail: [Mutex<VecDeque<Constructed<u32>>>; CPUS] =
         std::array::from_fn(|_| Mutex::new(VecDeque::new()));
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     let (drains, quarantined, invalidations) = (
         AtomicUsize::new(0),
         AtomicUsize::new(0),
@@ -153,10 +175,11 @@ fn everything_at_once() {
         for cpu in 1..CPUS {
             let (pool, mail, stop) = (&pool, &mail, &stop);
             scope.spawn(move || {
+                let _with_me = WithMe(stop);
                 let mut state = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(cpu as u64 + 1);
                 let mut held: Vec<Constructed<u32>> = Vec::new();
                 pool.cpu_online(&on(cpu)).unwrap();
-                while !stop.load(Relaxed) {
+                while !stop.now.load(Relaxed) {
                     let dice = random(&mut state);
                     match dice % 64 {
                         0 => {
@@ -173,10 +196,10 @@ fn everything_at_once() {
                             let _ = pool.replenish(&on(cpu));
                         }
                         3 => {
-                            let _ = pool.invalidate(&on(cpu), &mut patient()).unwrap();
+                            let _ = pool.invalidate(&on(cpu), &mut stop.patient()).unwrap();
                         }
                         4 => {
-                            let _ = pool.barrier(&on(cpu), &mut patient());
+                            let _ = pool.barrier(&on(cpu), &mut stop.patient());
                         }
                         5..=30 => {
                             let set = if dice & 64 == 0 {
@@ -230,8 +253,9 @@ fn everything_at_once() {
                 pool.idle_enter(&on(cpu)).unwrap();
             });
         }
+        let _with_me = WithMe(&stop);
         for round in 0..rounds {
-            match pool.drain(&on(0), &mut patient()) {
+            match pool.drain(&on(0), &mut stop.patient()) {
                 Ok(drained) => {
                     assert_eq!(drained.recheck(&on(0)), Ok(()));
                     drains.fetch_add(1, Relaxed);
@@ -247,12 +271,12 @@ fn everything_at_once() {
                 Err(other) => panic!("{other}"),
             }
             if round % 16 == 0 {
-                pool.invalidate(&on(0), &mut patient()).unwrap();
+                pool.invalidate(&on(0), &mut stop.patient()).unwrap();
                 invalidations.fetch_add(1, Relaxed);
             }
             std::thread::yield_now();
         }
-        stop.store(true, Relaxed);
+        stop.now.store(true, Relaxed);
     });
     pool.backend().fail_one_in.store(0, Relaxed);
     pool.cpu_online(&on(0)).unwrap();
@@ -264,7 +288,7 @@ fn everything_at_once() {
     assert_eq!(pool.retry_quarantined(&on(0)), Ok(0));
     pool.validate(&on(0), true).unwrap();
     let stats = pool.stats(&on(0)).unwrap();
-    let closed = pool.close(&on(0), &mut patient()).unwrap();
+    let closed = pool.close(&on(0), &mut stop.patient()).unwrap();
     assert_eq!(closed.in_use, 0);
     assert_eq!(
         pool.backend().free.lock().len(),
