@@ -1,8 +1,10 @@
 //! Child processes that cannot outlive us, and commands with a time limit.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -108,13 +110,7 @@ impl Output {
 
     /// The last lines of what the command said, for an error message.
     pub fn said(&self) -> String {
-        let text = format!("{}{}", self.stdout, self.stderr);
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        let from = lines.len().saturating_sub(12);
-        lines[from..]
-            .iter()
-            .map(|line| format!("\n    {line}"))
-            .collect()
+        last_lines(&format!("{}{}", self.stdout, self.stderr))
     }
 }
 
@@ -164,6 +160,31 @@ pub fn run(mut command: Command, input: &[u8], limit: Duration) -> Result<Output
         stderr,
         took: start.elapsed(),
     })
+}
+
+/// Runs a command to its end, with all that it says in `log`, which is there to read while it runs and whatever ends it.
+///
+/// # Errors
+/// As [`run`]; and if the file cannot be made.
+pub fn run_into(mut command: Command, log: &Path, limit: Duration) -> Result<ExitStatus> {
+    let name = shown(&command);
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let same = file
+        .try_clone()
+        .with_context(|| format!("cannot write {}", log.display()))?;
+    command.stdin(Stdio::null()).stdout(file).stderr(same);
+    let mut running = Guarded::spawn(command)?;
+    stop::wait_for(&name, limit, || running.ended())
+}
+
+/// The last lines of `text` that say something, each on a line of its own, for an error message.
+pub fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let from = lines.len().saturating_sub(12);
+    lines[from..]
+        .iter()
+        .map(|line| format!("\n    {line}"))
+        .collect()
 }
 
 /// The status as shells number it.
@@ -226,5 +247,15 @@ mod tests {
         let result = run(sh("sleep 100 & sleep 100"), b"", Duration::from_millis(300));
         assert!(result.unwrap_err().to_string().contains("nothing within"));
         assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_a_command_said_before_it_hung_is_in_the_log() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let script = sh("echo so far; echo and this >&2; sleep 100");
+        let error = run_into(script, log.path(), Duration::from_millis(500)).unwrap_err();
+        assert!(error.to_string().contains("nothing within"), "{error}");
+        let said = std::fs::read_to_string(log.path()).unwrap();
+        assert_eq!(last_lines(&said), "\n    so far\n    and this");
     }
 }

@@ -57,6 +57,9 @@ pub enum Outcome {
 /// ([`hypervisor::EmulatorFault`]). Nothing else is ever tried twice.
 const AGAIN: usize = 2;
 
+/// What a test on the host may take, its build on a busy machine included. The longest takes a minute or two.
+const HOST_LIMIT: Duration = Duration::from_secs(600);
+
 /// A test on the host; gets a file for its output.
 type HostTest = fn(&Path) -> Result<Outcome>;
 
@@ -205,23 +208,24 @@ fn cargo(log: &Path, arguments: &str, env: &[(&str, &str)]) -> Result<Outcome> {
     finish(log, command)
 }
 
-/// Runs a command in the repository's root, its output in `log`.
+/// Runs a command in the repository's root, its output in `log`. One that hangs fails, and what it said last is told.
 fn finish(log: &Path, mut command: Command) -> Result<Outcome> {
     command
         .current_dir(repo::root())
         .env("CARGO_TERM_COLOR", "never");
-    let out = child::run(command, b"", Duration::from_secs(1500))?;
-    let text = format!("{}{}", out.stdout, out.stderr);
-    repo::write(log, text.as_bytes())?;
-    if !out.ok() {
-        return Ok(Outcome::Failed(format!(
-            "exit status {}, see {}{}",
-            out.status,
-            repo::shown(log),
-            out.said()
-        )));
-    }
-    Ok(Outcome::Passed(count(&text)))
+    let ended = child::run_into(command, log, HOST_LIMIT);
+    stop::check()?;
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let how = match ended {
+        Ok(status) if status.success() => return Ok(Outcome::Passed(count(&text))),
+        Ok(status) => format!("exit status {}", child::code(status)),
+        Err(error) => format!("{error:#}"),
+    };
+    Ok(Outcome::Failed(format!(
+        "{how}, see {}{}",
+        repo::shown(log),
+        child::last_lines(&text)
+    )))
 }
 
 /// The sum of cargo's own counts, if it ran tests.
