@@ -55,6 +55,7 @@ static CPUS: [CpuEvents; MAX_CPUS] = [const {
 
 /// Forgets every port: at boot, and in a new domain, where all channels are closed.
 pub fn forget() {
+    channel::restored();
     for cpu in &CPUS {
         cpu.timer.store(NONE, Ordering::Relaxed);
         cpu.ipi.store(NONE, Ordering::Relaxed);
@@ -72,14 +73,14 @@ pub fn bind_cpu(cpu: usize) -> Result<()> {
     let events = &CPUS[cpu];
     if events.timer.load(Ordering::Relaxed) == NONE {
         let port = channel::bind_virq(Virq::Timer, vcpu)?;
-        events.timer.store(port.0, Ordering::Release);
+        events.timer.store(port.number(), Ordering::Release);
     }
-    listen(cpu, Port(events.timer.load(Ordering::Relaxed)))?;
+    listen(cpu, Port::new(events.timer.load(Ordering::Relaxed)))?;
     if events.ipi.load(Ordering::Relaxed) == NONE {
         let port = channel::bind_ipi(vcpu)?;
-        events.ipi.store(port.0, Ordering::Release);
+        events.ipi.store(port.number(), Ordering::Release);
     }
-    listen(cpu, Port(events.ipi.load(Ordering::Relaxed)))
+    listen(cpu, Port::new(events.ipi.load(Ordering::Relaxed)))
 }
 
 /// The port of a ring, to tell its other side that something changed. Asks again if Xen refuses: what is in the ring would
@@ -105,9 +106,9 @@ pub fn unbind_cpu(cpu: usize) {
     for port in [&events.timer, &events.ipi] {
         let port = port.swap(NONE, Ordering::AcqRel);
         if port != NONE {
-            two_level::mask(shared_info(), Port(port));
-            events.mine.remove(Port(port));
-            if let Err(error) = channel::close(Port(port)) {
+            two_level::mask(shared_info(), Port::new(port));
+            events.mine.remove(Port::new(port));
+            if let Err(error) = channel::close(Port::new(port)) {
                 report::error(Party::Xen, "cpu-down", error);
             }
         }
@@ -119,7 +120,7 @@ pub fn kick(cpu: usize) {
     let port = CPUS[cpu].ipi.load(Ordering::Acquire);
     // Without a port, or if Xen refuses: the vCPU's own tick ends its sleep a little later.
     if port != NONE {
-        if let Err(error) = channel::send(Port(port)) {
+        if let Err(error) = channel::send(Port::new(port)) {
             log::debug!("waking vCPU {cpu}: {error}");
         }
     }
@@ -132,7 +133,7 @@ pub fn upcall(me: usize) {
         return;
     };
     two_level::upcall(info, shared_info(), &events.mine, |port| {
-        if port.0 == events.timer.load(Ordering::Acquire) {
+        if port.number() == events.timer.load(Ordering::Acquire) {
             events.ticks.fetch_add(1, Ordering::Relaxed);
             let due = events.due.load(Ordering::Relaxed);
             if time::now() + EARLY < due {
@@ -189,7 +190,7 @@ pub fn arm(me: usize) {
         }
     }
     stop_timer(me);
-    two_level::clear_pending(shared_info(), Port(CPUS[me].timer.load(Ordering::Acquire)));
+    two_level::clear_pending(shared_info(), Port::new(CPUS[me].timer.load(Ordering::Acquire)));
     rearm(me);
 }
 

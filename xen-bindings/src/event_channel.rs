@@ -5,20 +5,103 @@
 
 use crate::frame::DomainId;
 use crate::hypercall::hypercall2;
-use crate::{ffi, Call, Result, Subject};
+use crate::{ffi, Call, Errno, HypercallError, Result, Subject};
 use core::fmt;
 use core::ptr;
 
-/// One end of an event channel, in this domain. Holding one proves nothing about it being open: a restore
-/// closes them all.
+/// One end of an event channel, in this domain, and the domain's incarnation in which it was named.
+///
+/// A restore closes every channel, and the new ones get the same numbers again. So a port that was named before is refused with
+/// [`EBADF`](crate::Errno::EBADF) and no call is made: it would act for the number's new owner. Holding one proves nothing
+/// about it being open.
 #[doc(alias = "evtchn_port_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(transparent)]
-pub struct Port(pub ffi::evtchn_port_t);
+pub struct Port {
+    number: ffi::evtchn_port_t,
+    incarnation: u32,
+}
+
+impl Port {
+    /// Names a port of the present incarnation.
+    #[must_use]
+    pub fn new(number: ffi::evtchn_port_t) -> Self {
+        Self {
+            number,
+            incarnation: incarnation::now(),
+        }
+    }
+
+    /// The number that Xen knows it by.
+    #[must_use]
+    pub const fn number(self) -> ffi::evtchn_port_t {
+        self.number
+    }
+
+    /// Was it named since the last restore?
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        self.incarnation == incarnation::now()
+    }
+
+    /// The number, for `call`, if it still stands for what the caller means.
+    pub(crate) fn for_call(self, name: &'static str) -> Result<(ffi::evtchn_port_t, Call)> {
+        let call = Call::on(name, Subject::Port(self.number));
+        if self.is_current() {
+            return Ok((self.number, call));
+        }
+        Err(HypercallError {
+            call,
+            errno: Errno::EBADF,
+        })
+    }
+}
+
+/// Tells this module that the domain was restored, or migrated: every port named until now is stale. To be called on the way
+/// back, before the first new port is made.
+pub fn restored() {
+    incarnation::next();
+}
+
+/// How often the domain was restored, for ports.
+mod incarnation {
+    #[cfg(not(test))]
+    mod count {
+        use core::sync::atomic::{AtomicU32, Ordering};
+
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        // Relaxed: whoever hands a port to another CPU orders that, and a restore finds one CPU alone.
+        pub fn now() -> u32 {
+            COUNT.load(Ordering::Relaxed)
+        }
+
+        pub fn next() {
+            COUNT.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub use count::{next, now};
+
+    /// Each test thread is a domain of its own.
+    #[cfg(test)]
+    mod count {
+        use core::cell::Cell;
+
+        std::thread_local!(static COUNT: Cell<u32> = const { Cell::new(0) });
+
+        pub fn now() -> u32 {
+            COUNT.get()
+        }
+
+        pub fn next() {
+            COUNT.set(COUNT.get() + 1);
+        }
+    }
+}
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "port {}", self.0)
+        write!(f, "port {}", self.number)
     }
 }
 
@@ -93,7 +176,7 @@ pub fn bind_virq(virq: Virq, vcpu: u32) -> Result<Port> {
     };
     let call = Call::on("EVTCHNOP_bind_virq", Subject::Vcpu(vcpu));
     op(ffi::EVTCHNOP_bind_virq, call, &mut arg)?;
-    Ok(Port(arg.port))
+    Ok(Port::new(arg.port))
 }
 
 /// Makes a new port that interrupts `vcpu` when any vCPU of this domain sends to it.
@@ -105,7 +188,7 @@ pub fn bind_ipi(vcpu: u32) -> Result<Port> {
     let mut arg = ffi::evtchn_bind_ipi { vcpu, port: 0 };
     let call = Call::on("EVTCHNOP_bind_ipi", Subject::Vcpu(vcpu));
     op(ffi::EVTCHNOP_bind_ipi, call, &mut arg)?;
-    Ok(Port(arg.port))
+    Ok(Port::new(arg.port))
 }
 
 /// Makes a new port that `remote` may connect to.
@@ -121,78 +204,66 @@ pub fn alloc_unbound(remote: DomainId) -> Result<Port> {
     };
     let call = Call::on("EVTCHNOP_alloc_unbound", Subject::Number(remote.0.into()));
     op(ffi::EVTCHNOP_alloc_unbound, call, &mut arg)?;
-    Ok(Port(arg.port))
+    Ok(Port::new(arg.port))
 }
 
 /// Delivers `port` to `vcpu` from now on. For interdomain ports; an IPI's or per-vCPU VIRQ's port stays.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a kind of port that cannot move.
+/// Xen's: `EINVAL` for a kind of port that cannot move. `EBADF` for one of before a restore.
 #[doc(alias = "EVTCHNOP_bind_vcpu")]
 pub fn bind_vcpu(port: Port, vcpu: u32) -> Result<()> {
-    let mut arg = ffi::evtchn_bind_vcpu { port: port.0, vcpu };
-    op(
-        ffi::EVTCHNOP_bind_vcpu,
-        Call::on("EVTCHNOP_bind_vcpu", Subject::Port(port.0)),
-        &mut arg,
-    )
+    let (port, call) = port.for_call("EVTCHNOP_bind_vcpu")?;
+    let mut arg = ffi::evtchn_bind_vcpu { port, vcpu };
+    op(ffi::EVTCHNOP_bind_vcpu, call, &mut arg)
 }
 
 /// Sends an event.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a port that is not open.
+/// Xen's: `EINVAL` for a port that is not open. `EBADF` for one of before a restore.
 #[doc(alias = "EVTCHNOP_send")]
 pub fn send(port: Port) -> Result<()> {
-    let mut arg = ffi::evtchn_send { port: port.0 };
-    op(
-        ffi::EVTCHNOP_send,
-        Call::on("EVTCHNOP_send", Subject::Port(port.0)),
-        &mut arg,
-    )
+    let (port, call) = port.for_call("EVTCHNOP_send")?;
+    let mut arg = ffi::evtchn_send { port };
+    op(ffi::EVTCHNOP_send, call, &mut arg)
 }
 
 /// Closes a port.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a port that is not open.
+/// Xen's: `EINVAL` for a port that is not open. `EBADF` for one of before a restore.
 #[doc(alias = "EVTCHNOP_close")]
 pub fn close(port: Port) -> Result<()> {
-    let mut arg = ffi::evtchn_close { port: port.0 };
-    op(
-        ffi::EVTCHNOP_close,
-        Call::on("EVTCHNOP_close", Subject::Port(port.0)),
-        &mut arg,
-    )
+    let (port, call) = port.for_call("EVTCHNOP_close")?;
+    let mut arg = ffi::evtchn_close { port };
+    op(ffi::EVTCHNOP_close, call, &mut arg)
 }
 
 /// Clears the port's mask, and has Xen deliver it if it is pending. The way that works for every vCPU and every
 /// kind of guest; [`two_level::unmask`](crate::two_level::unmask) spares the call when nothing is pending.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a port that is not open.
+/// Xen's: `EINVAL` for a port that is not open. `EBADF` for one of before a restore.
 #[doc(alias = "EVTCHNOP_unmask")]
 pub fn unmask(port: Port) -> Result<()> {
-    let mut arg = ffi::evtchn_unmask { port: port.0 };
-    op(
-        ffi::EVTCHNOP_unmask,
-        Call::on("EVTCHNOP_unmask", Subject::Port(port.0)),
-        &mut arg,
-    )
+    let (port, call) = port.for_call("EVTCHNOP_unmask")?;
+    let mut arg = ffi::evtchn_unmask { port };
+    op(ffi::EVTCHNOP_unmask, call, &mut arg)
 }
 
 /// What a port is, and the vCPU it is delivered to.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a number that can be no port.
+/// Xen's: `EINVAL` for a number that can be no port. `EBADF` for one of before a restore.
 #[doc(alias = "EVTCHNOP_status")]
 pub fn status(port: Port) -> Result<(Status, u32)> {
+    let (port, call) = port.for_call("EVTCHNOP_status")?;
     let mut arg = ffi::evtchn_status {
         dom: DomainId::SELF.0,
-        port: port.0,
+        port,
         ..Default::default()
     };
-    let call = Call::on("EVTCHNOP_status", Subject::Port(port.0));
     op(ffi::EVTCHNOP_status, call, &mut arg)?;
     // SAFETY: every member of the union is made of plain integers and the structure was zeroed, so that each
     // of them is initialised whatever Xen wrote; `status` says which one means something.
@@ -204,7 +275,7 @@ pub fn status(port: Port) -> Result<(Status, u32)> {
             },
             ffi::EVTCHNSTAT_interdomain => Status::Interdomain {
                 remote: DomainId(arg.u.interdomain.dom),
-                port: Port(arg.u.interdomain.port),
+                port: Port::new(arg.u.interdomain.port),
             },
             ffi::EVTCHNSTAT_pirq => Status::Pirq(arg.u.pirq),
             ffi::EVTCHNSTAT_virq => Status::Virq(arg.u.virq),
@@ -246,12 +317,37 @@ mod tests {
             0
         };
         double::with(xen, || {
-            assert_eq!(bind_ipi(2), Ok(Port(42)));
+            assert_eq!(bind_ipi(2), Ok(Port::new(42)));
             assert_eq!(
                 bind_ipi(4).unwrap_err().to_string(),
                 "EVTCHNOP_bind_ipi(vcpu 4): ENOENT (2)"
             );
         });
+    }
+
+    #[test]
+    fn a_port_of_before_a_restore_is_refused_without_a_call() {
+        let calls = std::rc::Rc::new(std::cell::Cell::new(0));
+        let counted = calls.clone();
+        let xen = move |_: u32, _: &[usize]| {
+            counted.set(counted.get() + 1);
+            0
+        };
+        let before = Port::new(5);
+        double::with(xen, || {
+            assert_eq!(send(before), Ok(()));
+            restored();
+            let mine = Port::new(5);
+            assert_ne!(before, mine);
+            let error = send(before).unwrap_err();
+            assert_eq!(error.to_string(), "EVTCHNOP_send(port 5): EBADF (9)");
+            for refused in [close(before), unmask(before), bind_vcpu(before, 1)] {
+                assert_eq!(refused.unwrap_err().errno, Errno::EBADF);
+            }
+            assert!(status(before).is_err());
+            assert_eq!(send(mine), Ok(()));
+        });
+        assert_eq!(calls.get(), 2);
     }
 
     #[test]
@@ -273,21 +369,21 @@ mod tests {
             0
         };
         double::with(xen, || {
-            assert_eq!(status(Port(0)), Ok((Status::Closed, 1)));
+            assert_eq!(status(Port::new(0)), Ok((Status::Closed, 1)));
             let remote = DomainId(5);
             assert_eq!(
-                status(Port(2)),
+                status(Port::new(2)),
                 Ok((
                     Status::Interdomain {
                         remote,
-                        port: Port(77)
+                        port: Port::new(77)
                     },
                     1
                 ))
             );
-            assert_eq!(status(Port(4)), Ok((Status::Virq(1), 1)));
-            assert_eq!(status(Port(5)), Ok((Status::Ipi, 1)));
-            assert_eq!(status(Port(9)), Ok((Status::Unknown(9), 1)));
+            assert_eq!(status(Port::new(4)), Ok((Status::Virq(1), 1)));
+            assert_eq!(status(Port::new(5)), Ok((Status::Ipi, 1)));
+            assert_eq!(status(Port::new(9)), Ok((Status::Unknown(9), 1)));
         });
     }
 }

@@ -128,6 +128,53 @@ pub fn set_version_1() -> Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantRef(pub u32);
 
+/// A frame that may be shared with another domain. Holding one proves that no Rust reference reaches its memory, and that nobody else in
+/// this domain uses it: whatever another domain writes there, no memory that Rust answers for changes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SharedFrame(Gfn);
+
+impl SharedFrame {
+    /// Says that the frame `gfn` (in a PV guest a machine frame) is there to be shared.
+    ///
+    /// # Safety
+    /// For as long as the value lives, and for ever if it is leaked: this domain reads and writes the frame through raw pointers
+    /// (volatile) or atomics only, no reference to plain memory of it exists, and it is used for nothing else.
+    #[must_use]
+    pub const unsafe fn new(gfn: Gfn) -> Self {
+        Self(gfn)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn gfn(&self) -> Gfn {
+        self.0
+    }
+}
+
+/// A grant that was given out: the frame belongs to it until it has ended. Dropping one leaves the frame shared and lost, which is safe.
+#[must_use = "dropping this leaves the frame with the other domain for good"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    at: GrantRef,
+    frame: SharedFrame,
+    /// Of which table, counted by [`GrantTable::reset`]: a later table gives the same numbers to others.
+    table: u32,
+}
+
+impl Grant {
+    /// The number that the other domain is told.
+    #[must_use]
+    pub const fn number(&self) -> GrantRef {
+        self.at
+    }
+
+    /// The frame's number.
+    #[must_use]
+    pub const fn gfn(&self) -> Gfn {
+        self.frame.0
+    }
+}
+
 /// What the other domain may do with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -157,28 +204,22 @@ impl fmt::Display for GrantError {
 
 impl core::error::Error for GrantError {}
 
-/// Why a grant was not ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndError {
-    /// The other domain has the frame mapped still: it must not be used for anything else. Try again later.
-    StillMapped {
-        /// Who has it.
-        by: DomainId,
-    },
-    /// This table did not give out that number.
-    NotGranted(GrantRef),
+/// A grant that was not ended: the other domain has the frame mapped still. Try again later.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StillMapped {
+    /// The grant, as it was.
+    pub grant: Grant,
+    /// Who has the frame.
+    pub by: DomainId,
 }
 
-impl fmt::Display for EndError {
+impl fmt::Display for StillMapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StillMapped { by } => write!(f, "domain {} has the frame mapped still", by.0),
-            Self::NotGranted(GrantRef(number)) => write!(f, "grant {number} is not given out"),
-        }
+        write!(f, "domain {} has the frame mapped still", self.by.0)
     }
 }
 
-impl core::error::Error for EndError {}
+impl core::error::Error for StillMapped {}
 
 /// The domain's grant table, `FRAMES` frames long, and the account of which entries are in use.
 ///
@@ -188,6 +229,8 @@ pub struct GrantTable<const FRAMES: usize> {
     entries: NonNull<ffi::grant_entry_v1>,
     used: [[u64; ENTRIES_PER_FRAME / 64]; FRAMES],
     in_use: u32,
+    /// How often the table was [reset](Self::reset).
+    number: u32,
 }
 
 // SAFETY: the table is memory of the domain's and not of a thread's; all access to it is through `&mut self` on this
@@ -207,6 +250,7 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
             entries,
             used: [[0; ENTRIES_PER_FRAME / 64]; FRAMES],
             in_use: 0,
+            number: 0,
         }
     }
 
@@ -244,22 +288,24 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
 
     /// Lets `domain` use `frame`, until [`end_access`](Self::end_access).
     ///
-    /// In a PV guest the frame is a machine frame.
-    ///
     /// # Errors
-    /// [`GrantError`], with nothing granted.
+    /// [`GrantError`], and the frame, with nothing granted.
     pub fn grant_access(
         &mut self,
         domain: DomainId,
-        frame: Gfn,
+        frame: SharedFrame,
         access: Access,
-    ) -> core::result::Result<GrantRef, GrantError> {
-        let number = u32::try_from(frame.0).map_err(|_| GrantError::FrameTooHigh(frame))?;
+    ) -> core::result::Result<Grant, (GrantError, SharedFrame)> {
+        let Ok(number) = u32::try_from(frame.0 .0) else {
+            return Err((GrantError::FrameTooHigh(frame.0), frame));
+        };
         let all = (FRAMES * ENTRIES_PER_FRAME) as u32;
-        let at = (RESERVED..all)
+        let free = (RESERVED..all)
             .map(GrantRef)
-            .find(|&at| !self.is_given_out(at))
-            .ok_or(GrantError::Full)?;
+            .find(|&at| !self.is_given_out(at));
+        let Some(at) = free else {
+            return Err((GrantError::Full, frame));
+        };
         let flags = match access {
             Access::ReadOnly => ffi::GTF_permit_access | ffi::GTF_readonly,
             Access::ReadWrite => ffi::GTF_permit_access,
@@ -271,31 +317,35 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
         entry_flags.store(flags as u16, Ordering::Release);
         self.toggle(at);
         self.in_use += 1;
-        Ok(at)
+        Ok(Grant {
+            at,
+            frame,
+            table: self.number,
+        })
     }
 
-    /// Takes the leave back. When it returns well, the other domain can neither use the frame nor map it again.
+    /// Takes the leave back, and gives the frame. The other domain can then neither use it nor map it again. A grant that a restore
+    /// has ended ([`reset`](Self::reset)) gives its frame at once, and its number's new owner is left alone.
     ///
     /// # Errors
-    /// [`EndError`]; the grant stays as it is.
-    pub fn end_access(&mut self, at: GrantRef) -> core::result::Result<(), EndError> {
-        if !self.is_given_out(at) {
-            return Err(EndError::NotGranted(at));
+    /// [`StillMapped`], with the grant as it is.
+    pub fn end_access(&mut self, grant: Grant) -> core::result::Result<SharedFrame, StillMapped> {
+        if grant.table != self.number {
+            return Ok(grant.frame);
         }
-        let (flags, domain, _) = self.entry(at);
+        let (flags, domain, _) = self.entry(grant.at);
         let mapped = (ffi::GTF_reading | ffi::GTF_writing) as u16;
         // In one step: Xen sets the mapped bits in this word at the moment the other domain maps the frame.
         let ended = flags.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
             (now & mapped == 0).then_some(0)
         });
         if ended.is_err() {
-            return Err(EndError::StillMapped {
-                by: DomainId(domain.load(Ordering::Relaxed)),
-            });
+            let by = DomainId(domain.load(Ordering::Relaxed));
+            return Err(StillMapped { grant, by });
         }
-        self.toggle(at);
+        self.toggle(grant.at);
         self.in_use -= 1;
-        Ok(())
+        Ok(grant.frame)
     }
 
     /// How many grants are given out.
@@ -315,6 +365,7 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
     /// Forgets every grant, once the new table's frames are mapped after a restore: it is empty. Returns how many
     /// were lost.
     pub fn reset(&mut self) -> u32 {
+        self.number = self.number.wrapping_add(1);
         self.used = [[0; ENTRIES_PER_FRAME / 64]; FRAMES];
         core::mem::take(&mut self.in_use)
     }
@@ -338,69 +389,88 @@ mod tests {
         (unsafe { GrantTable::new(first) }, first.as_ptr())
     }
 
+    fn frame(gfn: usize) -> SharedFrame {
+        // SAFETY: no such memory exists.
+        unsafe { SharedFrame::new(Gfn(gfn)) }
+    }
+
     #[test]
     fn a_grant_is_an_entry_that_ends_only_when_unmapped() {
         let (mut table, entries) = table();
-        let at = table
-            .grant_access(DomainId(0), Gfn(0x1234), Access::ReadOnly)
+        let grant = table
+            .grant_access(DomainId(0), frame(0x1234), Access::ReadOnly)
             .unwrap();
-        assert_eq!(at, GrantRef(RESERVED));
+        assert_eq!(grant.number(), GrantRef(RESERVED));
         // SAFETY: within the frame.
-        let entry = unsafe { entries.add(at.0 as usize) };
+        let entry = unsafe { entries.add(grant.number().0 as usize) };
         // SAFETY: as above; the tests have one thread.
         let seen = unsafe { *entry };
         assert_eq!((seen.flags, seen.domid, seen.frame), (1 | 4, 0, 0x1234));
         // The other domain maps it.
         // SAFETY: as above.
         unsafe { (*entry).flags |= 8 };
-        let error = table.end_access(at).unwrap_err();
+        let error = table.end_access(grant).unwrap_err();
         assert_eq!(error.to_string(), "domain 0 has the frame mapped still");
         assert_eq!(table.in_use(), 1);
         // SAFETY: as above.
         unsafe { (*entry).flags &= !8 };
-        assert_eq!(table.end_access(at), Ok(()));
+        assert_eq!(table.end_access(error.grant), Ok(frame(0x1234)));
         // SAFETY: as above.
         assert_eq!(unsafe { (*entry).flags }, 0);
-        assert_eq!(table.end_access(at), Err(EndError::NotGranted(at)));
-        assert_eq!(
-            table.end_access(GrantRef(0)),
-            Err(EndError::NotGranted(GrantRef(0)))
-        );
-        assert_eq!(
-            table.end_access(GrantRef(u32::MAX)),
-            Err(EndError::NotGranted(GrantRef(u32::MAX)))
-        );
         assert_eq!(table.in_use(), 0);
     }
 
     #[test]
     fn the_account_holds_until_full_and_after_a_reset() {
         let (mut table, _) = table();
-        let mut grant = |n| table.grant_access(DomainId(3), Gfn(n), Access::ReadWrite);
-        let all: Vec<GrantRef> = (0..504).map(|n| grant(n).unwrap()).collect();
-        assert_eq!(grant(504), Err(GrantError::Full));
-        assert!(table.given_out().eq(all.iter().copied()));
+        let mut grant = |n| table.grant_access(DomainId(3), frame(n), Access::ReadWrite);
+        let mut all: Vec<Grant> = (0..504).map(|n| grant(n).unwrap()).collect();
+        assert_eq!(grant(504), Err((GrantError::Full, frame(504))));
+        assert!(table.given_out().eq(all.iter().map(Grant::number)));
         assert_eq!(table.in_use(), 504);
-        table.end_access(all[100]).unwrap();
-        let again = table.grant_access(DomainId(3), Gfn(1), Access::ReadWrite);
-        assert_eq!(again, Ok(all[100]));
+        let ended = all.remove(100);
+        let number = ended.number();
+        assert_eq!(table.end_access(ended), Ok(frame(100)));
+        let again = table.grant_access(DomainId(3), frame(1000), Access::ReadWrite);
+        assert_eq!(again.map(|grant| grant.number()), Ok(number));
         assert_eq!(table.reset(), 504);
         assert_eq!((table.in_use(), table.given_out().count()), (0, 0));
+    }
+
+    #[test]
+    fn a_grant_of_before_a_restore_does_not_end_its_successor() {
+        let (mut table, entries) = table();
+        let before = table
+            .grant_access(DomainId(0), frame(1), Access::ReadWrite)
+            .unwrap();
+        table.reset();
+        let after = table
+            .grant_access(DomainId(0), frame(2), Access::ReadWrite)
+            .unwrap();
+        assert_eq!(before.number(), after.number());
+        assert_eq!(table.end_access(before), Ok(frame(1)));
+        assert_eq!(table.in_use(), 1);
+        // SAFETY: within the frame; the tests have one thread.
+        let seen = unsafe { *entries.add(after.number().0 as usize) };
+        assert_eq!(
+            (seen.flags, seen.frame),
+            (1, 2),
+            "the successor's grant stands"
+        );
     }
 
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn a_frame_that_does_not_fit_an_entry_is_refused() {
         let (mut table, _) = table();
-        let too_high = Gfn(1 << 33);
-        let error = table
-            .grant_access(DomainId(3), too_high, Access::ReadWrite)
+        let (error, back) = table
+            .grant_access(DomainId(3), frame(1 << 33), Access::ReadWrite)
             .unwrap_err();
         assert_eq!(
             error.to_string(),
             "gfn 0x200000000 does not fit a version 1 grant entry"
         );
-        assert_eq!(table.in_use(), 0);
+        assert_eq!((table.in_use(), back), (0, frame(1 << 33)));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn ring(frame: Param, port: Param) -> Result<Option<Ring>> {
     Ok(match (usize::try_from(frame), u32::try_from(port)) {
         (Ok(frame @ 1..), Ok(port @ 1..)) => Some(Ring {
             frame: Gfn(frame),
-            port: Port(port),
+            port: Port::new(port),
         }),
         _ => None,
     })
@@ -179,7 +179,7 @@ mod tests {
         double::with(xen, || {
             let ring = Ring {
                 frame: Gfn(0xfeffc),
-                port: Port(1),
+                port: Port::new(1),
             };
             assert_eq!(store_ring(), Ok(Some(ring)));
             assert_eq!(console_ring(), Ok(None));

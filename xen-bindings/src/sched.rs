@@ -2,10 +2,13 @@
 
 use crate::event_channel::Port;
 use crate::hypercall::{hypercall2, hypercall3};
-use crate::{ffi, Call, Result, Subject};
+use crate::{ffi, Call, Errno, HypercallError, Result, Subject};
 use core::ptr;
 
 const OP: u32 = ffi::__HYPERVISOR_sched_op;
+
+/// The most ports that [`poll`] takes: `do_poll` in Xen's `common/sched/core.c`.
+const MOST_POLLED: usize = 128;
 
 /// Lets another vCPU run; this one stays runnable.
 ///
@@ -40,17 +43,25 @@ pub fn block() -> Result<()> {
 /// of a suspend.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a port that is not open, or more than 128 ports.
+/// Xen's: `EINVAL` for a port that is not open, or more than 128 ports. `EBADF` for a port of before a restore.
 #[doc(alias = "SCHEDOP_poll")]
 pub fn poll(ports: &[Port], deadline_ns: u64) -> Result<()> {
     let call = Call::new("SCHEDOP_poll");
+    let mut numbers = [0; MOST_POLLED];
+    let too_many = HypercallError {
+        call,
+        errno: Errno::EINVAL,
+    };
+    let numbers = numbers.get_mut(..ports.len()).ok_or(too_many)?;
+    for (number, port) in numbers.iter_mut().zip(ports) {
+        (*number, _) = port.for_call("SCHEDOP_poll")?;
+    }
     let mut arg = ffi::sched_poll {
         nr_ports: ports.len() as core::ffi::c_uint,
         timeout: deadline_ns,
         ..Default::default()
     };
-    // A Port is a transparent evtchn_port_t; Xen only reads the array.
-    arg.ports.p = ports.as_ptr().cast_mut().cast();
+    arg.ports.p = numbers.as_mut_ptr();
     // SAFETY: `arg` and the array it names live across the call, which only reads them.
     let ret =
         unsafe { hypercall2::<OP>(ffi::SCHEDOP_poll as usize, ptr::from_mut(&mut arg) as usize) };
@@ -182,6 +193,8 @@ mod tests {
             assert_eq!((arg.nr_ports, arg.timeout, ports), (2, 99, &[4, 7][..]));
             0
         };
-        double::with(xen, || assert_eq!(poll(&[Port(4), Port(7)], 99), Ok(())));
+        double::with(xen, || {
+            assert_eq!(poll(&[Port::new(4), Port::new(7)], 99), Ok(()))
+        });
     }
 }

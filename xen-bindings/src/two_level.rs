@@ -101,7 +101,7 @@ pub fn for_each_pending<W: Word>(
             let bit = W::lowest(ports);
             ports &= !W::bit(bit);
             pending.clear(W::bit(bit));
-            handle(Port(index * W::BITS + bit));
+            handle(Port::new(index * W::BITS + bit));
             count += 1;
         }
     }
@@ -156,8 +156,8 @@ impl Default for PortSet {
 
 /// A port's word and bit; none for a number that two-level event channels do not have.
 fn locate<W: Word>(port: Port) -> Option<(usize, W::Value)> {
-    let word = port.0 / W::BITS;
-    (word < W::BITS).then(|| (word as usize, W::bit(port.0 % W::BITS)))
+    let word = port.number() / W::BITS;
+    (word < W::BITS).then(|| (word as usize, W::bit(port.number() % W::BITS)))
 }
 
 /// A vCPU's upcall: finds and handles everything that is pending for it. Returns how many events there were.
@@ -237,7 +237,7 @@ mod tests {
 
     /// What Xen does when an event comes for `port`, bound to the vCPU with this selector.
     fn raise<W: Word>(selector: &W, pending: &[W], mask: &[W], port: u32) {
-        let (word, bit) = locate::<W>(Port(port)).unwrap();
+        let (word, bit) = locate::<W>(Port::new(port)).unwrap();
         if pending[word].set(bit) & bit == W::ZERO && mask[word].get() & bit == W::ZERO {
             selector.set(W::bit(word as u32));
         }
@@ -252,7 +252,7 @@ mod tests {
         let (pending, mask, mine, theirs) = (map(), map(), map(), map());
         let (selector, their_selector) = (W::default(), W::default());
         let put = |map: &[W], port: u32| {
-            let (word, bit) = locate::<W>(Port(port)).unwrap();
+            let (word, bit) = locate::<W>(Port::new(port)).unwrap();
             map[word].set(bit);
         };
         let is_theirs = |port: u32| port % 7 == other;
@@ -281,7 +281,7 @@ mod tests {
                 pending[word].get() & bit == W::ZERO,
                 "handled before its bit was cleared"
             );
-            got.push(port.0);
+            got.push(port.number());
         });
         let want: Vec<u32> = raised
             .difference(masked)
@@ -298,7 +298,7 @@ mod tests {
         );
         let mut got = Vec::new();
         for_each_pending(&their_selector, &pending, &mask, &theirs, |port| {
-            got.push(port.0)
+            got.push(port.number())
         });
         let want: Vec<u32> = raised
             .difference(masked)
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(got, want);
         // Masked ports stay pending.
         for &port in raised.intersection(masked) {
-            let (word, bit) = locate::<W>(Port(port)).unwrap();
+            let (word, bit) = locate::<W>(Port::new(port)).unwrap();
             assert!(pending[word].get() & bit != W::ZERO);
         }
     }
@@ -335,11 +335,11 @@ mod tests {
 
     #[test]
     fn the_last_port_of_each_word_size_is_found_and_the_next_is_none() {
-        assert_eq!(locate::<AtomicU32>(Port(1023)), Some((31, 1 << 31)));
-        assert_eq!(locate::<AtomicU32>(Port(1024)), None);
-        assert_eq!(locate::<AtomicU64>(Port(4095)), Some((63, 1 << 63)));
-        assert_eq!(locate::<AtomicU64>(Port(4096)), None);
-        assert_eq!(locate::<AtomicU64>(Port(u32::MAX)), None);
+        assert_eq!(locate::<AtomicU32>(Port::new(1023)), Some((31, 1 << 31)));
+        assert_eq!(locate::<AtomicU32>(Port::new(1024)), None);
+        assert_eq!(locate::<AtomicU64>(Port::new(4095)), Some((63, 1 << 63)));
+        assert_eq!(locate::<AtomicU64>(Port::new(4096)), None);
+        assert_eq!(locate::<AtomicU64>(Port::new(u32::MAX)), None);
         assert_eq!(
             WORD_BITS * WORD_BITS,
             crate::ffi::EVTCHN_2L_NR_CHANNELS as usize
@@ -351,8 +351,8 @@ mod tests {
         let shared = page(|_| ());
         let vcpu = shared.vcpu(0).unwrap();
         let mine = PortSet::new();
-        assert!(mine.add(Port(70)));
-        assert!(!mine.add(Port((WORD_BITS * WORD_BITS) as u32)));
+        assert!(mine.add(Port::new(70)));
+        assert!(!mine.add(Port::new((WORD_BITS * WORD_BITS) as u32)));
         let raise_70 = || {
             raise(vcpu.selector(), shared.pending(), shared.mask(), 70);
             vcpu.upcall_pending().store(1, Ordering::SeqCst);
@@ -360,7 +360,7 @@ mod tests {
         raise_70();
         let mut left = 3;
         let count = upcall(vcpu, shared, &mine, |port| {
-            assert_eq!(port, Port(70));
+            assert_eq!(port, Port::new(70));
             if left > 0 {
                 left -= 1;
                 raise_70();
@@ -372,9 +372,9 @@ mod tests {
         raise_70();
         assert_eq!(upcall(vcpu, shared, &mine, |_| raise_70()), 16);
         assert_eq!(vcpu.upcall_pending().load(Ordering::SeqCst), 1);
-        assert!(is_pending(shared, Port(70)));
-        mine.remove(Port(70));
-        assert!(!mine.contains(Port(70)));
+        assert!(is_pending(shared, Port::new(70)));
+        mine.remove(Port::new(70));
+        assert!(!mine.contains(Port::new(70)));
         assert_eq!(upcall(vcpu, shared, &mine, |_| ()), 0);
     }
 
@@ -382,7 +382,7 @@ mod tests {
     fn unmasking_calls_xen_only_for_what_came_while_masked() {
         let shared = page(|_| ());
         // The second word's second port.
-        let port = Port(WORD_BITS as u32 + 1);
+        let port = Port::new(WORD_BITS as u32 + 1);
         mask(shared, port);
         assert_eq!(shared.mask()[1].load(Ordering::SeqCst), 2);
         let calls = std::rc::Rc::new(core::cell::Cell::new(0));

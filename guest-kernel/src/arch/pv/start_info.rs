@@ -89,7 +89,7 @@ fn ring(mfn: ffi::xen_pfn_t, port: u32) -> Option<Ring> {
     let pfn = m2p::pfn(Mfn(mfn as usize))?;
     (port != 0).then_some(Ring {
         frame: Gfn(pfn.0 as usize),
-        port: Port(port),
+        port: Port::new(port),
     })
 }
 
