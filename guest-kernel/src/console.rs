@@ -50,6 +50,19 @@ impl Drop for Silence {
     }
 }
 
+/// PV: uses the ring from the first moment on, for the last words of a kernel that does not come up. Nobody listens yet to what
+/// dom0 types.
+pub fn connect_early() {
+    if !arch::is_pv() {
+        return;
+    }
+    // A hypercall that is refused is one that [`connect`] makes again.
+    if let Ok(Some(ring)) = arch::xen::console_ring() {
+        let _guard = CpuGuard::new();
+        STATE.lock().ring = Some(map(ring));
+    }
+}
+
 /// Connects to the ring that the toolstack made, or, in a restored domain, to the one it made anew.
 /// A domain without a console is no error: what is written is dropped.
 pub fn connect() -> Result<()> {
@@ -76,7 +89,13 @@ pub fn write(text: &[u8]) {
     let _guard = CpuGuard::new();
     let mut state = STATE.lock();
     let State { ring, dropped } = &mut *state;
-    let Some(ring) = ring else { return };
+    let Some(ring) = ring else {
+        // Only last words: a domain without a console is not to fill Xen's.
+        if PANICKING.load(Ordering::Relaxed) {
+            arch::xen::say_on_xens_console(text);
+        }
+        return;
+    };
     if *dropped > 0 && ring.room().is_ok_and(|room| room >= 128) {
         let lost = core::mem::take(dropped);
         let mut note = Note { bytes: [0; 64], len: 0 };
@@ -87,7 +106,7 @@ pub fn write(text: &[u8]) {
         let _ = ring.write(&note.bytes[..note.len]);
     }
     let mut rest = text;
-    let mut deadline = None;
+    let mut limit = None;
     while !rest.is_empty() {
         let silent = SILENT.load(Ordering::Relaxed) && !PANICKING.load(Ordering::Relaxed);
         let written = if silent && ring.room().is_ok_and(|room| room >= rest.len()) {
@@ -97,8 +116,10 @@ pub fn write(text: &[u8]) {
         };
         match written {
             Ok(0) => {
-                let now = time::now();
-                if now > *deadline.get_or_insert(now + ROOM_LIMIT) {
+                if limit
+                    .get_or_insert_with(|| Limit::at(time::now() + ROOM_LIMIT))
+                    .is_over()
+                {
                     *dropped += rest.len() as u64;
                     return;
                 }
@@ -113,17 +134,43 @@ pub fn write(text: &[u8]) {
     }
 }
 
+/// When a wait for dom0 ends: at a time, or, while the clock stands still, after many looks.
+struct Limit {
+    deadline: u64,
+    looks: u32,
+}
+
+impl Limit {
+    /// Each look gives the CPU away once: on a machine of today they take more than a tenth of a second together, in the lab
+    /// some seconds.
+    const LOOKS: u32 = 1 << 19;
+
+    fn at(deadline: u64) -> Limit {
+        Limit { deadline, looks: 0 }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.looks += 1;
+        if time::stands_still() {
+            self.looks > Limit::LOOKS
+        } else {
+            time::now() > self.deadline
+        }
+    }
+}
+
 /// Waits until dom0 has read everything; false if it did not in time.
 pub fn flush(deadline: u64) -> bool {
     let drained = || {
         let state = STATE.lock();
         state.ring.as_ref().is_none_or(|ring| ring.is_drained().unwrap_or(true))
     };
+    let mut limit = Limit::at(deadline);
     loop {
         if drained() {
             return true;
         }
-        if time::now() > deadline {
+        if limit.is_over() {
             return false;
         }
         xen::yield_cpu();

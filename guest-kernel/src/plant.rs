@@ -1,4 +1,5 @@
-//! `plant=...`: puts an entry into a live table that the audit must find.
+//! `plant=...`: puts an entry into a live table that the audit must find, or a frame into `start_info` that the step before the suspend
+//! call must find.
 
 use crate::arch::changes::Changes;
 use crate::arch::{self, memory as raw};
@@ -13,10 +14,11 @@ use crate::switches::Plant;
 
 /// What was planted, and what stood there.
 #[derive(Clone, Copy, Debug)]
-pub struct Planted {
-    table: Pfn,
-    slot: usize,
-    before: u64,
+pub enum Planted {
+    /// An entry of a table.
+    Entry { table: Pfn, slot: usize, before: u64 },
+    /// The machine frame of xenstore's ring.
+    StoreFrame(usize),
 }
 
 /// Plants what the command line asks for; the windows are down.
@@ -38,6 +40,10 @@ pub fn plant() -> Option<Planted> {
             let bits = arch::pv::start_info::shared_info_frame().address() | Flags::KERNEL.bits();
             write(table, empty_slot(table)?, bits)
         }
+        Plant::StoreFrame => {
+            let foreign = arch::pv::start_info::shared_info_frame();
+            Ok(Planted::StoreFrame(arch::pv::start_info::plant_store_frame(foreign.0)))
+        }
     };
     match planted {
         Ok(planted) => Some(planted),
@@ -51,11 +57,16 @@ pub fn plant() -> Option<Planted> {
 impl Planted {
     /// Takes it out again. In a domain that was restored without it there is nothing to take out.
     pub fn take_out(self) {
-        if raw::entry_bits(self.table, self.slot) == 0 {
-            return;
-        }
-        if let Err(error) = write(self.table, self.slot, self.before) {
-            report::error(Party::Xen, "plant", error);
+        match self {
+            Planted::Entry { table, slot, .. } if raw::entry_bits(table, slot) == 0 => {}
+            Planted::Entry { table, slot, before } => {
+                if let Err(error) = write(table, slot, before) {
+                    report::error(Party::Xen, "plant", error);
+                }
+            }
+            Planted::StoreFrame(before) => {
+                arch::pv::start_info::plant_store_frame(before);
+            }
         }
     }
 }
@@ -69,5 +80,5 @@ fn write(table: Pfn, slot: usize, bits: u64) -> Result<Planted, crate::arch::cha
     let mut changes = Changes::<1>::new();
     changes.plant(table, slot, bits);
     changes.commit()?;
-    Ok(Planted { table, slot, before })
+    Ok(Planted::Entry { table, slot, before })
 }

@@ -5,7 +5,7 @@ pub mod nmi;
 #[cfg(all(feature = "switches", not(pool_switches)))]
 compile_error!("a kernel with the switches needs the pool's too, --cfg pool_switches: `cargo lab build` sets it");
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pagetable_pool::{
     Backend, Broken, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool,
@@ -13,6 +13,7 @@ use pagetable_pool::{
 };
 use spin::Mutex;
 
+use crate::arch::changes::TableError;
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::audit::Kind;
 use crate::cmdline;
@@ -286,6 +287,26 @@ pub fn apply_switches() {
     }
 }
 
+/// Constructs a set and unmakes it: whether this Xen takes one at all. At boot, so that a guest that can have none is told so once.
+///
+/// # Errors
+/// Xen's refusal, or want of frames.
+pub fn try_one() -> Result<(), SetError> {
+    let mut set = [Sets::EMPTY];
+    Sets.construct(&mut set).map_err(|failed| failed.error)?;
+    Sets.destruct(&set).map(drop).map_err(|failed| failed.error)
+}
+
+/// Refusals of Xen's to construct a set. Each vCPU that churns asks again and again: told are the first, second, fourth, ... of them.
+static REFUSALS: AtomicU32 = AtomicU32::new(0);
+
+fn tell_refusal(error: TableError) {
+    let count = REFUSALS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    if count.is_power_of_two() {
+        report::error(Party::Xen, "pool", format_args!("construct: {error}; {count} so far"));
+    }
+}
+
 /// Why there is no set. What Xen or the pool refused was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Untaken {
@@ -320,7 +341,7 @@ pub fn take(guard: &CpuGuard) -> Result<Taken, Untaken> {
                 ..
             },
         ) => {
-            report::error(Party::Xen, "pool", format_args!("construct: {error}"));
+            tell_refusal(error);
             Err(Untaken::Refused)
         }
         Err(other) => {

@@ -1,7 +1,10 @@
 //! From the first instruction in Rust to the loop.
 
+use xen_bindings::pvh;
+
 use crate::arch::{self, cpu};
 use crate::memory::frames;
+use crate::paging::set::SetError;
 use crate::report::{self, Party};
 use crate::{cmdline, console, control, events, pool, smp, time, xen};
 
@@ -14,13 +17,20 @@ pub fn first(start_info: u64) -> ! {
 /// What is to be done once. Not part of [`first`], which never returns: what the toolstack told takes 5 KiB of the stack.
 #[inline(never)]
 fn set_up(start_info: u64) {
+    // First of all a way to say what is wrong, and to end: hypercalls, then the console, which a PV guest has before anything else.
+    if let Err(error) = xen::install() {
+        without_xen(error);
+    }
     arch::set_up_traps();
     let boot = match arch::read_start_info(start_info) {
         Ok(boot) => boot,
-        // Nothing works yet that could say more: Xen's log shows the vCPU halted at its entry.
-        Err(_) => cpu::stop(),
+        Err(error) => panic!("the start-up information: {error}"),
     };
+    console::connect_early();
     let options = cmdline::parse(boot.command_line());
+    if let Err(error) = arch::xen::learn_host() {
+        panic!("{error}");
+    }
     frames::take_over(&boot.memory);
     arch::enter();
 
@@ -39,7 +49,29 @@ fn set_up(start_info: u64) {
     report_boot(&boot);
     cpu::enable_interrupts();
     pool::apply_switches();
+    if let Err(error) = pool::try_one() {
+        cannot_construct(error);
+    }
     control::start();
+}
+
+/// No constructed set can be had here, so there is nothing for this guest to do.
+fn cannot_construct(error: SetError) -> ! {
+    match error {
+        // The window is a linear entry; Xen refuses them if told so, and where it was built so.
+        SetError::Tables(error) if arch::is_pv() => panic!(
+            "Xen takes no constructed page table: {error}. The kernel's windows are linear page tables: Xen must be built with \
+             CONFIG_PV_LINEAR_PT and run without pv-linear-pt=false"
+        ),
+        error => panic!("no page table can be constructed: {error}"),
+    }
+}
+
+/// Nothing can be asked of Xen, not even an end: there is only its debug port, which takes words without being asked.
+fn without_xen(error: pvh::InstallError) -> ! {
+    console::seize();
+    report::event("panic").text("msg", error).text("at", "start").send();
+    cpu::stop()
 }
 
 /// Another vCPU arrives, from the entry code.
@@ -49,7 +81,7 @@ pub fn secondary(me: usize) -> ! {
 }
 
 fn report_boot(boot: &arch::start_info::BootInfo) {
-    report::event("boot")
+    let event = report::event("boot")
         .text("build", if cfg!(feature = "switches") { "test" } else { "plain" })
         .text("arch", if cfg!(target_arch = "x86_64") { "x86_64" } else { "i686" })
         .text("mode", if arch::is_pv() { "pv" } else { "pvh" })
@@ -58,8 +90,12 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
         .num("max_vcpus", xen::max_vcpus() as u64)
         .num("mem_kib", boot.memory.kib())
         .text("cmdline", boot.command_line())
-        .words("switches", cmdline::options().switches.words())
-        .send();
+        .words("switches", cmdline::options().switches.words());
+    match arch::xen::highest_frames() {
+        Some((highest, known)) => event.num("max_mfn", highest as u64).num("m2p_end", known as u64),
+        None => event,
+    }
+    .send();
     cmdline::report_unknown(boot.command_line());
     if boot.memory.dropped > 0 {
         report::error(

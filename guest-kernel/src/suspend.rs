@@ -14,7 +14,9 @@ use xen_bindings::count;
 
 use crate::arch::changes::TableError;
 use crate::arch::cpu::CpuGuard;
-use crate::arch::pv::m2p::TooMuchMemory;
+use crate::arch::pv::m2p::{NoTable, TooMuchMemory};
+use crate::arch::pv::start_info::NotOurs;
+use crate::arch::xen::CannotStepAway;
 use crate::insist::insist;
 use crate::paging::windows;
 use crate::smp::{self, Parked, Stuck};
@@ -47,6 +49,10 @@ pub enum Error {
     TooMuchMemory(TooMuchMemory),
     /// A hotplug operation did not end in time.
     HotplugBusy,
+    /// A frame that the toolstack named is not the domain's.
+    NotOurs(NotOurs),
+    /// Machine frames cannot be looked up in the new domain.
+    NoTable(NoTable),
 }
 
 impl fmt::Display for Error {
@@ -60,6 +66,8 @@ impl fmt::Display for Error {
             Error::Xen(e) => e.fmt(f),
             Error::Tables(e) => e.fmt(f),
             Error::TooMuchMemory(e) => e.fmt(f),
+            Error::NotOurs(e) => e.fmt(f),
+            Error::NoTable(e) => e.fmt(f),
             Error::HotplugBusy => f.write_str("a hotplug operation did not end in time"),
         }
     }
@@ -68,8 +76,8 @@ impl fmt::Display for Error {
 impl Blame for Error {
     fn party(&self) -> Party {
         match self {
-            Error::Store(_) => Party::Toolstack,
-            Error::Xen(_) | Error::Tables(_) => Party::Xen,
+            Error::Store(_) | Error::NotOurs(_) => Party::Toolstack,
+            Error::Xen(_) | Error::NoTable(_) | Error::Tables(_) => Party::Xen,
             Error::Stuck(_)
             | Error::Drain(_)
             | Error::Proof(_)
@@ -83,6 +91,21 @@ impl Blame for Error {
 impl From<xen_bindings::HypercallError> for Error {
     fn from(error: xen_bindings::HypercallError) -> Self {
         Error::Xen(error)
+    }
+}
+
+impl From<CannotStepAway> for Error {
+    fn from(error: CannotStepAway) -> Self {
+        match error {
+            CannotStepAway::Frame(frame) => Error::NotOurs(frame),
+            CannotStepAway::Xen(error) => Error::Xen(error),
+        }
+    }
+}
+
+impl From<NoTable> for Error {
+    fn from(error: NoTable) -> Self {
+        Error::NoTable(error)
     }
 }
 
@@ -296,7 +319,7 @@ impl Platform for Guest<'_> {
     fn suspend(&mut self, proof: &pool::Proof) -> Result<Outcome, Error> {
         pool::check(proof).map_err(Error::Proof)?;
         time::freeze();
-        self.away = arch::xen::step_away().map_err(Error::Xen)?;
+        self.away = arch::xen::step_away()?;
         #[cfg(feature = "switches")]
         if self.rehearsal {
             let nr = xen_bindings::ffi::__HYPERVISOR_sched_op;
@@ -325,6 +348,8 @@ impl Platform for Guest<'_> {
         }
         if how == Return::Restored {
             let switches = cmdline::options().switches;
+            // The new host has other frames, and may have more of them.
+            self.insist(arch::xen::learn_host)?;
             // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
             // looked at; without that page there are no events and no clock; all this before any cross-call.
             if !switches.no_latch() && !arch::is_pv() {

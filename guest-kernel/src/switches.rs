@@ -25,6 +25,7 @@ bitflags::bitflags! {
         const TIMER_EARLY = 1 << 14;
         const NMI_BORNE = 1 << 15;
         const NMI_RESET = 1 << 16;
+        const M2P_ASKED = 1 << 17;
     }
 }
 
@@ -48,6 +49,7 @@ const WORDS: &[(&str, Off)] = &[
     ("timer=early", Off::TIMER_EARLY),
     ("nmi=lost", Off::NMI_BORNE),
     ("nmi=pending", Off::NMI_RESET),
+    ("m2p=header", Off::M2P_ASKED),
 ];
 
 /// What a test wants the audit to find.
@@ -60,6 +62,8 @@ pub enum Plant {
     Superpage,
     /// Xen's own page in an L1 table of a live set.
     Foreign,
+    /// A machine frame in `start_info` that is not the domain's.
+    StoreFrame,
 }
 
 /// The steps to leave out.
@@ -134,6 +138,8 @@ impl Switches {
         nmi_is_lost NMI_BORNE;
         /// Leave an NMI pending for a vCPU that starts anew?
         keep_pending_nmi NMI_RESET;
+        /// Believe the header of how long Xen's machine-to-physical table is?
+        m2p_of_header M2P_ASKED;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }
@@ -174,7 +180,8 @@ impl Switches {
                 "linear" => Plant::Linear,
                 "superpage" => Plant::Superpage,
                 "foreign" => Plant::Foreign,
-                _ => return Err("what can be planted is linear, superpage and foreign"),
+                "store-frame" => Plant::StoreFrame,
+                _ => return Err("what can be planted is linear, superpage, foreign and store-frame"),
             });
             return Ok(());
         }

@@ -25,6 +25,11 @@ pub fn now() -> u64 {
     LATEST.fetch_max(now, Ordering::AcqRel).max(now)
 }
 
+/// Does the clock stand still? Then [`now`] is no measure of a wait.
+pub fn stands_still() -> bool {
+    FROZEN.load(Ordering::Acquire)
+}
+
 /// The last time that anybody was told, without a look at the clock: that may be dear, for Xen may have to emulate the time-stamp
 /// counter.
 pub fn latest() -> u64 {

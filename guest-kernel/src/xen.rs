@@ -1,6 +1,5 @@
 //! What the guest asks of Xen, in the guest's own words. The calls themselves are `xen-bindings`'.
 
-use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use migration::Outcome;
@@ -8,7 +7,7 @@ use spin::Once;
 use xen_bindings::cpuid::{Leaves, Version};
 use xen_bindings::hvm::{self, Param};
 use xen_bindings::sched::{self, Shutdown};
-use xen_bindings::{ffi, pvh, vcpu, Errno, HypercallError, Result};
+use xen_bindings::{ffi, pvh, vcpu, Errno, Result};
 
 pub use crate::arch::pv::vcpu::InitialiseError;
 use crate::arch::{self, apic, cpu, vectors};
@@ -18,34 +17,15 @@ use crate::{cmdline, console, report, time};
 static LEAVES: Once<Leaves> = Once::new();
 static MAX_VCPUS: Once<usize> = Once::new();
 
-/// Why there is no connection to Xen.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// No hypercall page.
-    Install(pvh::InstallError),
-    /// A call failed.
-    Call(HypercallError),
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConnectError::Install(e) => e.fmt(f),
-            ConnectError::Call(e) => e.fmt(f),
-        }
-    }
-}
-
-impl From<HypercallError> for ConnectError {
-    fn from(error: HypercallError) -> Self {
-        ConnectError::Call(error)
-    }
-}
-
-/// Sets up the hypercall page, the word size and the shared-info page. Once, on vCPU 0.
-pub fn connect() -> core::result::Result<(), ConnectError> {
-    let leaves = arch::xen::install_hypercalls().map_err(ConnectError::Install)?;
+/// Sets up the hypercall page. Before anything else, on vCPU 0.
+pub fn install() -> core::result::Result<(), pvh::InstallError> {
+    let leaves = arch::xen::install_hypercalls()?;
     LEAVES.call_once(|| leaves);
+    Ok(())
+}
+
+/// Sets up the word size and the shared-info page. Once, on vCPU 0.
+pub fn connect() -> Result<()> {
     if !arch::is_pv() && !cmdline::options().switches.no_cancel_trick() {
         latch_word_size()?;
     }

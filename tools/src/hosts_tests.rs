@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::guest::Kind;
 use crate::kernel::Arch;
 use crate::lab_tests::LabTest;
+use crate::machine::Spec;
+use crate::qemu::Hardware;
 use crate::scenario::fault::Fault;
 use crate::scenario::Action;
 use crate::xen_build::Xen;
@@ -137,7 +139,38 @@ pub fn all() -> Vec<LabTest> {
         ),
     ]);
     tests.push(pv());
+    tests.extend(Arch::ALL.map(small_and_large));
     tests
+}
+
+/// From a host whose machine frames all lie below 3 GiB to one that gives them from above 16 GiB, and back: the way back after a
+/// migration must not rely on what the host before had.
+fn small_and_large(arch: Arch) -> LabTest {
+    use Action::{Across, Checkpoint, Create, Ping, Poweroff, VcpuSet};
+    let life = vec![
+        Create,
+        Across,
+        VcpuSet(2),
+        Checkpoint,
+        Ping,
+        Across,
+        VcpuSet(4),
+        Ping,
+        Poweroff,
+    ];
+    let name = format!("long/hosts/pv-small-and-large-{}", arch.name());
+    let mut test = on(arch, &name, [Xen::Pv32, Xen::Pv32], life);
+    test.config.kind = Kind::Pv;
+    let host = |mib| Hardware {
+        mib,
+        xen_options: "",
+    };
+    test.hardware = host(3072);
+    test.peer = Some(Spec {
+        xen: Xen::Pv32,
+        hardware: host(20480),
+    });
+    test
 }
 
 /// A PV guest between two hosts: its page tables are translated to the other host's frames on each way. Debian's Xen cannot migrate it

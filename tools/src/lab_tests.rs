@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::check::GivenUp;
 use crate::demo;
 use crate::guest::{Config, Kind};
 use crate::hosts_tests;
@@ -126,8 +127,8 @@ pub const PIN: &str = "Failed to pin batch of pagetables";
 /// The same for PV guests, whose page tables Xen looks at. Their actions ask for the failure and for what Xen makes of it.
 const PV_CONTROLS: &[Control] = {
     use Action::{
-        Create, Occupy, Poweroff, Restore, RestoreFails, RestoreThenError, Save, SaveAnyway,
-        SaveRefused, SaveUndrained,
+        Create, Occupy, Ping, Poweroff, Restore, RestoreFails, RestoreThenError, Save, SaveAnyway,
+        SaveGivenUp, SaveRefused, SaveUndrained,
     };
     &[
         // The same guest as below, but drained.
@@ -168,6 +169,24 @@ const PV_CONTROLS: &[Control] = {
         Control {
             word: "drain=unpin-only audit=off",
             actions: &[Create, SaveAnyway(None), Occupy, RestoreThenError("pool")],
+            expect: NOTHING,
+            archs: BOTH,
+        },
+        // Any number in its place would be somebody's frame.
+        Control {
+            word: "plant=store-frame",
+            actions: &[
+                Create,
+                SaveGivenUp(
+                    GivenUp {
+                        phase: "suspended",
+                        party: "toolstack",
+                    },
+                    &["start_info has", "xenstore's ring"],
+                ),
+                Ping,
+                Poweroff,
+            ],
             expect: NOTHING,
             archs: BOTH,
         },
@@ -514,6 +533,7 @@ fn pv() -> Vec<LabTest> {
         test.switches = true;
         tests.push(test);
     }
+    tests.extend(large_host());
     tests.extend(short_of_memory());
     tests.extend(resume_faults());
     tests.extend(nmis());
@@ -545,6 +565,55 @@ fn pv() -> Vec<LabTest> {
         tests.push(test);
     }
     tests.push(shim());
+    tests
+}
+
+/// More than the 16 GiB whose machine frames the header's table has for a 32-bit guest. Xen gives the highest frames first.
+const LARGE: Hardware = Hardware {
+    mib: 20480,
+    xen_options: "",
+};
+
+/// PV guests whose machine frames are above 16 GiB, and what becomes of one that does not ask Xen where its table ends.
+fn large_host() -> Vec<LabTest> {
+    use Action::{BootFails, Checkpoint, Create, Migrate, Ping, Poweroff, Restore, Save, VcpuSet};
+    let life = || {
+        vec![
+            Create,
+            VcpuSet(1),
+            VcpuSet(4),
+            Save,
+            Restore,
+            Checkpoint,
+            Migrate,
+            Ping,
+            Poweroff,
+        ]
+    };
+    let mut header = LabTest::pv(
+        Arch::I686,
+        Kind::Pv,
+        Xen::Pv32,
+        "control/m2p=header",
+        vec![BootFails("can be looked up")],
+    );
+    header.switches = true;
+    header.config.cmdline = format!("{} m2p=header", header.config.cmdline);
+    let mut tests = vec![
+        LabTest::pv(Arch::I686, Kind::Pv, Xen::Pv32, "large-host", life()),
+        LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "large-host", life()),
+        header,
+    ];
+    tests.iter_mut().for_each(|test| test.hardware = LARGE);
+    let mut linear = LabTest::pv(
+        Arch::X86_64,
+        Kind::Pv,
+        Xen::Pv32,
+        "no-linear-tables",
+        vec![BootFails("pv-linear-pt")],
+    );
+    linear.hardware.xen_options = "pv-linear-pt=false";
+    tests.push(linear);
     tests
 }
 

@@ -176,7 +176,9 @@ pub fn start(
         }
     }
     command
-        .args(["-machine", "q35", "-smp", "2", "-display", "none", "-no-reboot"])
+        .args(["-machine", "q35,memory-backend=ram", "-smp", "2", "-display", "none", "-no-reboot"])
+        // Not reserved: a machine larger than this host is one whose memory is not all used.
+        .args(["-object", &format!("memory-backend-ram,id=ram,size={}M,reserve=off", hardware.mib)])
         .args(["-m", &hardware.mib.to_string(), "-nodefaults", "-no-user-config"])
         .args(["-serial", &format!("file:{}", run.join("xen.log").display())])
         .arg("-kernel")

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{bail, Context, Result};
 use serde_json::json;
 
-use crate::check::{self, Findings};
+use crate::check::{self, Findings, GivenUp};
 use crate::child::Output;
 use crate::console::Console;
 use crate::event::Event;
@@ -35,6 +35,8 @@ pub enum Action {
     Boot,
     /// The same, until churn runs on every vCPU.
     Create,
+    /// `xl create` of a guest that cannot run here: it says so, with these words, and ends.
+    BootFails(&'static str),
     /// Until this many more churn events came.
     Churn(usize),
     /// `xl vcpu-set`.
@@ -67,6 +69,8 @@ pub enum Action {
     RestoreThenVcpuSet(u64),
     /// `xl save` of a guest that must refuse: its `suspend-failed` holds all these words, and it runs on.
     SaveRefused(&'static [&'static str]),
+    /// The same, given up elsewhere, or by somebody else's fault.
+    SaveGivenUp(GivenUp, &'static [&'static str]),
     /// `xl save` of a guest whose drain is switched off: `xl` must not notice, and the drain must be incomplete.
     SaveUndrained,
     /// `xl save` of a guest that it says nothing about, although something is wrong in it. With a place: an `error` event
@@ -111,6 +115,7 @@ impl Action {
     pub fn name(&self) -> String {
         match self {
             Self::Boot | Self::Create => "xl create".into(),
+            Self::BootFails(_) => "xl create of a guest that says why it cannot run".into(),
             Self::Churn(n) => format!("churn, {n} more reports"),
             Self::VcpuSet(n) => format!("xl vcpu-set {n}"),
             Self::Save => "xl save".into(),
@@ -141,7 +146,7 @@ impl Action {
             }
             Self::NmiOffline(vcpu) => format!("xl trigger nmi for vCPU {vcpu}, which is offline"),
             Self::Triggers => "the other xl triggers".into(),
-            Self::SaveRefused(_) => "xl save, refused by the guest".into(),
+            Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
             Self::RestoreFails(_) => "xl restore, refused by Xen".into(),
@@ -162,7 +167,8 @@ impl Action {
     /// Whether an event that would otherwise be a finding belongs to the action.
     fn expects(&self, event: &Event) -> bool {
         match self {
-            Self::SaveRefused(_) => event.ev == "suspend-failed",
+            Self::SaveRefused(_) | Self::SaveGivenUp(..) => event.ev == "suspend-failed",
+            Self::BootFails(_) => event.ev == "panic",
             Self::SaveAnyway(Some(place)) | Self::RestoreThenError(place) => {
                 event.is("error", "where", place)
             }
@@ -513,6 +519,7 @@ impl<'m> Life<'m> {
                     self.churn_on(step, 1)?;
                 }
             }
+            Action::BootFails(words) => self.boot_fails(step, words)?,
             Action::Churn(n) => self.churn_on(step, n)?,
             Action::VcpuSet(n) => {
                 let (old, new) = (self.online.clone(), (0..n).collect::<Vec<_>>());
@@ -524,7 +531,8 @@ impl<'m> Life<'m> {
                 self.save()?;
                 self.suspended(step)?;
             }
-            Action::SaveRefused(words) => self.save_refused(step, words)?,
+            Action::SaveRefused(words) => self.save_refused(step, GivenUp::IN_AUDIT, words)?,
+            Action::SaveGivenUp(given_up, words) => self.save_refused(step, given_up, words)?,
             Action::SaveUndrained => {
                 self.save()?;
                 self.undrained(step);
@@ -717,7 +725,7 @@ impl<'m> Life<'m> {
         })
     }
 
-    fn save_refused(&mut self, step: &mut Step, words: &[&str]) -> Result<()> {
+    fn save_refused(&mut self, step: &mut Step, given_up: GivenUp, words: &[&str]) -> Result<()> {
         let (name, before) = (self.config.name.clone(), self.domid()?);
         self.round += 1;
         match self.ask_for_suspend(&format!("xl save {name} /lab/{name}.save"))? {
@@ -728,7 +736,7 @@ impl<'m> Life<'m> {
             ),
             Asked::Refused(event) => {
                 step.findings
-                    .extend(check::refused(&event, self.round, words));
+                    .extend(check::refused(&event, self.round, given_up, words));
                 step.checked = event.text("msg").unwrap_or_default().to_owned();
             }
         }
@@ -761,6 +769,24 @@ impl<'m> Life<'m> {
                 "{left:?} sets were left in caches: this shows nothing"
             )),
         }
+    }
+
+    /// The guest says once why it cannot run, and its domain has crashed, so that the toolstack sees it too.
+    fn boot_fails(&mut self, step: &mut Step, words: &str) -> Result<()> {
+        let name = self.config.name.clone();
+        self.xl(&format!("xl create /lab/{name}.cfg"))?;
+        let event = self.wait("its last words", |e| e.ev == "panic")?;
+        let said = event.text("msg").unwrap_or_default().to_owned();
+        if !said.contains(words) {
+            step.findings
+                .push(format!("it did not say \"{words}\" but: {said}"));
+        }
+        step.checked = said;
+        let state = format!("xl list {name} | awk 'NR == 2 {{ print $5 }}'");
+        stop::wait_for("the domain's crash", self.limit, || {
+            let state = self.machine.dom0.run(&state, XL)?.success("xl list")?;
+            Ok(state.contains('c').then_some(()))
+        })
     }
 
     fn restore_fails(&mut self, step: &mut Step, words: &str) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::hypercall::{hypercall1, hypercall2, hypercall4};
 use crate::{ffi, Call, HypercallError, Result, Subject};
 use core::fmt;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A batch of operations stopped in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,17 +245,80 @@ pub const fn frame_to_cr3(frame: Mfn) -> usize {
     }
 }
 
-/// Where the machine-to-physical table has the entry of `frame`; none beyond its end.
+/// Where Xen's machine-to-physical table lies and how long it is, as Xen says: filled only by asking it.
 ///
-/// Reading it gives the [`Pfn`] of a frame of this domain, and anything at all for another's.
-#[doc(alias = "MACH2PHYS_VIRT_START")]
-#[must_use]
-pub const fn machine_to_physical(frame: Mfn) -> Option<*const Pfn> {
-    const _: () = assert!(size_of::<Pfn>() == size_of::<ffi::xen_ulong_t>());
-    if frame.0 >= ffi::MACH2PHYS_NR_ENTRIES as usize {
-        return None;
+/// The constants of `public/xen.h` (`MACH2PHYS_NR_ENTRIES`) are an old hypervisor's: for a 32-bit guest they end at 16 GiB,
+/// while Xen's table goes on to 166 GiB. A restored or migrated domain may be on a host with another table: ask again
+/// there. Made to be a static: any number of CPUs may look while one asks.
+#[derive(Debug)]
+pub struct MachineToPhysical {
+    start: AtomicUsize,
+    frames: AtomicUsize,
+}
+
+impl MachineToPhysical {
+    /// Nothing is known yet: there is no frame in it.
+    #[must_use]
+    pub const fn unknown() -> Self {
+        Self {
+            start: AtomicUsize::new(0),
+            frames: AtomicUsize::new(0),
+        }
     }
-    Some((ffi::MACH2PHYS_VIRT_START as usize + frame.0 * size_of::<Pfn>()) as *const Pfn)
+
+    /// Asks Xen. PV only.
+    ///
+    /// # Errors
+    /// Xen's; or `ERANGE` if what Xen describes is no table in the address space. What was known stays.
+    #[doc(alias = "XENMEM_machphys_mapping")]
+    pub fn ask(&self) -> Result<()> {
+        const _: () = assert!(size_of::<Pfn>() == size_of::<ffi::xen_ulong_t>());
+        let call = Call::new("XENMEM_machphys_mapping");
+        let mut arg = ffi::xen_machphys_mapping::default();
+        // SAFETY: Xen writes the structure, which lives across the call.
+        let ret = unsafe {
+            hypercall2::<{ ffi::__HYPERVISOR_memory_op }>(
+                ffi::XENMEM_machphys_mapping as usize,
+                ptr::from_mut(&mut arg) as usize,
+            )
+        };
+        call.check(ret)?;
+        let (start, end) = (arg.v_start as usize, arg.v_end as usize);
+        let room = end.saturating_sub(start) / size_of::<Pfn>();
+        let frames = (arg.max_mfn as usize).saturating_add(1).min(room);
+        if start == 0 || frames == 0 || start % size_of::<Pfn>() != 0 {
+            let errno = crate::Errno::ERANGE;
+            return Err(HypercallError { call, errno });
+        }
+        // Nobody who looks meanwhile sees one table's place with another's length.
+        self.frames.store(0, Ordering::Release);
+        self.start.store(start, Ordering::Release);
+        self.frames.store(frames, Ordering::Release);
+        Ok(())
+    }
+
+    /// The virtual address of its first entry.
+    #[must_use]
+    pub fn start(&self) -> usize {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// Its length: one more than the highest machine frame that it can have an entry for.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.frames.load(Ordering::Acquire)
+    }
+
+    /// Where it has the entry of `frame`; none beyond its end. Xen leaves parts of it unmapped, for which the host has no memory.
+    ///
+    /// Reading it gives the [`Pfn`] of a frame of this domain, and anything at all for another's.
+    #[must_use]
+    pub fn entry(&self, frame: Mfn) -> Option<*const Pfn> {
+        if frame.0 >= self.frames() {
+            return None;
+        }
+        Some((self.start() + frame.0 * size_of::<Pfn>()) as *const Pfn)
+    }
 }
 
 #[cfg(test)]
@@ -302,24 +366,58 @@ mod tests {
         );
     }
 
-    #[test]
-    #[cfg(target_pointer_width = "64")]
-    fn the_machine_to_physical_table_is_where_the_header_says() {
-        assert_eq!(
-            machine_to_physical(Mfn(2)).unwrap() as usize,
-            0xffff_8000_0000_0010
-        );
-        assert!(machine_to_physical(Mfn(1 << 35)).is_none());
-        assert_eq!(frame_to_cr3(Mfn(5)), 0x5000);
+    fn asked(start: usize, end: usize, max_mfn: usize) -> Result<MachineToPhysical> {
+        let xen = move |nr: u32, args: &[usize]| {
+            assert_eq!((nr, args[0]), (12, 12));
+            // SAFETY: the wrapper passes a structure that lives during the call.
+            let arg = unsafe { &mut *(args[1] as *mut ffi::xen_machphys_mapping) };
+            arg.v_start = start as ffi::xen_ulong_t;
+            arg.v_end = end as ffi::xen_ulong_t;
+            arg.max_mfn = max_mfn as ffi::xen_ulong_t;
+            0
+        };
+        let table = MachineToPhysical::unknown();
+        assert!(table.entry(Mfn(0)).is_none());
+        double::with(xen, || table.ask()).map(|()| table)
     }
 
     #[test]
-    #[cfg(target_pointer_width = "32")]
-    fn the_machine_to_physical_table_is_where_the_header_says() {
-        assert_eq!(machine_to_physical(Mfn(2)).unwrap() as usize, 0xf580_0008);
-        assert!(machine_to_physical(Mfn(1 << 22)).is_none());
+    fn the_machine_to_physical_table_is_where_xen_says() {
+        // What Xen 4.17 says to a 32-bit guest: more than the header's 0x400000 frames.
+        let table = asked(0xf580_0000, 0xffe0_0000, 0x297_ffff).unwrap();
+        let words = 0xa60_0000 / size_of::<Pfn>();
+        assert_eq!(table.frames(), words.min(0x298_0000));
+        assert_eq!(table.start(), 0xf580_0000);
+        assert_eq!(
+            table.entry(Mfn(2)).unwrap() as usize,
+            0xf580_0000 + 2 * size_of::<Pfn>()
+        );
+        assert!(table.entry(Mfn(table.frames())).is_none());
+        assert!(table.entry(Mfn(usize::MAX)).is_none());
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_is_refused() {
+        let erange =
+            |answer: Result<MachineToPhysical>| answer.unwrap_err().errno == crate::Errno::ERANGE;
+        assert!(erange(asked(0, 0, 0)));
+        assert!(erange(asked(0x2000, 0x1000, 5)));
+        assert!(erange(asked(0x1001, 0x2000, 5)));
+        // No entry beyond what Xen calls its end.
+        assert_eq!(
+            asked(0x1000, 0x2000, usize::MAX).unwrap().frames(),
+            0x1000 / size_of::<Pfn>()
+        );
+        let error = double::with(|_, _| -38, || MachineToPhysical::unknown().ask()).unwrap_err();
+        assert_eq!(error.to_string(), "XENMEM_machphys_mapping: ENOSYS (38)");
+    }
+
+    #[test]
+    fn a_root_above_4_gib_keeps_its_high_bits() {
         assert_eq!(frame_to_cr3(Mfn(5)), 0x5000);
-        // A frame above 4 GiB.
+        #[cfg(target_pointer_width = "32")]
         assert_eq!(frame_to_cr3(Mfn(0x12_3456)), 0x2345_6001);
+        #[cfg(target_pointer_width = "64")]
+        assert_eq!(frame_to_cr3(Mfn(0x12_3456)), 0x1_2345_6000);
     }
 }

@@ -85,8 +85,8 @@ pub fn set_up_traps() {
     if is_pv() {
         // Until shared-info is mapped its place holds zeroes: events on. They are not.
         xen::mask_events_in_place();
-        if pv::vcpu::set_up_first().is_err() {
-            cpu::stop();
+        if let Err(error) = pv::vcpu::set_up_first() {
+            panic!("the table of traps: {error}");
         }
     } else {
         traps::build_table();

@@ -2,6 +2,8 @@
 //!
 //! Layout: `xen/include/public/arch-x86/hvm/start_info.h`.
 
+use core::fmt;
+
 use xen_bindings::ffi;
 
 use crate::memory::map::MemoryMap;
@@ -56,6 +58,16 @@ pub enum BadStartInfo {
     Magic,
     /// It has no memory map (version 0).
     NoMemoryMap,
+}
+
+impl fmt::Display for BadStartInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadStartInfo::OutOfReach => "it lies above 1 GiB, or not at all",
+            BadStartInfo::Magic => "it does not begin with its magic number",
+            BadStartInfo::NoMemoryMap => "it has no memory map",
+        })
+    }
 }
 
 /// Copies a `T` from physical memory.

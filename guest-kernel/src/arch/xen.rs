@@ -9,9 +9,11 @@ use xen_bindings::frame::Gfn;
 use xen_bindings::hvm::{self, Ring};
 use xen_bindings::memory::{add_to_physmap, Space};
 use xen_bindings::shared_info::SharedInfo;
-use xen_bindings::{console, ffi, pvh, sched, vcpu, xenstore, Result};
+use xen_bindings::{console, console_io, ffi, pvh, sched, vcpu, xenstore, HypercallError, Result};
 
 use super::memory::{bits_of, map_fixed};
+use super::pv::m2p::NoTable;
+use super::pv::start_info::NotOurs;
 use super::pv::{m2p, start_info};
 use super::{is_pv, pv};
 use crate::memory::Pfn;
@@ -35,6 +37,38 @@ const STORE_SLOT: usize = 1;
 /// The physical address of a static of the kernel's.
 fn physical<T>(object: *const T) -> usize {
     object as usize - KERNEL_BASE
+}
+
+/// Asks Xen what a PV guest must know of the host: where its machine-to-physical table is. At boot, and in every new domain.
+///
+/// # Errors
+/// Without that no page table can be read.
+pub fn learn_host() -> core::result::Result<(), NoTable> {
+    if is_pv() {
+        m2p::learn()
+    } else {
+        Ok(())
+    }
+}
+
+/// The highest machine frame of the domain's memory, and the highest that can be looked up. Nothing under PVH.
+pub fn highest_frames() -> Option<(usize, usize)> {
+    is_pv().then(m2p::highest)
+}
+
+/// Says something on Xen's own console, for want of one of ours. Not every Xen takes it from a guest: a PV guest's words only where
+/// it was built with `VERBOSE_DEBUG` (`xsm_console_io`, `xen/include/xsm/dummy.h`); a PVH guest has a port that always
+/// works (`hvm_print_line`, `xen/arch/x86/hvm/hvm.c`).
+pub fn say_on_xens_console(text: &[u8]) {
+    if is_pv() {
+        // Refused at worst, and then nobody can be told.
+        let _ = console_io::write(text);
+        return;
+    }
+    for &byte in text {
+        // SAFETY: Xen's debug console, which only prints.
+        unsafe { x86::io::outb(ffi::XEN_HVM_DEBUGCONS_IOPORT as u16, byte) };
+    }
 }
 
 /// Has Xen fill the hypercall page, and gives Xen's CPUID leaves.
@@ -163,16 +197,26 @@ pub fn check_size() -> core::result::Result<(), m2p::TooMuchMemory> {
 #[derive(Debug)]
 pub struct Away(start_info::Frames);
 
+/// Why the domain cannot be left as Xen's tools want to find it.
+#[derive(Clone, Copy, Debug)]
+pub enum CannotStepAway {
+    /// A frame in `start_info` is not ours.
+    Frame(NotOurs),
+    /// Xen refused a call.
+    Xen(HypercallError),
+}
+
 /// The last step before the suspend call: nothing is left to do under PVH.
 ///
 /// # Errors
-/// Xen's; then nothing has changed.
-pub fn step_away() -> Result<Option<Away>> {
+/// If a frame in `start_info` is not the domain's, or Xen's; then nothing has changed.
+pub fn step_away() -> core::result::Result<Option<Away>, CannotStepAway> {
     if !is_pv() {
         return Ok(None);
     }
-    unmap_shared_info()?;
-    Ok(Some(Away(start_info::write_pfns())))
+    let frames = start_info::translate().map_err(CannotStepAway::Frame)?;
+    unmap_shared_info().map_err(CannotStepAway::Xen)?;
+    Ok(Some(Away(frames.write())))
 }
 
 impl Away {

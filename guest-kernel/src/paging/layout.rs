@@ -52,6 +52,10 @@ pub const WINDOW_SLOT: usize = 416;
 /// address `va` is read at `WINDOW_BASE + va / 4096 * 8`.
 pub const WINDOW_BASE: usize = HOLDER_BASE + WINDOW_SLOT * L2_ENTRY_BYTES;
 
+/// End of the window in the holder's range, exclusive. Under 32-bit PV what follows may be Xen's.
+#[cfg(target_arch = "x86")]
+pub const WINDOW_END: usize = WINDOW_BASE + SET_PAGES * L2_ENTRY_BYTES;
+
 /// L2 pages in a set: as many as PAE has page-directory pointers.
 pub const SET_PAGES: usize = 4;
 /// The holder's place in a set.

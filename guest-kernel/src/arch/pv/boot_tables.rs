@@ -74,13 +74,16 @@ impl Upper {
 /// frame that is free afterwards.
 ///
 /// # Panics
-/// If the builder left anything but what its own header describes, or Xen refuses: there is no console yet to say so on, and
-/// nothing to go back to. Xen's log has the guest's end.
+/// If the builder left anything but what its own header describes, or Xen refuses: there is nothing to go back to.
 pub fn take_over(slots: usize, entry: impl Fn(usize) -> Entry, mut adopt: impl FnMut(usize, Pfn)) -> Pfn {
     let (base, end) = start_info::boot_tables();
     let builders_root = Pfn::of_kernel(base);
     let Some(upper) = Upper::find(builders_root) else {
-        panic!("the domain builder's page tables do not map the kernel");
+        let (highest, known) = m2p::highest();
+        panic!(
+            "the domain builder's page tables cannot be read: the domain has machine frames up to {highest:#x}, and \
+             those up to {known:#x} can be looked up"
+        );
     };
     let mut next = Pfn::of_kernel(end);
     let done = complete(&upper, slots, &entry, &mut adopt, &mut next).and_then(|()| move_over(&upper, builders_root));

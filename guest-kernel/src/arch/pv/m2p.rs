@@ -1,18 +1,27 @@
 //! Physical-to-machine and back: the list that the domain builder made, Xen's table, and what is published for a save.
+//!
+//! Where Xen's table lies and how long it is, is asked of Xen at boot and in every new domain (decision 0014).
 
+use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use xen_bindings::frame::Mfn;
-use xen_bindings::pv;
+use xen_bindings::pv::MachineToPhysical;
 use xen_bindings::shared_info::SharedInfo;
+use xen_bindings::HypercallError;
 
 use crate::arch::tables::Page;
 use crate::memory::Pfn;
 use crate::paging::layout::PAGE_SIZE;
+#[cfg(target_arch = "x86")]
+use crate::paging::layout::WINDOW_END;
 
 /// The list `mfn_list`: a machine word for each page of the domain.
 static LIST: AtomicUsize = AtomicUsize::new(0);
 static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Xen's table: the other direction.
+static TABLE: MachineToPhysical = MachineToPhysical::unknown();
 
 /// Frame numbers in a page.
 const PER_PAGE: usize = PAGE_SIZE / size_of::<usize>();
@@ -26,6 +35,64 @@ static FRAME_LIST_LIST: Page = Page::new();
 pub fn set_list(at: usize, pages: usize) {
     LIST.store(at, Ordering::Relaxed);
     PAGES.store(pages, Ordering::Relaxed);
+}
+
+/// Why this kernel cannot tell whose a machine frame is.
+#[derive(Clone, Copy, Debug)]
+pub enum NoTable {
+    /// Xen does not say where its table lies.
+    Refused(HypercallError),
+    /// Xen has it where this kernel's own address space is.
+    #[cfg_attr(target_arch = "x86_64", allow(dead_code))]
+    InTheWay {
+        /// Its first address, and that of all that is Xen's.
+        start: usize,
+    },
+}
+
+impl fmt::Display for NoTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoTable::Refused(error) => write!(f, "Xen does not say where its machine-to-physical table is: {error}"),
+            NoTable::InTheWay { start } => {
+                write!(
+                    f,
+                    "Xen's area begins at {start:#x}, and the kernel's own reaches further"
+                )
+            }
+        }
+    }
+}
+
+/// Asks Xen where its table is: at boot and in every new domain, which may be on another host. On vCPU 0.
+///
+/// # Errors
+/// If Xen does not say, or what it says does not go together with this kernel.
+pub fn learn() -> Result<(), NoTable> {
+    TABLE.ask().map_err(NoTable::Refused)?;
+    // What Xen has in a 32-bit guest's address space begins with the table (`HYPERVISOR_COMPAT_VIRT_START`,
+    // `xen/arch/x86/include/asm/config.h`).
+    #[cfg(target_arch = "x86")]
+    if TABLE.start() < WINDOW_END {
+        return Err(NoTable::InTheWay { start: TABLE.start() });
+    }
+    Ok(())
+}
+
+/// One more than the highest machine frame that Xen's table can have an entry for.
+fn table_end() -> usize {
+    let end = TABLE.frames();
+    #[cfg(feature = "switches")]
+    if crate::cmdline::options().switches.m2p_of_header() {
+        return end.min(xen_bindings::ffi::MACH2PHYS_NR_ENTRIES as usize);
+    }
+    end
+}
+
+/// The highest machine frame of the domain's memory, and the highest that Xen's table can have an entry for.
+pub fn highest() -> (usize, usize) {
+    let frames = (0..PAGES.load(Ordering::Relaxed)).filter_map(|pfn| populated(Pfn(pfn as u32)));
+    (frames.max().unwrap_or(0), table_end().saturating_sub(1))
 }
 
 /// Frame of the list: a restore writes it anew, so it is read each time.
@@ -49,9 +116,14 @@ pub fn machine(pfn: Pfn) -> Mfn {
     }
 }
 
+/// The machine frame at this frame; none if the domain has no memory there.
+fn populated(pfn: Pfn) -> Option<usize> {
+    listed(pfn).filter(|mfn| mfn >> (usize::BITS - 1) == 0)
+}
+
 /// Does the domain have memory at this frame?
 pub fn is_populated(pfn: Pfn) -> bool {
-    listed(pfn).is_some_and(|mfn| mfn >> (usize::BITS - 1) == 0)
+    populated(pfn).is_some()
 }
 
 /// This domain's frame on machine frame `mfn`; none if it is not this domain's memory.
@@ -65,11 +137,20 @@ pub fn pfn(mfn: Mfn) -> Option<Pfn> {
         #[link_name = "load_or_ones_prologue"]
         fn load_or_ones(at: *const usize) -> usize;
     }
-    let at = pv::machine_to_physical(mfn)?.cast::<usize>();
+    if mfn.0 >= table_end() {
+        return None;
+    }
+    let at = TABLE.entry(mfn)?.cast::<usize>();
     // SAFETY: reads a word of Xen's table, or, where that is not mapped, gives all ones by way of the trap handler.
     let found = unsafe { load_or_ones(at) };
     let pfn = Pfn(u32::try_from(found).ok()?);
     (listed(pfn) == Some(mfn.0)).then_some(pfn)
+}
+
+/// The same without Xen's table, by a search of the list: for a few frames that must be found, and before Xen was asked.
+pub fn search(mfn: Mfn) -> Option<Pfn> {
+    let pages = PAGES.load(Ordering::Relaxed) as u32;
+    (0..pages).map(Pfn).find(|&pfn| populated(pfn) == Some(mfn.0))
 }
 
 /// The domain has more memory than the published lists can describe.

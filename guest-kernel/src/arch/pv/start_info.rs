@@ -4,6 +4,7 @@
 //! their place when they save the domain; they write machine frames again when they restore it, and nothing when the
 //! suspend is cancelled (`process_start_info`, `tools/libs/guest/xg_sr_save_x86_pv.c` and `..._restore_x86_pv.c`).
 
+use core::fmt;
 use core::ptr::{addr_of, addr_of_mut};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -85,8 +86,14 @@ pub fn own_frame() -> Pfn {
     Pfn(((AT.load(Ordering::Relaxed) - KERNEL_BASE) / PAGE_SIZE) as u32)
 }
 
+/// The domain's frame on the machine frame of a ring. Without Xen's table too: the console is what a failure is told on.
+fn ring_frame(mfn: ffi::xen_pfn_t) -> Option<Pfn> {
+    let mfn = Mfn(mfn as usize);
+    m2p::pfn(mfn).or_else(|| m2p::search(mfn))
+}
+
 fn ring(mfn: ffi::xen_pfn_t, port: u32) -> Option<Ring> {
-    let pfn = m2p::pfn(Mfn(mfn as usize))?;
+    let pfn = ring_frame(mfn)?;
     (port != 0).then_some(Ring {
         frame: Gfn(pfn.0 as usize),
         port: Port::new(port),
@@ -103,19 +110,25 @@ pub fn store_ring() -> Option<Ring> {
     ring(field!(store_mfn), field!(store_evtchn))
 }
 
-/// Writes PFNs for the two machine frames, as the tools want them; gives what undoes it in the same domain.
-pub fn write_pfns() -> Frames {
-    let before = Frames {
-        store: field!(store_mfn),
-        console: field!(console.domU.mfn),
-    };
-    let pfn = |mfn: ffi::xen_pfn_t| m2p::pfn(Mfn(mfn as usize)).map_or(0, |pfn| pfn.0 as ffi::xen_pfn_t);
-    field!(store_mfn = pfn(before.store));
-    field!(console.domU.mfn = pfn(before.console));
-    before
+/// A machine frame that `start_info` names is not this domain's.
+#[derive(Clone, Copy, Debug)]
+pub struct NotOurs {
+    /// Whose ring it should be.
+    ring: &'static str,
+    mfn: Mfn,
 }
 
-/// The machine frames that [`write_pfns`] replaced.
+impl fmt::Display for NotOurs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NotOurs { ring, mfn } = self;
+        write!(
+            f,
+            "start_info has {mfn:?} for {ring}'s ring, which is no frame of this domain"
+        )
+    }
+}
+
+/// The two machine frames of `start_info`.
 #[derive(Clone, Copy, Debug)]
 pub struct Frames {
     store: ffi::xen_pfn_t,
@@ -123,9 +136,72 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Puts them back: in the same domain, where nobody else does.
-    pub fn write_back(self) {
+    /// As they stand there.
+    fn read() -> Frames {
+        Frames {
+            store: field!(store_mfn),
+            console: field!(console.domU.mfn),
+        }
+    }
+
+    fn write(self) {
         field!(store_mfn = self.store);
         field!(console.domU.mfn = self.console);
     }
+
+    /// What the tools want in their place.
+    fn as_pfns(self) -> Result<Frames, NotOurs> {
+        let pfn = |ring, mfn: ffi::xen_pfn_t| match ring_frame(mfn) {
+            Some(pfn) => Ok(pfn.0 as ffi::xen_pfn_t),
+            // The toolstack gave none.
+            None if mfn == 0 => Ok(0),
+            // Any number written here would be somebody's frame: Xen's tools would make a ring of it.
+            None => Err(NotOurs {
+                ring,
+                mfn: Mfn(mfn as usize),
+            }),
+        };
+        Ok(Frames {
+            store: pfn("xenstore", self.store)?,
+            console: pfn("the console", self.console)?,
+        })
+    }
+
+    /// Puts them back: in the same domain, where nobody else does.
+    pub fn write_back(self) {
+        self.write();
+    }
+}
+
+/// The two machine frames, translated and not written yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Translated {
+    machine: Frames,
+    own: Frames,
+}
+
+/// Translates the two machine frames into PFNs, as the tools want them. Changes nothing.
+///
+/// # Errors
+/// If one of them is not the domain's.
+pub fn translate() -> Result<Translated, NotOurs> {
+    let machine = Frames::read();
+    let own = machine.as_pfns()?;
+    Ok(Translated { machine, own })
+}
+
+impl Translated {
+    /// Writes the PFNs; gives what undoes it in the same domain.
+    pub fn write(self) -> Frames {
+        self.own.write();
+        self.machine
+    }
+}
+
+/// A machine frame for xenstore's ring that is not the domain's, in the place of the right one, which it gives.
+#[cfg(feature = "switches")]
+pub fn plant_store_frame(mfn: usize) -> usize {
+    let before = field!(store_mfn) as usize;
+    field!(store_mfn = mfn as ffi::xen_pfn_t);
+    before
 }
