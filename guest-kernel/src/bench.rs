@@ -3,7 +3,7 @@
 use crate::cmdline;
 use crate::pool::{self, Cost};
 use crate::report::{self, Party};
-use crate::smp;
+use crate::{smp, time};
 
 /// Each figure is that of the middle round, by cycles per set. (Not the quickest: on some machines the counters of two CPUs differ,
 /// and a vCPU that moves between two readings would win with a figure that means nothing.)
@@ -11,8 +11,8 @@ const ROUNDS: usize = 5;
 /// Takes from the cache that are measured together.
 const PAIRS: u64 = 1000;
 
-/// Measures and reports. On vCPU 0.
-pub fn run(deadline: u64) {
+/// Measures and reports; each wait for another vCPU takes `limit` nanoseconds at most. On vCPU 0.
+pub fn run(limit: u64) {
     for (one_by_one, how) in [(false, "batched"), (true, "single")] {
         let rounds = || (0..ROUNDS).filter_map(move |_| pool::measure_backend(one_by_one));
         say("construct", how, middle(rounds().map(|(made, _)| made)));
@@ -24,8 +24,8 @@ pub fn run(deadline: u64) {
         middle((0..ROUNDS).filter_map(|_| pool::measure_hits(PAIRS))),
     );
     for (one_by_one, how) in [(false, "batched"), (true, "single")] {
-        let rounds = (0..ROUNDS).filter_map(|_| match smp::fill_caches(cmdline::MAX_PREFILL, deadline) {
-            Ok(()) => pool::measure_drain(one_by_one, deadline),
+        let rounds = (0..ROUNDS).filter_map(|_| match smp::fill_caches(cmdline::MAX_PREFILL, limit) {
+            Ok(()) => pool::measure_drain(one_by_one, time::now() + limit),
             Err(stuck) => {
                 report::error(Party::Guest, "bench", stuck);
                 None

@@ -2,21 +2,21 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use migration::availability::{self, Action};
-use migration::hotplug::{BringUp, Cpus};
+use migration::availability;
 use migration::shutdown::{self, Accepts, Activity, Answer, Request};
 use migration::xenstore::{StoreError, Tx, Xenstore};
-use migration::{Limits, Outcome, Party, Return};
+use migration::{Limits, Party};
 use spin::Mutex;
 
 use crate::arch::cpu;
+use crate::hotplug::Hotplug;
 use crate::memory::frames;
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
 use crate::workload::churn;
-use crate::{bench, cmdline, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
+use crate::{bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
 
-/// Longest wait for a vCPU to come, go or check, nanoseconds. Far above what an emulated machine needs.
+/// Longest wait for a vCPU to check or to fill its cache, and for a drain, nanoseconds. Far above what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
@@ -29,7 +29,7 @@ const INPUT: usize = 128;
 
 struct Control {
     store: Store,
-    cpus: Cpus,
+    hotplug: Hotplug,
     rounds: u64,
     next_report: u64,
     input: [u8; INPUT],
@@ -57,7 +57,7 @@ pub fn start() {
         Err(error) => return report::error(Party::Xen, "xenstore", error),
     };
     learn_domid(&mut store);
-    let mut cpus = Cpus::at_boot(xen::max_vcpus());
+    let mut hotplug = Hotplug::new();
     let accepts = Accepts::USUAL;
     let advertised = shutdown::advertise(&mut store, &accepts);
     if let Some((node, error)) = advertised.failed {
@@ -67,11 +67,11 @@ pub fn start() {
     if let Err(error) = set_watches(&mut store) {
         report::error(Party::Toolstack, "watches", error);
     }
-    follow_availability(&mut store, &mut cpus, "boot");
+    hotplug.follow(&mut store, "boot");
     look_again();
     *CONTROL.lock() = Some(Control {
         store,
-        cpus,
+        hotplug,
         rounds: 0,
         next_report: time::now() + SECOND,
         input: [0; INPUT],
@@ -114,6 +114,7 @@ pub fn poll() {
     control.strays.tell();
     control.read_console();
     control.follow_xenstore();
+    control.hotplug.poll();
     if time::now() >= control.next_report {
         control.next_report = time::now() + SECOND;
         report_churn();
@@ -128,7 +129,7 @@ impl Control {
             self.answer_shutdown();
         }
         if again || changed.contains(Change::Availability) {
-            follow_availability(&mut self.store, &mut self.cpus, "hotplug");
+            self.hotplug.follow(&mut self.store, "hotplug");
         }
         if changed.contains(Change::Ping) {
             self.answer_ping();
@@ -168,14 +169,9 @@ impl Control {
     fn suspend(&mut self) {
         self.rounds += 1;
         let Control {
-            store, cpus, rounds, ..
+            store, hotplug, rounds, ..
         } = self;
-        suspend::suspend(store, *rounds, |outcome| {
-            let keep = outcome == Outcome::Restored && cmdline::options().switches.no_vcpu_reset();
-            if !keep {
-                cpus.returned(Return::from(outcome));
-            }
-        });
+        suspend::suspend(store, *rounds, |outcome| hotplug.returned(outcome));
         self.next_report = time::now();
     }
 
@@ -221,8 +217,8 @@ impl Control {
 /// Does what a line on the console asks.
 ///
 /// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other fails, `fault-resume N`, which has
-/// one fail after the next, `starve N`, which leaves N frames (`starve off` gives them all back), and `step`, which has the CPU trap after
-/// one instruction.
+/// one fail after the next, `starve N`, which leaves N frames (`starve off` gives them all back), `step`, which has the CPU trap after
+/// one instruction, `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that exception's gate.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
 fn obey(line: &str, store: &mut Store) {
     match line.split_once(' ').unwrap_or((line, "")) {
@@ -236,90 +232,25 @@ fn obey(line: &str, store: &mut Store) {
         #[cfg(feature = "switches")]
         ("starve", left) => crate::rehearse::starve(left),
         #[cfg(feature = "switches")]
+        ("interrupt", vector) => match vector.parse() {
+            Ok(vector) => crate::arch::apic::interrupt_self(vector),
+            Err(_) => log::info!("`interrupt {vector}`: a vector is needed"),
+        },
+        #[cfg(feature = "switches")]
+        ("machine-check", _) => crate::arch::traps::machine_check_once(),
+        #[cfg(feature = "switches")]
         ("step", _) => crate::arch::traps::step_once(),
-        ("bench", _) => bench::run(time::now() + CPU_LIMIT),
-        ("fill", count) => fill::run(count, time::now() + CPU_LIMIT),
+        ("bench", _) => bench::run(CPU_LIMIT),
+        ("fill", count) => fill::run(count, CPU_LIMIT),
         ("trim", word) => trim::choose(word),
         ("drain", _) => pool::drain_on_request(time::now() + CPU_LIMIT),
         _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain`, `fill N`, `trim early`, `trim off` and `bench`"),
     }
 }
 
-/// Brings vCPUs up and down until they are as xenstore says.
-fn follow_availability(store: &mut Store, cpus: &mut Cpus, why: &str) {
-    let Ok(operation) = suspend::HOTPLUG.begin() else {
-        return look_again();
-    };
-    let wanted = availability::read_wanted(store, cpus.count(), |complaint| {
-        report::error(Party::Toolstack, "cpu/*/availability", complaint);
-    });
-    let online = cpus.online();
-    for action in availability::plan(&wanted, online, availability::MAX_CPUS) {
-        match action {
-            Action::Online(cpu) => bring_up(cpus, cpu, why),
-            Action::Offline(cpu) => take_down(cpus, cpu),
-        }
-    }
-    if operation.end() {
-        look_again();
-    }
-    if why != "boot" && cpus.online() != online {
-        verify("hotplug");
-    }
-}
-
-fn bring_up(cpus: &mut Cpus, cpu: usize, why: &str) {
-    let how = match cpus.start(cpu) {
-        Ok(how) => how,
-        Err(error) => return report::error(Party::Guest, "cpu-up", error),
-    };
-    let fresh = how == BringUp::InitialiseAndUp;
-    let settled = match smp::bring_up(cpu, fresh, time::now() + CPU_LIMIT) {
-        Ok(()) => {
-            report::event("cpu-up").num("vcpu", cpu as u64).text("why", why).send();
-            cpus.started(cpu)
-        }
-        Err(error) => {
-            let party = match error {
-                smp::BringUpError::Xen(_) | smp::BringUpError::Tables(_) => Party::Xen,
-                smp::BringUpError::Stuck(_) => Party::Guest,
-            };
-            report::error(party, "cpu-up", error);
-            cpus.start_failed(cpu, !fresh)
-        }
-    };
-    if let Err(error) = settled {
-        report::error(Party::Guest, "cpu-up", error);
-    }
-}
-
-fn take_down(cpus: &mut Cpus, cpu: usize) {
-    if let Err(error) = cpus.leave(cpu) {
-        return report::error(Party::Guest, "cpu-down", error);
-    }
-    let settled = match smp::take_down(cpu, time::now() + CPU_LIMIT) {
-        Ok(left) => {
-            report::event("cpu-down")
-                .num("vcpu", cpu as u64)
-                .text("why", "hotplug")
-                .num("drained", u64::from(left.drained))
-                .num("left", u64::from(left.left))
-                .send();
-            cpus.left(cpu)
-        }
-        Err(stuck) => {
-            report::error(Party::Guest, "cpu-down", stuck);
-            cpus.leave_failed(cpu)
-        }
-    };
-    if let Err(error) = settled {
-        report::error(Party::Guest, "cpu-down", error);
-    }
-}
-
 /// Has every vCPU read every address space back, and says what came of it.
 pub fn verify(why: &str) {
-    match smp::verify_everywhere(time::now() + CPU_LIMIT) {
+    match smp::verify_everywhere(CPU_LIMIT) {
         Ok(all) => report::event("verify")
             .text("why", why)
             .num("spaces", all.spaces)

@@ -4,8 +4,8 @@ use crate::pool::{self, MAX_CACHED};
 use crate::report::{self, Party};
 use crate::{cmdline, smp, xen};
 
-/// Caches `words` sets, a number: an equal part on every online vCPU, as far as its cache holds it, and the rest in the depot.
-pub fn run(words: &str, deadline: u64) {
+/// Caches `words` sets, a number, within `limit` nanoseconds for each vCPU: an equal part on every online vCPU, as far as its cache holds it, and the rest in the depot.
+pub fn run(words: &str, limit: u64) {
     let Some(total) = words.parse::<usize>().ok().filter(|&total| total <= MAX_CACHED) else {
         return log::info!("`fill {words}`: a number from 0 to {MAX_CACHED} is needed");
     };
@@ -13,7 +13,7 @@ pub fn run(words: &str, deadline: u64) {
     let share = (total / smp::online().count().max(1)).min(cmdline::MAX_PREFILL) / pool::CONSTRUCT_BATCH
         * pool::CONSTRUCT_BATCH;
     pool::make_room(total);
-    if let Err(stuck) = smp::fill_caches(share, deadline) {
+    if let Err(stuck) = smp::fill_caches(share, limit) {
         return report::error(Party::Guest, "fill", stuck);
     }
     let others: u64 = smp::online().filter(|&cpu| cpu != 0).map(pool::cached).sum();

@@ -20,6 +20,7 @@ mod console;
 mod control;
 mod events;
 mod fill;
+mod hotplug;
 mod insist;
 mod memory;
 mod paging;

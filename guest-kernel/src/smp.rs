@@ -7,6 +7,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use migration::hotplug::Seen;
 use xen_bindings::vcpu;
 
 use crate::arch::changes::TableError;
@@ -35,7 +36,9 @@ struct Mailslot {
     verified: AtomicU32,
     /// Parked, and in a nap or on its way into one.
     asleep: AtomicBool,
-    /// Not zero: leave.
+    /// Whether it may join the others: [`UNINVITED`], [`INVITED`] or [`JOINED`].
+    admission: AtomicU32,
+    /// Whether it is to leave: [`STAY`], [`ASKED`] or [`GOING`].
     leave: AtomicU32,
     /// What the drain of its own cache found as it left, and what was left after it.
     drained: AtomicU32,
@@ -45,13 +48,28 @@ struct Mailslot {
     wrong: AtomicU64,
 }
 
+/// A vCPU that comes now goes down again.
+const UNINVITED: u32 = 0;
+/// It may join. Whoever invited it may take that back: one of the two changes the word first.
+const INVITED: u32 = 1;
+/// It has taken the invitation, and will be online in a moment.
+const JOINED: u32 = 2;
+
+/// Nobody wants a vCPU to leave.
+const STAY: u32 = 0;
+/// Somebody does, and may take that back.
+const ASKED: u32 = 1;
+/// It has begun to leave, and will be down in a moment.
+const GOING: u32 = 2;
+
 static CPUS: [Mailslot; MAX_CPUS] = [const {
     Mailslot {
         filled: AtomicU32::new(0),
         parked: AtomicU32::new(0),
         verified: AtomicU32::new(0),
         asleep: AtomicBool::new(false),
-        leave: AtomicU32::new(0),
+        admission: AtomicU32::new(UNINVITED),
+        leave: AtomicU32::new(STAY),
         drained: AtomicU32::new(0),
         left: AtomicU32::new(0),
         spaces: AtomicU64::new(0),
@@ -107,6 +125,27 @@ pub fn wait_until(deadline: u64, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Waits until `done` for as long as `limit`, nanoseconds in which this vCPU ran; false once they are over.
+///
+/// While the domain is paused, or the host is busy with others, nobody gets any nearer to what is waited for. So of the time between
+/// two looks only the first second counts.
+pub fn wait_while_running(limit: u64, mut done: impl FnMut() -> bool) -> bool {
+    const LONGEST_STEP: u64 = 1_000_000_000;
+    let (mut ran, mut last) = (0, time::now());
+    loop {
+        let until = last + LONGEST_STEP / 2;
+        if wait_until(until, &mut done) {
+            return true;
+        }
+        let now = time::now();
+        ran += (now - last).min(LONGEST_STEP);
+        last = now;
+        if ran > limit {
+            return done();
+        }
+    }
+}
+
 /// Looks that [`wait_until`] takes before it looks at the clock.
 const CLOCK_EVERY: u32 = 16;
 
@@ -117,9 +156,32 @@ const CLOCK_EVERY: u32 = 16;
 /// there would take a little more of its stack with each hotplug, until none is left.
 pub fn run(me: usize) -> ! {
     loop {
-        join(me);
-        work(me);
-        leave(me);
+        if may_join(me) {
+            join(me);
+            work(me);
+            leave(me);
+        }
+        go_down(me);
+    }
+}
+
+/// Is this vCPU still expected? One that comes too late is not: a suspend may be under way by now.
+fn may_join(me: usize) -> bool {
+    let take = |word: &AtomicU32| word.compare_exchange(INVITED, JOINED, Ordering::AcqRel, Ordering::Acquire);
+    me == 0 || take(&CPUS[me].admission).is_ok()
+}
+
+/// Stops until somebody says `VCPUOP_up`, in the same domain. Interrupts are off.
+fn go_down(me: usize) {
+    let mut told = false;
+    while let Err(error) = vcpu::down(me as u32) {
+        if !core::mem::replace(&mut told, true) {
+            report::error(report::Party::Xen, "cpu-down", error);
+        }
+        if CPUS[me].admission.load(Ordering::Acquire) == INVITED {
+            return;
+        }
+        xen::yield_cpu();
     }
 }
 
@@ -147,7 +209,12 @@ fn work(me: usize) {
         if me != 0 && park & 1 == 1 {
             stay_parked(me, park);
         }
-        if CPUS[me].leave.load(Ordering::Acquire) != 0 {
+        let going = &CPUS[me].leave;
+        if going.load(Ordering::Acquire) == ASKED
+            && going
+                .compare_exchange(ASKED, GOING, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
             return;
         }
         answer_verify(me);
@@ -183,7 +250,7 @@ fn wait(me: usize) {
 /// Does somebody want something of this vCPU?
 fn wanted(me: usize) -> bool {
     (me != 0 && PARK.load(Ordering::Acquire) & 1 == 1)
-        || CPUS[me].leave.load(Ordering::Acquire) != 0
+        || CPUS[me].leave.load(Ordering::Acquire) == ASKED
         || trim::is_wanted(me)
         || CPUS[me].verified.load(Ordering::Relaxed) != VERIFY.load(Ordering::Acquire)
         || CPUS[me].filled.load(Ordering::Relaxed) != FILL.load(Ordering::Acquire)
@@ -305,13 +372,13 @@ fn answer_fill(me: usize) {
 }
 
 /// Has every online vCPU fill its cache with `sets`, [`cmdline::MAX_PREFILL`] at most. Called on vCPU 0.
-pub fn fill_caches(sets: usize, deadline: u64) -> Result<(), Stuck> {
+pub fn fill_caches(sets: usize, limit: u64) -> Result<(), Stuck> {
     FILL_WITH.store(sets.min(cmdline::MAX_PREFILL) as u32, Ordering::Relaxed);
     let asked = FILL.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     others().for_each(events::kick);
     answer_fill(cpu::id());
     for cpu in online() {
-        if !wait_until(deadline, || CPUS[cpu].filled.load(Ordering::Acquire) == asked) {
+        if !wait_while_running(limit, || CPUS[cpu].filled.load(Ordering::Acquire) == asked) {
             return Err(Stuck {
                 cpu,
                 asked: "fill its cache",
@@ -333,7 +400,7 @@ pub struct Verified {
 }
 
 /// Has every online vCPU read every long-lived address space back. Called on vCPU 0.
-pub fn verify_everywhere(deadline: u64) -> Result<Verified, Stuck> {
+pub fn verify_everywhere(limit: u64) -> Result<Verified, Stuck> {
     let asked = VERIFY.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     others().for_each(events::kick);
     answer_verify(cpu::id());
@@ -343,7 +410,7 @@ pub fn verify_everywhere(deadline: u64) -> Result<Verified, Stuck> {
     };
     for cpu in online() {
         let slot = &CPUS[cpu];
-        if !wait_until(deadline, || slot.verified.load(Ordering::Acquire) == asked) {
+        if !wait_while_running(limit, || slot.verified.load(Ordering::Acquire) == asked) {
             return Err(Stuck {
                 cpu,
                 asked: "check the address spaces",
@@ -365,28 +432,53 @@ pub struct Left {
     pub left: u32,
 }
 
+/// Why a vCPU did not go in time.
+#[derive(Clone, Copy, Debug)]
+pub enum TakeDownError {
+    /// It had not begun to. It is asked no more, and runs on.
+    Stays(Stuck),
+    /// It has begun to, and may be down at any time: look at [`seen`].
+    Going(Stuck),
+}
+
 /// Has vCPU `cpu` leave; returns once it runs no kernel code any more, and Xen says that it is down.
-pub fn take_down(cpu: usize, deadline: u64) -> Result<Left, Stuck> {
+pub fn take_down(cpu: usize, limit: u64) -> Result<Left, TakeDownError> {
     assert!(cpu != 0, "vCPU 0 never leaves: the suspend call must come from it");
     let slot = &CPUS[cpu];
-    // Checks that begin now must not count on this vCPU.
-    slot.leave.store(1, Ordering::Release);
+    slot.leave.store(ASKED, Ordering::Release);
     events::kick(cpu);
-    let gone = wait_until(deadline, || !is_online(cpu) && !vcpu::is_up(cpu as u32).unwrap_or(true));
-    if !gone {
-        // It may still answer; withdrawing the request leaves it running if it has not.
-        slot.leave.store(0, Ordering::Release);
-        return Err(Stuck { cpu, asked: "leave" });
+    let gone = || seen(cpu).is_some_and(|seen| !seen.up && !seen.working);
+    if wait_while_running(limit, gone) {
+        return Ok(clear_away(cpu));
     }
-    events::unbind_cpu(cpu);
-    Ok(Left {
-        drained: slot.drained.load(Ordering::Relaxed),
-        left: slot.left.load(Ordering::Relaxed),
+    let stuck = Stuck { cpu, asked: "leave" };
+    let taken_back = slot
+        .leave
+        .compare_exchange(ASKED, STAY, Ordering::AcqRel, Ordering::Acquire);
+    Err(match taken_back {
+        Ok(_) => TakeDownError::Stays(stuck),
+        Err(_) => TakeDownError::Going(stuck),
     })
 }
 
-/// Leaves: everything that others could still expect of this vCPU ends here, in this order. Returns when the vCPU is back, or
-/// cannot go.
+/// Takes away what vCPU `cpu`, which has gone down, had; gives what it left behind.
+pub fn clear_away(cpu: usize) -> Left {
+    events::unbind_cpu(cpu);
+    Left {
+        drained: CPUS[cpu].drained.load(Ordering::Relaxed),
+        left: CPUS[cpu].left.load(Ordering::Relaxed),
+    }
+}
+
+/// What can be seen of vCPU `cpu`; none if Xen does not say.
+pub fn seen(cpu: usize) -> Option<Seen> {
+    // In this order: a vCPU says that it goes, and then goes down.
+    let up = vcpu::is_up(cpu as u32).ok()?;
+    let working = is_online(cpu);
+    Some(Seen { up, working })
+}
+
+/// Leaves: everything that others could still expect of this vCPU ends here, in this order.
 fn leave(me: usize) {
     let slot = &CPUS[me];
     churn::leave(me);
@@ -394,39 +486,67 @@ fn leave(me: usize) {
     let (drained, left) = pool::leave();
     slot.drained.store(drained, Ordering::Relaxed);
     slot.left.store(left, Ordering::Relaxed);
-    let guard = CpuGuard::new();
+    // A tick that came now would arm the timer again.
+    cpu::disable_interrupts();
     events::stop_timer(me);
+    slot.admission.store(UNINVITED, Ordering::Release);
     ONLINE.fetch_and(!(1 << me), Ordering::AcqRel);
-    slot.leave.store(0, Ordering::Release);
-    // The call returns when somebody says VCPUOP_up again, in the same domain.
-    if let Err(error) = vcpu::down(me as u32) {
-        report::error(report::Party::Xen, "cpu-down", error);
-    }
-    drop(guard);
+    slot.leave.store(STAY, Ordering::Release);
 }
 
 /// Brings vCPU `cpu` into its loop; returns once it is there.
 ///
 /// `fresh` says that Xen knows no state of it: it starts at the entry code. Otherwise it goes on where it went down.
-pub fn bring_up(cpu: usize, fresh: bool, deadline: u64) -> Result<(), BringUpError> {
-    CPUS[cpu]
-        .verified
-        .store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
-    CPUS[cpu].filled.store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
-    CPUS[cpu].parked.store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
+pub fn bring_up(cpu: usize, fresh: bool, limit: u64) -> Result<(), BringUpError> {
+    let slot = &CPUS[cpu];
+    // One that was called back may not have heard of it yet.
+    if !wait_while_running(limit, || vcpu::is_up(cpu as u32) == Ok(false)) {
+        return Err(BringUpError::Stuck(Stuck { cpu, asked: "go down" }));
+    }
+    slot.verified.store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot.filled.store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot.parked.store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
     if fresh {
         xen::vcpu_initialise(cpu)?;
     }
-    xen::set_upcall_vector(cpu)?;
-    events::bind_cpu(cpu)?;
-    if let Err(error) = vcpu::up(cpu as u32) {
-        events::unbind_cpu(cpu);
+    slot.admission.store(INVITED, Ordering::Release);
+    let started = xen::set_upcall_vector(cpu)
+        .and_then(|()| events::bind_cpu(cpu))
+        .and_then(|()| vcpu::up(cpu as u32));
+    if let Err(error) = started {
+        call_back(cpu);
         return Err(error.into());
     }
-    if !wait_until(deadline, || is_online(cpu)) {
-        return Err(Stuck { cpu, asked: "start" }.into());
+    if wait_while_running(limit, || is_online(cpu)) {
+        return Ok(());
     }
-    Ok(())
+    let stuck = Stuck { cpu, asked: "start" };
+    if call_back(cpu) {
+        return Err(BringUpError::Stuck(stuck));
+    }
+    // It has joined meanwhile.
+    if wait_while_running(limit, || is_online(cpu)) {
+        return Ok(());
+    }
+    Err(BringUpError::Coming(stuck))
+}
+
+/// Takes the invitation of vCPU `cpu` back, and what it was given; false if the vCPU was quicker.
+///
+/// It goes down again by itself when it comes. Xen is asked to stop it in any case, for it may not run at all for long. Until it has
+/// joined it holds no lock.
+fn call_back(cpu: usize) -> bool {
+    let admission = &CPUS[cpu].admission;
+    let called_back = admission
+        .compare_exchange(INVITED, UNINVITED, Ordering::AcqRel, Ordering::Acquire)
+        .is_ok();
+    if called_back {
+        if let Err(error) = vcpu::down(cpu as u32) {
+            report::error(report::Party::Xen, "cpu-up", error);
+        }
+        events::unbind_cpu(cpu);
+    }
+    called_back
 }
 
 /// Why a vCPU did not come.
@@ -434,8 +554,10 @@ pub fn bring_up(cpu: usize, fresh: bool, deadline: u64) -> Result<(), BringUpErr
 pub enum BringUpError {
     /// Xen refused a call.
     Xen(xen_bindings::HypercallError),
-    /// It did not reach its loop.
+    /// It did not reach its loop. It was called back, and is or goes down.
     Stuck(Stuck),
+    /// It did not reach its loop, but it is on the way and cannot be called back: look at [`seen`].
+    Coming(Stuck),
     /// Xen refused a change to its tables.
     Tables(TableError),
 }
@@ -455,17 +577,11 @@ impl From<xen_bindings::HypercallError> for BringUpError {
     }
 }
 
-impl From<Stuck> for BringUpError {
-    fn from(stuck: Stuck) -> Self {
-        BringUpError::Stuck(stuck)
-    }
-}
-
 impl fmt::Display for BringUpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BringUpError::Xen(error) => write!(f, "{error}"),
-            BringUpError::Stuck(stuck) => write!(f, "{stuck}"),
+            BringUpError::Stuck(stuck) | BringUpError::Coming(stuck) => write!(f, "{stuck}"),
             BringUpError::Tables(error) => write!(f, "{error}"),
         }
     }

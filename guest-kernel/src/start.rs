@@ -97,6 +97,16 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
     }
     .send();
     cmdline::report_unknown(boot.command_line());
+    if xen::has_vcpu(cpu::MAX_CPUS) {
+        report::error(
+            Party::Guest,
+            "vcpus",
+            format_args!(
+                "the domain has more vCPUs than this kernel runs: {} are used",
+                cpu::MAX_CPUS
+            ),
+        );
+    }
     if boot.memory.dropped > 0 {
         report::error(
             Party::Toolstack,

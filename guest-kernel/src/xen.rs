@@ -1,21 +1,22 @@
 //! What the guest asks of Xen, in the guest's own words. The calls themselves are `xen-bindings`'.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use migration::Outcome;
 use spin::Once;
 use xen_bindings::cpuid::{Leaves, Version};
 use xen_bindings::hvm::{self, Param};
 use xen_bindings::sched::{self, Shutdown};
-use xen_bindings::{ffi, pvh, vcpu, Errno, Result};
+use xen_bindings::{ffi, pvh, vcpu, Errno, HypercallError, Result};
 
 pub use crate::arch::pv::vcpu::InitialiseError;
 use crate::arch::{self, apic, cpu, vectors};
+use crate::insist::insist;
 use crate::pool::Proof;
 use crate::{cmdline, console, report, time};
 
 static LEAVES: Once<Leaves> = Once::new();
-static MAX_VCPUS: Once<usize> = Once::new();
+static MAX_VCPUS: AtomicUsize = AtomicUsize::new(1);
 
 /// Sets up the hypercall page. Before anything else, on vCPU 0.
 pub fn install() -> core::result::Result<(), pvh::InstallError> {
@@ -30,7 +31,7 @@ pub fn connect() -> Result<()> {
         latch_word_size()?;
     }
     arch::xen::map_shared_info()?;
-    MAX_VCPUS.call_once(count_vcpus);
+    count_vcpus();
     Ok(())
 }
 
@@ -86,17 +87,29 @@ pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> 
     initialise()
 }
 
-/// How many vCPUs Xen made for the domain: it knows no state of the one after the last.
-fn count_vcpus() -> usize {
-    (0..cpu::MAX_CPUS)
-        .take_while(|&cpu| vcpu::is_up(cpu as u32).is_ok())
-        .count()
-        .max(1)
+/// Asks Xen how many vCPUs it made for the domain: at boot, and in a restored domain, whose configuration may be another.
+pub fn count_vcpus() {
+    let count = (0..cpu::MAX_CPUS).take_while(|&cpu| has_vcpu(cpu)).count();
+    MAX_VCPUS.store(count.max(1), Ordering::Relaxed);
+}
+
+/// Does the domain have vCPU `cpu`?
+pub fn has_vcpu(cpu: usize) -> bool {
+    let missing = |error: HypercallError| error.errno == Errno::ENOENT;
+    let asked = insist(
+        || match vcpu::is_up(cpu as u32) {
+            Err(error) if missing(error) => Ok(false),
+            other => other.map(|_| true),
+        },
+        drop,
+    );
+    // One that Xen says nothing of for good cannot be used either.
+    asked.unwrap_or(false)
 }
 
 /// How many vCPUs the domain can have, of which the kernel can run [`cpu::MAX_CPUS`].
 pub fn max_vcpus() -> usize {
-    MAX_VCPUS.get().copied().unwrap_or(1)
+    MAX_VCPUS.load(Ordering::Relaxed)
 }
 
 /// Xen's system time: nanoseconds since the host booted.

@@ -78,6 +78,25 @@ impl fmt::Display for HotplugError {
 
 impl crate::Blame for HotplugError {}
 
+/// What was seen of a vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// `VCPUOP_is_up` says that Xen lets it run. It need not run kernel code yet, or any more.
+    #[doc(alias = "VCPUOP_is_up")]
+    pub up: bool,
+    /// It has said that it runs kernel code, and has not said that it goes.
+    pub working: bool,
+}
+
+/// What [`Cpus::observe`] has found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The vCPU runs now.
+    Came,
+    /// It runs no more: what it held (event channels) can be taken away.
+    Went,
+}
+
 /// The states of all possible vCPUs. The guest keeps it under its own lock.
 #[derive(Clone, Debug)]
 pub struct Cpus {
@@ -169,6 +188,38 @@ impl Cpus {
     /// The vCPU did not go: it runs on.
     pub fn leave_failed(&mut self, cpu: usize) -> Result<(), HotplugError> {
         self.step(cpu, CpuState::Leaving, CpuState::Online)
+    }
+
+    /// Brings the state of a vCPU in line with what is seen of it; gives what has changed.
+    ///
+    /// A limit that runs out says nothing about the vCPU: it may come or go right after, because the domain was paused or the host had
+    /// no time for it. So whoever gave up waiting leaves it [`Starting`](CpuState::Starting) or [`Leaving`](CpuState::Leaving) unless it
+    /// called the vCPU back, and looks again.
+    ///
+    /// # Errors
+    /// [`HotplugError::NoSuchCpu`].
+    pub fn observe(&mut self, cpu: usize, seen: Seen) -> Result<Option<Change>, HotplugError> {
+        let (next, change) = match (self.get(cpu)?, seen.up, seen.working) {
+            (CpuState::Starting | CpuState::Offline { .. }, true, true) => {
+                (CpuState::Online, Change::Came)
+            }
+            (CpuState::Starting | CpuState::Leaving | CpuState::Online, false, false) => {
+                (CpuState::Offline { initialised: true }, Change::Went)
+            }
+            _ => return Ok(None),
+        };
+        self.states[cpu] = next;
+        Ok(Some(change))
+    }
+
+    /// The domain has `count` possible vCPUs from now on: after a restore with another configuration. Those that do not exist any more
+    /// were offline, or the restore would have failed; one that is not counts as possible all the same.
+    pub fn set_count(&mut self, count: usize) {
+        let used = self.online().or(self.in_transit());
+        let least = used.iter().next_back().map_or(1, |last| last + 1);
+        let count = count.clamp(least, MAX_CPUS);
+        self.states[count.min(self.count)..].fill(CpuState::Offline { initialised: false });
+        self.count = count;
     }
 
     /// To be called on every return from a suspend. After a restore, offline vCPUs are uninitialised; in the same

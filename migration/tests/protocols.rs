@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use migration::availability::{
     plan, read_wanted, Action, Availability, Complaint, CpuSet, Wanted, MAX_CPUS,
 };
-use migration::hotplug::{BringUp, CpuState, Cpus, HotplugError, Lockout, Taken};
+use migration::hotplug::{BringUp, Change, CpuState, Cpus, HotplugError, Lockout, Seen, Taken};
 use migration::shutdown::{
     acknowledge, advertise, clear_failure, decide, receive, report_failure, Accepts,
     Acknowledgement, Activity, Answer, Refusal, Request, FAILURE_NODE, NODE,
@@ -552,6 +552,89 @@ fn the_life_of_a_vcpu() {
     // An online vCPU is not touched by a restore.
     cpus.returned(Return::Restored);
     assert_eq!(cpus.state(1), Some(CpuState::Online));
+}
+
+#[test]
+fn the_state_of_a_vcpu_follows_what_is_seen_of_it() {
+    use Change::{Came, Went};
+    use CpuState::{Leaving, Offline, Online, Starting};
+    let down = Offline { initialised: true };
+    type Way = (CpuState, fn(&mut Cpus));
+    let states: [Way; 5] = [
+        (Offline { initialised: false }, |_| {}),
+        (Starting, |cpus| {
+            cpus.start(1).unwrap();
+        }),
+        (Online, |cpus| {
+            cpus.start(1).unwrap();
+            cpus.started(1).unwrap();
+        }),
+        (Leaving, |cpus| {
+            cpus.start(1).unwrap();
+            cpus.started(1).unwrap();
+            cpus.leave(1).unwrap();
+        }),
+        (down, |cpus| {
+            cpus.start(1).unwrap();
+            cpus.start_failed(1, true).unwrap();
+        }),
+    ];
+    for (state, reach) in states {
+        for (up, working) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut cpus = Cpus::at_boot(2);
+            reach(&mut cpus);
+            assert_eq!(cpus.state(1), Some(state));
+            let change = cpus.observe(1, Seen { up, working }).unwrap();
+            let expected = match (state, up, working) {
+                // It came after all; or nobody expected it.
+                (Starting | Offline { .. }, true, true) => (Online, Some(Came)),
+                // It went after all; or it was taken away.
+                (Starting | Leaving | Online, false, false) => (down, Some(Went)),
+                // On its way still, or as it should be.
+                _ => (state, None),
+            };
+            assert_eq!((cpus.state(1), change), (Some(expected.0), expected.1));
+        }
+    }
+    // One that left late is offline, and can be had again.
+    let mut cpus = Cpus::at_boot(2);
+    cpus.start(1).unwrap();
+    cpus.started(1).unwrap();
+    cpus.leave(1).unwrap();
+    let gone = Seen {
+        up: false,
+        working: false,
+    };
+    assert_eq!(cpus.observe(1, gone), Ok(Some(Went)));
+    assert_eq!(cpus.start(1), Ok(BringUp::Up));
+    assert_eq!(
+        cpus.observe(2, gone),
+        Err(HotplugError::NoSuchCpu { cpu: 2 })
+    );
+}
+
+#[test]
+fn a_restored_domain_may_have_another_number_of_vcpus() {
+    let mut cpus = Cpus::at_boot(4);
+    cpus.start(2).unwrap();
+    cpus.started(2).unwrap();
+    cpus.set_count(6);
+    assert_eq!((cpus.count(), cpus.online()), (6, set(&[0, 2])));
+    assert_eq!(cpus.start(5), Ok(BringUp::InitialiseAndUp));
+    cpus.start_failed(5, true).unwrap();
+    // Fewer, and later more: those that were gone are new.
+    cpus.set_count(3);
+    assert_eq!(cpus.start(5), Err(HotplugError::NoSuchCpu { cpu: 5 }));
+    cpus.set_count(6);
+    assert_eq!(cpus.start(5), Ok(BringUp::InitialiseAndUp));
+    // Never fewer than those that run.
+    cpus.set_count(0);
+    assert_eq!((cpus.count(), cpus.online()), (6, set(&[0, 2])));
+    cpus.start_failed(5, false).unwrap();
+    cpus.set_count(0);
+    assert_eq!((cpus.count(), cpus.online()), (3, set(&[0, 2])));
+    cpus.set_count(100_000);
+    assert_eq!(cpus.count(), MAX_CPUS);
 }
 
 #[test]

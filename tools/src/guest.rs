@@ -83,6 +83,8 @@ pub struct Config {
     /// Hardware-assisted paging; without it Xen must have shadow paging. See [`crate::xen_build::hap`]. A PV
     /// guest has none, and the shim always has it: it is a 64-bit guest, whatever runs in it.
     pub hap: bool,
+    /// Further lines, each with its line break.
+    pub extra: String,
 }
 
 impl Config {
@@ -99,8 +101,8 @@ impl Config {
         };
         format!(
             "name = \"{}\"\n{kind}kernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
-             cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n",
-            self.name, self.kernel, self.vcpus, self.max_vcpus, self.mem,
+             cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n{}",
+            self.name, self.kernel, self.vcpus, self.max_vcpus, self.mem, self.extra,
         )
     }
 }
@@ -119,6 +121,7 @@ mod tests {
             mem: 32,
             cmdline: "a=\"b\" c".into(),
             hap: false,
+            extra: String::new(),
         }
     }
 

@@ -537,6 +537,7 @@ fn pv() -> Vec<LabTest> {
     tests.extend(short_of_memory());
     tests.extend(resume_faults());
     tests.extend(nmis());
+    tests.extend(other_vcpus());
     for arch in [Arch::X86_64, Arch::I686] {
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "differential", Vec::new());
         test.switches = true;
@@ -638,7 +639,9 @@ fn faulty_life() -> Vec<Action> {
 /// NMIs from dom0: a hundred of them to a guest at work, then a storm through two suspends, and one that waits for a vCPU to come
 /// that Xen knows no state of.
 fn nmis() -> Vec<LabTest> {
-    use Action::{Checkpoint, Create, Nmis, Poweroff, Restore, Save, Triggers, UnderNmis, VcpuSet};
+    use Action::{
+        Checkpoint, Create, Nmis, Poweroff, Restore, Save, Triggers, UnderNmis, VcpuSet, Vectors,
+    };
     let life = || {
         vec![
             Create,
@@ -652,15 +655,120 @@ fn nmis() -> Vec<LabTest> {
             Poweroff,
         ]
     };
+    // A PVH guest can send itself what its toolstack could.
+    let pvh = || {
+        let mut life = life();
+        life.insert(2, Vectors);
+        life
+    };
     let mut tests = vec![
-        LabTest::new(Arch::X86_64, "pvh/nmi", life()),
-        LabTest::new(Arch::I686, "pvh/nmi", life()),
+        LabTest::new(Arch::X86_64, "pvh/nmi", pvh()),
+        LabTest::new(Arch::I686, "pvh/nmi", pvh()),
         LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "nmi", life()),
         LabTest::pv(Arch::I686, Kind::Pv, Xen::Pv32, "nmi", life()),
     ];
     // The handler of the test build uses the pool.
     tests.iter_mut().for_each(|test| test.switches = true);
     tests
+}
+
+/// vCPUs in other patterns and numbers than a prefix of those at boot, vCPUs that come and leave late, and a processor without x2APIC.
+fn other_vcpus() -> Vec<LabTest> {
+    use Action::{
+        Checkpoint, Create, LateToCome, LateToLeave, Online, PausedInTakeDown, Ping, Poweroff,
+        Restore, RestoreAs, Save, VcpuSet,
+    };
+    let gaps = || {
+        vec![
+            Create,
+            Online(&[0, 3, 4, 6, 7]),
+            Save,
+            Restore,
+            Online(&[0, 3, 4, 5, 6, 7]),
+            Checkpoint,
+            Online(&[0, 1, 6]),
+            VcpuSet(8),
+            Poweroff,
+        ]
+    };
+    // Saved before any vCPU came or went, and grown in the new domain; then restored with more and with fewer.
+    let others = || {
+        vec![
+            Create,
+            Save,
+            Restore,
+            VcpuSet(4),
+            Save,
+            RestoreAs(6, 6),
+            Save,
+            RestoreAs(3, 6),
+            Poweroff,
+        ]
+    };
+    let late = || {
+        vec![
+            Create,
+            LateToLeave(2),
+            LateToCome(2),
+            Save,
+            Restore,
+            Poweroff,
+        ]
+    };
+    let pv = |name: &str, life| LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, name, life);
+    let pvh = |name: &str, life| LabTest::new(Arch::X86_64, name, life);
+    let long = |name: &str, mut test: LabTest| {
+        test.name = format!("long/{name}");
+        test
+    };
+    // Only a debug build lets dom0 stop a single vCPU.
+    let held = |name, test: LabTest| {
+        let mut test = long(name, test.vcpus(3, 32)).fixed();
+        test.xen = Xen::Pv32Debug;
+        test
+    };
+    let grown = |mut test: LabTest| {
+        test.config.vcpus = 2;
+        test
+    };
+    let mut no_x2apic = pvh(
+        "no-x2apic",
+        vec![
+            Create,
+            VcpuSet(2),
+            Save,
+            Restore,
+            Ping,
+            VcpuSet(4),
+            Checkpoint,
+            Poweroff,
+        ],
+    );
+    no_x2apic.config.extra = "cpuid = \"host,x2apic=0\"\n".into();
+    vec![
+        pvh("gaps", gaps()).vcpus(8, 64),
+        pv("gaps", gaps()).vcpus(8, 64),
+        grown(pvh("other-vcpus", others())),
+        grown(pv("other-vcpus", others())),
+        no_x2apic,
+        long(
+            "paused-in-take-down/pv",
+            pv(
+                "",
+                vec![
+                    Create,
+                    PausedInTakeDown(1),
+                    VcpuSet(8),
+                    Save,
+                    Restore,
+                    Poweroff,
+                ],
+            )
+            .vcpus(8, 64),
+        ),
+        held("late-vcpus/pvh", pvh("", late())),
+        held("late-vcpus/pv", pv("", late())),
+    ]
 }
 
 /// Hypercalls that are refused after real restores: a save and a restore for each of them.

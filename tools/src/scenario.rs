@@ -8,6 +8,7 @@ mod across;
 pub mod fault;
 mod hardship;
 mod nmi;
+mod vcpus;
 
 use std::fs::File;
 use std::io::Write;
@@ -108,6 +109,18 @@ pub enum Action {
     NmiOffline(u64),
     /// The other words of `xl trigger`.
     Triggers,
+    /// The console's `interrupt` and `machine-check`: vectors that nothing in the guest uses.
+    Vectors,
+    /// `cpu/*/availability` written so that exactly these vCPUs are wanted.
+    Online(&'static [u64]),
+    /// `xl restore` with another configuration: so many vCPUs online, and so many possible.
+    RestoreAs(u32, u32),
+    /// `xl vcpu-set`, in the middle of which the domain is paused for longer than the guest waits for a vCPU.
+    PausedInTakeDown(u64),
+    /// This vCPU is wanted online while it is kept from running.
+    LateToCome(u64),
+    /// This vCPU is wanted offline while it is kept from running.
+    LateToLeave(u64),
 }
 
 impl Action {
@@ -146,6 +159,12 @@ impl Action {
             }
             Self::NmiOffline(vcpu) => format!("xl trigger nmi for vCPU {vcpu}, which is offline"),
             Self::Triggers => "the other xl triggers".into(),
+            Self::Vectors => "vectors that nobody uses".into(),
+            Self::Online(vcpus) => format!("exactly vCPUs {vcpus:?}"),
+            Self::RestoreAs(vcpus, max) => format!("xl restore with {vcpus} of {max} vCPUs"),
+            Self::PausedInTakeDown(n) => format!("xl vcpu-set {n}, paused in the middle"),
+            Self::LateToCome(vcpu) => format!("vCPU {vcpu} comes late"),
+            Self::LateToLeave(vcpu) => format!("vCPU {vcpu} leaves late"),
             Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -175,6 +194,12 @@ impl Action {
             // What was refused and then granted, or not needed, is told as an error too.
             Self::Faults | Self::ResumeFaults => event.is("error", "party", "xen"),
             Self::Step => event.is("error", "where", "debug"),
+            Self::Vectors => {
+                event.is("error", "where", "interrupt")
+                    || event.is("error", "where", "machine check")
+            }
+            Self::LateToCome(_) => event.is("error", "where", "cpu-up"),
+            Self::LateToLeave(_) => event.is("error", "where", "cpu-down"),
             Self::UnderNmis(actions) => actions.iter().any(|action| action.expects(event)),
             _ => false,
         }
@@ -614,6 +639,12 @@ impl<'m> Life<'m> {
             Action::UnderNmis(actions) => self.under_nmis(actions, step)?,
             Action::NmiOffline(vcpu) => self.nmi_offline(vcpu, step)?,
             Action::Triggers => self.triggers(step)?,
+            Action::Vectors => self.vectors(step)?,
+            Action::Online(vcpus) => self.online_exactly(vcpus, step)?,
+            Action::RestoreAs(vcpus, max) => self.restore_as(vcpus, max, step)?,
+            Action::PausedInTakeDown(left) => self.paused_in_take_down(left, step)?,
+            Action::LateToCome(vcpu) => self.late(vcpu, true, step)?,
+            Action::LateToLeave(vcpu) => self.late(vcpu, false, step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;

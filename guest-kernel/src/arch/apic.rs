@@ -91,3 +91,13 @@ pub fn reset(cpu: usize) -> bool {
     }
     possible
 }
+
+/// Sends the running CPU an interrupt, as if somebody else had.
+#[cfg(feature = "switches")]
+pub fn interrupt_self(vector: u8) {
+    const X2APIC_SELF_IPI: u32 = 0x83f;
+    if is_on() {
+        // SAFETY: every vector has a gate.
+        unsafe { wrmsr(X2APIC_SELF_IPI, vector.into()) };
+    }
+}

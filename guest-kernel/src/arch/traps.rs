@@ -212,6 +212,15 @@ fn set_aside(frame: &mut TrapFrame) {
     frame.flags = frame.flags & !TRAP | RESUME;
 }
 
+/// Goes through the gate of a machine check, of which the processor then knows nothing. PVH only: Xen lets no PV guest do so.
+#[cfg(feature = "switches")]
+pub fn machine_check_once() {
+    if !is_pv() {
+        // SAFETY: the handler returns to the next instruction with all registers as they were. There is no red zone.
+        unsafe { core::arch::asm!("int 18") };
+    }
+}
+
 /// Has the CPU trap after the next instruction, once, as if somebody else had asked for it.
 #[cfg(feature = "switches")]
 pub fn step_once() {

@@ -49,10 +49,15 @@ pub struct Domains {
     version: u64,
 }
 
-/// `__HYPERVISOR_domctl`, and of its commands `XEN_DOMCTL_getdomaininfo` and `XEN_DOMCTL_sendtrigger`.
+/// `__HYPERVISOR_domctl`, and of its commands `XEN_DOMCTL_*`.
 const DOMCTL: u64 = 36;
+const PAUSEDOMAIN: u64 = 3;
+const UNPAUSEDOMAIN: u64 = 4;
 const GETDOMAININFO: u64 = 5;
+const GETVCPUINFO: u64 = 14;
 const SENDTRIGGER: u64 = 28;
+const GDBSX_PAUSEVCPU: u64 = 1001;
+const GDBSX_UNPAUSEVCPU: u64 = 1002;
 /// The interface versions of Xen 4.17 to 4.20, of which these parts are the same.
 const VERSIONS: std::ops::RangeInclusive<u64> = 0x15..=0x17;
 
@@ -84,11 +89,7 @@ impl Domains {
 
     /// The state of the first domain whose number is `from` or more.
     fn next(&mut self, from: u16) -> Result<(u16, State), String> {
-        let words = self.page.words();
-        words[..18].fill(0);
-        words[0] = GETDOMAININFO | self.version << 32;
-        words[1] = u64::from(from);
-        self.page.hypercall(&self.privcmd, DOMCTL)?;
+        self.call(GETDOMAININFO, from, 0)?;
         // struct xen_domctl_getdomaininfo begins with the number, a pad and, at 4, the flags.
         let first = self.page.words()[2];
         Ok((first as u16, State::of((first >> 32) as u32)))
@@ -99,12 +100,48 @@ impl Domains {
     /// # Errors
     /// If there is no such domain or vCPU.
     pub fn send_nmi(&mut self, domain: u16, vcpu: u32) -> Result<(), String> {
+        // struct xen_domctl_sendtrigger: XEN_DOMCTL_SENDTRIGGER_NMI is 0, and then the vCPU.
+        self.call(SENDTRIGGER, domain, u64::from(vcpu) << 32)
+    }
+
+    /// Is a vCPU online?
+    ///
+    /// # Errors
+    /// If there is no such domain or vCPU.
+    pub fn is_online(&mut self, domain: u16, vcpu: u32) -> Result<bool, String> {
+        self.call(GETVCPUINFO, domain, u64::from(vcpu))?;
+        // struct xen_domctl_getvcpuinfo: the number, and at 4 whether it is online.
+        Ok(self.page.words()[2] >> 32 & 0xff != 0)
+    }
+
+    /// Stops a domain, or lets it go on.
+    ///
+    /// # Errors
+    /// If there is no such domain.
+    pub fn pause(&mut self, domain: u16, pause: bool) -> Result<(), String> {
+        self.call(if pause { PAUSEDOMAIN } else { UNPAUSEDOMAIN }, domain, 0)
+    }
+
+    /// Stops one vCPU, or lets it go on, as a debugger does. The domain must be paused meanwhile.
+    ///
+    /// # Errors
+    /// If there is no such vCPU, or if this Xen has no support for `gdbsx`.
+    pub fn hold(&mut self, domain: u16, vcpu: u32, hold: bool) -> Result<(), String> {
+        let command = if hold {
+            GDBSX_PAUSEVCPU
+        } else {
+            GDBSX_UNPAUSEVCPU
+        };
+        self.call(command, domain, u64::from(vcpu))
+    }
+
+    /// One command; `first` is what follows the domain's number.
+    fn call(&mut self, command: u64, domain: u16, first: u64) -> Result<(), String> {
         let words = self.page.words();
         words[..18].fill(0);
-        words[0] = SENDTRIGGER | self.version << 32;
+        words[0] = command | self.version << 32;
         words[1] = u64::from(domain);
-        // struct xen_domctl_sendtrigger: XEN_DOMCTL_SENDTRIGGER_NMI is 0, and then the vCPU.
-        words[2] = u64::from(vcpu) << 32;
+        words[2] = first;
         self.page.hypercall(&self.privcmd, DOMCTL)
     }
 

@@ -11,9 +11,18 @@ mod nmis;
 mod store;
 mod stream;
 mod sys;
+mod vcpus;
 mod watch;
 
 use std::process::ExitCode;
+
+const USAGE: &str =
+    "usage: labprobe watch NAME... | passes FILE | load VCPUS | nmis VCPUS MILLISECONDS FILE | \
+                     catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU";
+
+fn number<T: std::str::FromStr<Err: std::fmt::Display>>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|e| format!("{word}: {e}"))
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,18 +30,17 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["watch", ref names @ ..] if !names.is_empty() => watch::run(names),
         ["passes", file] => stream::run(file),
-        ["load", vcpus] => vcpus
-            .parse()
-            .map_err(|e| format!("{vcpus}: {e}"))
-            .and_then(load::run),
-        ["nmis", vcpus, pause, file] => match (vcpus.parse(), pause.parse()) {
-            (Ok(vcpus), Ok(pause)) => nmis::run(vcpus, pause, file),
-            _ => Err("nmis: two numbers are needed".to_owned()),
-        },
-        _ => Err(
-            "usage: labprobe watch NAME... | passes FILE | load VCPUS | nmis VCPUS MILLISECONDS FILE"
-                .to_owned(),
-        ),
+        ["load", vcpus] => number(vcpus).and_then(load::run),
+        ["nmis", vcpus, pause, file] => {
+            number(vcpus).and_then(|vcpus| nmis::run(vcpus, number(pause)?, file))
+        }
+        ["catch", domain, vcpu, seconds] => {
+            number(domain).and_then(|domain| vcpus::catch(domain, number(vcpu)?, number(seconds)?))
+        }
+        [what @ ("hold" | "release"), domain, vcpu] => {
+            number(domain).and_then(|domain| vcpus::hold(domain, number(vcpu)?, what == "hold"))
+        }
+        _ => Err(USAGE.to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -112,6 +112,27 @@ impl Life<'_> {
         Ok(())
     }
 
+    /// Interrupts on vectors that nothing in the guest uses, one of them an exception's and one above the upcall's, which would be kept
+    /// away if it were not ended. PVH only.
+    pub(super) fn vectors(&mut self, step: &mut Step) -> Result<()> {
+        let vectors = [22, 80, 248, 255];
+        for vector in vectors {
+            self.type_line(&format!("interrupt {vector}"))?;
+        }
+        // Told at the first, the second and the fourth.
+        let last = format!("; {} so far", vectors.len());
+        let error = self.wait("the last interrupt", |e| {
+            e.is("error", "where", "interrupt")
+                && e.text("msg").is_some_and(|msg| msg.ends_with(&last))
+        })?;
+        self.type_line("machine-check")?;
+        self.wait("the machine check", |e| {
+            e.is("error", "where", "machine check")
+        })?;
+        step.checked = error.text("msg").unwrap_or_default().to_owned();
+        self.churn_on(step, 2)
+    }
+
     /// NMIs that each vCPU has counted, by the next `churn` event.
     fn counted(&self) -> Result<Vec<u64>> {
         let from = self.console.said().events.len();

@@ -1,0 +1,198 @@
+//! Brings vCPUs up and down until they are as xenstore says. On vCPU 0.
+
+use migration::availability::{self, Action};
+use migration::hotplug::{BringUp, Change, Cpus, Operation};
+use migration::{Outcome, Party, Return};
+
+use crate::store::Store;
+use crate::{cmdline, control, report, smp, suspend, time, xen};
+
+/// Longest wait for a vCPU to come or go, nanoseconds in which vCPU 0 ran. Far above what an emulated machine needs.
+const CPU_LIMIT: u64 = 30_000_000_000;
+
+/// How long after a wish could not be obeyed it is looked at again, nanoseconds: at first, and at most. Each time it is twice as long.
+const FIRST_PAUSE: u64 = 5_000_000_000;
+const LONGEST_PAUSE: u64 = 320_000_000_000;
+
+/// The vCPUs, and what is to be done about them.
+pub struct Hotplug {
+    cpus: Cpus,
+    /// From the first change of a round until no vCPU is on its way any more. Meanwhile no suspend begins.
+    operation: Option<Operation<'static>>,
+    /// A wish could not be obeyed: when to look again.
+    again_at: Option<u64>,
+    pause: u64,
+}
+
+impl Hotplug {
+    /// At boot: vCPU 0 runs.
+    pub fn new() -> Self {
+        Hotplug {
+            cpus: Cpus::at_boot(xen::max_vcpus()),
+            operation: None,
+            again_at: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Reads what is wanted and does it, as far as it can be done now.
+    pub fn follow(&mut self, store: &mut Store, why: &str) {
+        if self.operation.is_none() {
+            self.operation = suspend::HOTPLUG.begin().ok();
+        }
+        if self.operation.is_none() {
+            return control::look_again();
+        }
+        let before = self.cpus.online();
+        self.observe();
+        let wanted = availability::read_wanted(store, self.cpus.count(), |complaint| {
+            report::error(Party::Toolstack, "cpu/*/availability", complaint);
+        });
+        let mut obeyed = true;
+        for action in availability::plan(&wanted, self.cpus.online(), availability::MAX_CPUS) {
+            obeyed &= match action {
+                // Whatever it is on its way to, it is looked at again when it is there.
+                Action::Online(cpu) | Action::Offline(cpu) if self.cpus.in_transit().contains(cpu) => true,
+                Action::Online(cpu) => self.bring_up(cpu, why),
+                Action::Offline(cpu) => self.take_down(cpu),
+            };
+        }
+        self.again_at = (!obeyed).then(|| time::now() + self.pause);
+        self.pause = match obeyed {
+            true => FIRST_PAUSE,
+            false => (self.pause * 2).min(LONGEST_PAUSE),
+        };
+        self.settle();
+        if why != "boot" && self.cpus.online() != before {
+            control::verify("hotplug");
+        }
+    }
+
+    /// Looks at the vCPUs that are on their way, if there are any, and at wishes that could not be obeyed.
+    pub fn poll(&mut self) {
+        if self.again_at.is_some_and(|at| time::now() >= at) {
+            self.again_at = None;
+            control::look_again();
+        }
+        if self.operation.is_none() {
+            return;
+        }
+        let before = self.cpus.online();
+        self.observe();
+        if self.settle() {
+            // What was wanted of them meanwhile.
+            control::look_again();
+        }
+        if self.cpus.online() != before {
+            control::verify("hotplug");
+        }
+    }
+
+    /// The guest came back from a suspend.
+    pub fn returned(&mut self, outcome: Outcome) {
+        if outcome == Outcome::Restored {
+            xen::count_vcpus();
+            self.cpus.set_count(xen::max_vcpus());
+        }
+        let keep = outcome == Outcome::Restored && cmdline::options().switches.no_vcpu_reset();
+        if !keep {
+            self.cpus.returned(Return::from(outcome));
+        }
+    }
+
+    /// Ends the operation if no vCPU is on its way any more; gives whether it did.
+    fn settle(&mut self) -> bool {
+        if !self.cpus.in_transit().is_empty() {
+            return false;
+        }
+        if self.operation.take().is_some_and(Operation::end) {
+            control::look_again();
+        }
+        true
+    }
+
+    /// Has the state of each vCPU follow what is seen of it.
+    fn observe(&mut self) {
+        for cpu in 1..self.cpus.count() {
+            let Some(seen) = smp::seen(cpu) else { continue };
+            match self.cpus.observe(cpu, seen) {
+                Ok(None) => {}
+                Ok(Some(Change::Came)) => came(cpu, "hotplug"),
+                Ok(Some(Change::Went)) => went(cpu, smp::clear_away(cpu)),
+                Err(error) => report::error(Party::Guest, "hotplug", error),
+            }
+        }
+    }
+
+    /// Gives whether there is nothing to be tried again.
+    fn bring_up(&mut self, cpu: usize, why: &str) -> bool {
+        let how = match self.cpus.start(cpu) {
+            Ok(how) => how,
+            Err(error) => {
+                report::error(Party::Guest, "cpu-up", error);
+                return false;
+            }
+        };
+        let fresh = how == BringUp::InitialiseAndUp;
+        let (settled, obeyed) = match smp::bring_up(cpu, fresh, CPU_LIMIT) {
+            Ok(()) => {
+                came(cpu, why);
+                (self.cpus.started(cpu), true)
+            }
+            Err(error) => {
+                let (party, settled) = match error {
+                    smp::BringUpError::Xen(_) | smp::BringUpError::Tables(_) => {
+                        (Party::Xen, self.cpus.start_failed(cpu, !fresh))
+                    }
+                    smp::BringUpError::Stuck(_) => (Party::Guest, self.cpus.start_failed(cpu, true)),
+                    smp::BringUpError::Coming(_) => (Party::Guest, Ok(())),
+                };
+                report::error(party, "cpu-up", error);
+                (settled, false)
+            }
+        };
+        if let Err(error) = settled {
+            report::error(Party::Guest, "cpu-up", error);
+        }
+        obeyed
+    }
+
+    /// Gives whether there is nothing to be tried again.
+    fn take_down(&mut self, cpu: usize) -> bool {
+        if let Err(error) = self.cpus.leave(cpu) {
+            report::error(Party::Guest, "cpu-down", error);
+            return false;
+        }
+        let (settled, obeyed) = match smp::take_down(cpu, CPU_LIMIT) {
+            Ok(left) => {
+                went(cpu, left);
+                (self.cpus.left(cpu), true)
+            }
+            Err(smp::TakeDownError::Stays(stuck)) => {
+                report::error(Party::Guest, "cpu-down", stuck);
+                (self.cpus.leave_failed(cpu), false)
+            }
+            Err(smp::TakeDownError::Going(stuck)) => {
+                report::error(Party::Guest, "cpu-down", stuck);
+                (Ok(()), true)
+            }
+        };
+        if let Err(error) = settled {
+            report::error(Party::Guest, "cpu-down", error);
+        }
+        obeyed
+    }
+}
+
+fn came(cpu: usize, why: &str) {
+    report::event("cpu-up").num("vcpu", cpu as u64).text("why", why).send();
+}
+
+fn went(cpu: usize, left: smp::Left) {
+    report::event("cpu-down")
+        .num("vcpu", cpu as u64)
+        .text("why", "hotplug")
+        .num("drained", u64::from(left.drained))
+        .num("left", u64::from(left.left))
+        .send();
+}
