@@ -902,15 +902,12 @@ mod tests {
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
             .collect();
         assert!(words.len() > 5, "{words:?}");
+        let tests = all();
+        let controls = || tests.iter().filter(|test| test.name.contains("/control"));
         for word in words {
             let word = word.replace(":N", ":1");
-            assert!(
-                CONTROLS
-                    .iter()
-                    .chain(PV_CONTROLS)
-                    .any(|c| c.word.split(' ').any(|w| w == word)),
-                "{word}"
-            );
+            let uses_it = |test: &LabTest| test.config.cmdline.split(' ').any(|w| w == word);
+            assert!(controls().any(uses_it), "{word}");
         }
     }
 }
