@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use migration::availability;
 use migration::shutdown::{self, Accepts, Activity, Answer, Request};
-use migration::xenstore::{StoreError, Tx, Xenstore};
+use migration::xenstore::{StoreError, Xenstore};
 use migration::{Limits, Party};
 use spin::Mutex;
 
@@ -83,7 +83,7 @@ pub fn start() {
 /// Asks xenstore for the domain's number, which nobody else tells a PV guest.
 pub fn learn_domid(store: &mut Store) {
     let mut text = [0; 8];
-    let Ok(len) = store.read(Tx::NONE, "domid", &mut text) else {
+    let Ok(len) = store.read(None, "domid", &mut text) else {
         return;
     };
     if let Some(domid) = core::str::from_utf8(&text[..len.min(text.len())])
@@ -177,7 +177,7 @@ impl Control {
 
     fn answer_ping(&mut self) {
         let mut token = [0; INPUT];
-        let len = match self.store.read(Tx::NONE, PING, &mut token) {
+        let len = match self.store.read(None, PING, &mut token) {
             Ok(len) => len.min(INPUT),
             Err(StoreError::NotFound) => return,
             Err(error) => return report::error(Party::Toolstack, PING, error),
@@ -185,7 +185,7 @@ impl Control {
         if len == 0 {
             return;
         }
-        if let Err(error) = self.store.write(Tx::NONE, PONG, &token[..len]) {
+        if let Err(error) = self.store.write(None, PONG, &token[..len]) {
             report::error(Party::Toolstack, PONG, error);
         }
         report::event("pong")

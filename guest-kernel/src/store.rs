@@ -1,8 +1,8 @@
 //! The xenstore connection: the ring driver of `xen-bindings` with the waiting that it leaves to the kernel.
 
-use migration::xenstore::{StoreError, Tx, Xenstore};
+use migration::xenstore::{StoreError, Xenstore};
 use spin::{Mutex, MutexGuard};
-use xen_bindings::xenstore::{self as wire, Buffers, Error, Notice, Request};
+use xen_bindings::xenstore::{self as wire, Buffers, Error, Notice, Request, Tx};
 
 use crate::events::Doorbell;
 use crate::report::{self, Party};
@@ -148,36 +148,33 @@ fn translate(error: &Error) -> StoreError {
             StoreError::Other("nothing: the request was not sent")
         }
         Error::Notify(_) => StoreError::Other("nothing: Xen refused its event"),
+        Error::NoReconnection => StoreError::Other("nothing: it does not offer a new connection"),
     }
 }
 
 impl Xenstore for Store {
-    fn read(&mut self, tx: Tx, path: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
-        let value = self.call(Request::Read {
-            tx: wire::Tx(tx.0),
-            path,
-        })?;
+    type Tx = Tx;
+
+    fn read(&mut self, tx: Option<Tx>, path: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let tx = tx.unwrap_or(Tx::NONE);
+        let value = self.call(Request::Read { tx, path })?;
         let len = value.len().min(buf.len());
         buf[..len].copy_from_slice(&value[..len]);
         Ok(value.len())
     }
 
-    fn write(&mut self, tx: Tx, path: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.call(Request::Write {
-            tx: wire::Tx(tx.0),
-            path,
-            value,
-        })
-        .map(drop)
+    fn write(&mut self, tx: Option<Tx>, path: &str, value: &[u8]) -> Result<(), StoreError> {
+        let tx = tx.unwrap_or(Tx::NONE);
+        self.call(Request::Write { tx, path, value }).map(drop)
     }
 
     fn transaction_start(&mut self) -> Result<Tx, StoreError> {
         let tx = self.client()?.transaction_start(patience());
-        tx.map(|tx| Tx(tx.0)).map_err(|error| translate(&error))
+        tx.map_err(|error| translate(&error))
     }
 
     fn transaction_end(&mut self, tx: Tx, commit: bool) -> Result<(), StoreError> {
-        match self.client()?.transaction_end(wire::Tx(tx.0), commit, patience()) {
+        match self.client()?.transaction_end(tx, commit, patience()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Again),
             Err(error) => Err(translate(&error)),

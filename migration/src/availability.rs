@@ -13,7 +13,7 @@
 use core::fmt::{self, Write};
 
 use crate::text::{Buf, Text};
-use crate::xenstore::{StoreError, Tx, Xenstore};
+use crate::xenstore::{StoreError, Xenstore};
 
 /// The greatest number of vCPUs that can be handled: Xen's limit for HVM and PVH.
 #[doc(alias = "HVM_MAX_VCPUS")]
@@ -196,7 +196,7 @@ pub fn read_wanted<X: Xenstore + ?Sized>(
         // 20 digits would still fit: nothing is cut.
         let _ = write!(path, "cpu/{cpu}/availability");
         let mut value = [0; 40];
-        let len = match xs.read(Tx::NONE, path.as_str(), &mut value) {
+        let len = match xs.read(None, path.as_str(), &mut value) {
             Ok(len) => len.min(value.len()),
             Err(StoreError::NotFound) => continue,
             Err(error) => {

@@ -25,7 +25,7 @@
 //! ```
 //! use std::time::Duration;
 //! use migration::shutdown::{self, Accepts, Acknowledgement, Activity, Answer, Request};
-//! use migration::xenstore::{StoreError, Tx, Xenstore};
+//! use migration::xenstore::{StoreError, Xenstore};
 //! use migration::{
 //!     Clock, Deadline, Limits, Machine, Outcome, Participant, Phase, Platform, Return, Stage,
 //! };
@@ -33,16 +33,17 @@
 //! /// A xenstore with one node, where the toolstack has just written `suspend`.
 //! struct Store(Vec<u8>);
 //! impl Xenstore for Store {
-//!     fn read(&mut self, _: Tx, _: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
+//!     type Tx = u32;
+//!     fn read(&mut self, _: Option<u32>, _: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
 //!         buf[..self.0.len()].copy_from_slice(&self.0);
 //!         Ok(self.0.len())
 //!     }
-//!     fn write(&mut self, _: Tx, _: &str, value: &[u8]) -> Result<(), StoreError> {
+//!     fn write(&mut self, _: Option<u32>, _: &str, value: &[u8]) -> Result<(), StoreError> {
 //!         self.0 = value.to_vec();
 //!         Ok(())
 //!     }
-//!     fn transaction_start(&mut self) -> Result<Tx, StoreError> { Ok(Tx(1)) }
-//!     fn transaction_end(&mut self, _: Tx, _: bool) -> Result<(), StoreError> { Ok(()) }
+//!     fn transaction_start(&mut self) -> Result<u32, StoreError> { Ok(1) }
+//!     fn transaction_end(&mut self, _: u32, _: bool) -> Result<(), StoreError> { Ok(()) }
 //!     fn watch(&mut self, _: &str, _: &str) -> Result<(), StoreError> { Ok(()) }
 //! }
 //!

@@ -20,7 +20,7 @@ use core::fmt;
 
 use crate::failure::{Blame, SuspendFailed};
 use crate::text::{Buf, Text};
-use crate::xenstore::{transaction, StoreError, Tx, Xenstore};
+use crate::xenstore::{transaction, StoreError, Xenstore};
 
 /// The node, relative to the domain's own directory.
 pub const NODE: &str = "control/shutdown";
@@ -230,7 +230,7 @@ pub fn acknowledge<X: Xenstore + ?Sized>(
     })
 }
 
-fn read<X: Xenstore + ?Sized>(xs: &mut X, tx: Tx) -> Result<Request, StoreError> {
+fn read<X: Xenstore + ?Sized>(xs: &mut X, tx: Option<X::Tx>) -> Result<Request, StoreError> {
     // Long enough for every known word and for the beginning of an unknown one.
     let mut buf = [0; 40];
     match xs.read(tx, NODE, &mut buf) {
@@ -274,7 +274,7 @@ pub fn advertise<X: Xenstore + ?Sized>(xs: &mut X, accepts: &Accepts) -> Adverti
         } else {
             b"0"
         };
-        match xs.write(Tx::NONE, node, value) {
+        match xs.write(None, node, value) {
             Ok(()) => result.written += 1,
             Err(error) => {
                 result.failed.get_or_insert((node, error));
@@ -301,10 +301,10 @@ where
             failure.phase, failure.party, failure.step, failure.cause
         ),
     );
-    xs.write(Tx::NONE, FAILURE_NODE, buf.as_str().as_bytes())
+    xs.write(None, FAILURE_NODE, buf.as_str().as_bytes())
 }
 
 /// Empties [`FAILURE_NODE`], after a suspend that worked.
 pub fn clear_failure<X: Xenstore + ?Sized>(xs: &mut X) -> Result<(), StoreError> {
-    xs.write(Tx::NONE, FAILURE_NODE, b"")
+    xs.write(None, FAILURE_NODE, b"")
 }

@@ -2,16 +2,6 @@
 
 use core::fmt;
 
-/// A xenstore transaction; [`Tx::NONE`] for an operation outside any.
-#[doc(alias = "XBT_NULL")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tx(pub u32);
-
-impl Tx {
-    /// No transaction (`XBT_NULL`, number 0).
-    pub const NONE: Tx = Tx(0);
-}
-
 /// Why a xenstore operation failed.
 ///
 /// The daemon answers with the name of an errno value (`XS_ERROR`, `xen/include/public/io/xs_wire.h`);
@@ -85,22 +75,34 @@ impl fmt::Display for StoreError {
 /// wait for ever ([`StoreError::TimedOut`]), and it must keep answers apart from watch events that arrive between
 /// them.
 pub trait Xenstore {
+    /// A transaction, as the client names it. An operation outside any has `None`.
+    ///
+    /// It should know the connection that began it: xenstored counts anew after a restore, so that
+    /// a bare number kept from before may be the number of somebody's new transaction.
+    #[doc(alias = "XBT_NULL")]
+    type Tx: Copy;
+
     /// Reads a node into `buf` and returns the value's full length, which may be greater than `buf.len()`: then the
     /// buffer holds its beginning.
     #[doc(alias = "XS_READ")]
-    fn read(&mut self, tx: Tx, path: &str, buf: &mut [u8]) -> Result<usize, StoreError>;
+    fn read(
+        &mut self,
+        tx: Option<Self::Tx>,
+        path: &str,
+        buf: &mut [u8],
+    ) -> Result<usize, StoreError>;
 
     /// Writes a node, creating it if need be.
     #[doc(alias = "XS_WRITE")]
-    fn write(&mut self, tx: Tx, path: &str, value: &[u8]) -> Result<(), StoreError>;
+    fn write(&mut self, tx: Option<Self::Tx>, path: &str, value: &[u8]) -> Result<(), StoreError>;
 
     /// Opens a transaction.
     #[doc(alias = "XS_TRANSACTION_START")]
-    fn transaction_start(&mut self) -> Result<Tx, StoreError>;
+    fn transaction_start(&mut self) -> Result<Self::Tx, StoreError>;
 
     /// Commits or drops a transaction. It is over afterwards, whatever the result.
     #[doc(alias = "XS_TRANSACTION_END")]
-    fn transaction_end(&mut self, tx: Tx, commit: bool) -> Result<(), StoreError>;
+    fn transaction_end(&mut self, tx: Self::Tx, commit: bool) -> Result<(), StoreError>;
 
     /// Sets a watch. It fires once at once, then after each change at or below the path.
     #[doc(alias = "XS_WATCH")]
@@ -114,14 +116,14 @@ pub trait Xenstore {
 pub fn transaction<X, R>(
     xs: &mut X,
     tries: u32,
-    mut body: impl FnMut(&mut X, Tx) -> Result<R, StoreError>,
+    mut body: impl FnMut(&mut X, Option<X::Tx>) -> Result<R, StoreError>,
 ) -> Result<R, StoreError>
 where
     X: Xenstore + ?Sized,
 {
     for _ in 0..tries {
         let tx = xs.transaction_start()?;
-        match body(xs, tx) {
+        match body(xs, Some(tx)) {
             Ok(result) => match xs.transaction_end(tx, true) {
                 Ok(()) => return Ok(result),
                 Err(StoreError::Again) => continue,

@@ -11,7 +11,7 @@ use migration::hotplug::{BringUp, CpuState, Cpus, Hold, Lockout};
 use migration::shutdown::{
     acknowledge, receive, Accepts, Acknowledgement, Activity, Answer, Request, NODE,
 };
-use migration::xenstore::{StoreError, Tx, Xenstore};
+use migration::xenstore::{StoreError, Xenstore};
 use migration::{
     Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Platform, Return, SuspendFailed,
 };
@@ -303,16 +303,17 @@ proptest! {
 struct Silent;
 
 impl Xenstore for Silent {
-    fn read(&mut self, _: Tx, _: &str, _: &mut [u8]) -> Result<usize, StoreError> {
+    type Tx = u32;
+    fn read(&mut self, _: Option<u32>, _: &str, _: &mut [u8]) -> Result<usize, StoreError> {
         Err(StoreError::TimedOut)
     }
-    fn write(&mut self, _: Tx, _: &str, _: &[u8]) -> Result<(), StoreError> {
+    fn write(&mut self, _: Option<u32>, _: &str, _: &[u8]) -> Result<(), StoreError> {
         Err(StoreError::TimedOut)
     }
-    fn transaction_start(&mut self) -> Result<Tx, StoreError> {
+    fn transaction_start(&mut self) -> Result<u32, StoreError> {
         Err(StoreError::TimedOut)
     }
-    fn transaction_end(&mut self, _: Tx, _: bool) -> Result<(), StoreError> {
+    fn transaction_end(&mut self, _: u32, _: bool) -> Result<(), StoreError> {
         Err(StoreError::TimedOut)
     }
     fn watch(&mut self, _: &str, _: &str) -> Result<(), StoreError> {

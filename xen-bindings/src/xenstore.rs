@@ -13,14 +13,20 @@
 //! # Trust
 //! xenstored is another domain's program. Indices, lengths, types, request numbers and texts are checked; a
 //! [`Violation`] stops the client for good (there is no way to find the next message's beginning) until
-//! [`reset`](Xenstore::reset). One poll looks at no more than what was in the ring when it began (1 KiB).
+//! [`reset`](Xenstore::reset) or [`reconnect`](Xenstore::reconnect). One poll looks at no more than what was in the
+//! ring when it began (1 KiB).
+//!
+//! # What time-outs leave behind
+//! A request that was given up may still be done. Its answer is dropped when it comes; if it began a transaction,
+//! that transaction is ended, for xenstored allows a domain ten of them (`quota_max_transaction`). So is one whose end
+//! could not be sent. The message that ends it goes out with the next request or the next idle poll.
 
 mod events;
 mod wire;
 
 pub use crate::ring::BadIndices;
 pub use events::Notice;
-pub use wire::{names, transaction, BadRequest, Op, Refusal, Request, Tx, PAYLOAD_MAX};
+pub use wire::{names, BadRequest, Op, Refusal, Request, Tx, PAYLOAD_MAX};
 
 use crate::ffi;
 use crate::ring::{Consumer, Notify, Producer};
@@ -76,18 +82,36 @@ impl Page {
         }
     }
 
+    fn has_feature(&self, feature: u32) -> bool {
+        let page = self.0.get();
+        // SAFETY: as for `requests`.
+        let features = unsafe { AtomicU32::from_ptr(addr_of_mut!((*page).server_features)) };
+        features.load(Ordering::Relaxed) & feature != 0
+    }
+
     /// What xenstored holds against this domain, if it says so at all.
     fn complaint(&self) -> Option<u32> {
         let page = self.0.get();
         // SAFETY: as for `requests`.
-        let (features, error) = unsafe {
-            (
-                AtomicU32::from_ptr(addr_of_mut!((*page).server_features)).load(Ordering::Relaxed),
-                AtomicU32::from_ptr(addr_of_mut!((*page).error)).load(Ordering::Relaxed),
-            )
-        };
-        (features & ffi::XENSTORE_SERVER_FEATURE_ERROR != 0 && error != ffi::XENSTORE_ERROR_NONE)
+        let error = unsafe { AtomicU32::from_ptr(addr_of_mut!((*page).error)) };
+        let error = error.load(Ordering::Relaxed);
+        (self.has_feature(ffi::XENSTORE_SERVER_FEATURE_ERROR) && error != ffi::XENSTORE_ERROR_NONE)
             .then_some(error)
+    }
+
+    /// The state of the connection: means something only with `XENSTORE_SERVER_FEATURE_RECONNECTION`.
+    fn connection(&self) -> &AtomicU32 {
+        let page = self.0.get();
+        // SAFETY: as for `requests`.
+        unsafe { AtomicU32::from_ptr(addr_of_mut!((*page).connection)) }
+    }
+
+    /// Whether xenstored is asked to begin the connection anew and has not done it yet: nothing else in the page
+    /// means anything meanwhile.
+    fn is_reconnecting(&self) -> bool {
+        // Acquire: the indices that xenstored has set are seen with its answer.
+        self.has_feature(ffi::XENSTORE_SERVER_FEATURE_RECONNECTION)
+            && self.connection().load(Ordering::Acquire) == ffi::XENSTORE_RECONNECT
     }
 }
 
@@ -178,7 +202,7 @@ pub enum Error {
         /// The reason it gave.
         refusal: Refusal,
     },
-    /// xenstored broke the protocol. The client is of no use until [`Xenstore::reset`].
+    /// xenstored broke the protocol. The client is of no use until [`Xenstore::reset`] or [`Xenstore::reconnect`].
     Violation(Violation),
     /// Xen refused the ring's event. The next poll tries again.
     Notify(HypercallError),
@@ -189,6 +213,8 @@ pub enum Error {
     },
     /// There is no reply: nothing was asked, or it is not done, or it was taken already.
     NoReply,
+    /// xenstored does not offer to begin the connection anew.
+    NoReconnection,
 }
 
 impl Error {
@@ -211,6 +237,9 @@ impl fmt::Display for Error {
             Self::Notify(error) => write!(f, "xenstore event: {error}"),
             Self::TimedOut { op } => write!(f, "xenstored did not answer {op} in time"),
             Self::NoReply => f.write_str("no xenstore reply to take"),
+            Self::NoReconnection => {
+                f.write_str("xenstored does not offer to begin the connection anew")
+            }
         }
     }
 }
@@ -236,7 +265,7 @@ pub enum Status {
 
 /// The client's memory, 16 KiB: apart from it, so that it can be a static and is never on a stack.
 pub struct Buffers {
-    out: [u8; HEADER + PAYLOAD_MAX],
+    out: [u8; OUT],
     header: [u8; HEADER],
     incoming: [u8; PAYLOAD_MAX],
     reply: [u8; PAYLOAD_MAX],
@@ -248,7 +277,7 @@ impl Buffers {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            out: [0; HEADER + PAYLOAD_MAX],
+            out: [0; OUT],
             header: [0; HEADER],
             incoming: [0; PAYLOAD_MAX],
             reply: [0; PAYLOAD_MAX],
@@ -273,6 +302,19 @@ enum State {
 
 /// How many requests can be given up before one of them must have been answered.
 const ABANDONED_MAX: usize = 4;
+/// How many transactions can wait to be ended. xenstored allows a domain ten of them, unless it was told otherwise.
+const UNENDED_MAX: usize = 16;
+/// The message that ends a transaction: its header, a letter, a zero byte.
+const END: usize = HEADER + 2;
+/// Room for what can be sent at once: the ends of transactions, then one request.
+const OUT: usize = ABANDONED_MAX * END + HEADER + PAYLOAD_MAX;
+
+/// A request that nobody waits for any more.
+#[derive(Clone, Copy)]
+struct Abandoned {
+    id: u32,
+    kind: u32,
+}
 
 /// The guest's end of the xenstore ring.
 pub struct Xenstore<'p, N> {
@@ -290,7 +332,13 @@ pub struct Xenstore<'p, N> {
     /// How much of the incoming message is here: of its header, then of its payload.
     header_got: usize,
     payload_got: usize,
-    abandoned: [Option<u32>; ABANDONED_MAX],
+    abandoned: [Option<Abandoned>; ABANDONED_MAX],
+    /// Numbers of transactions that nobody uses, to be ended.
+    unended: [Option<u32>; UNENDED_MAX],
+    /// Goes up with each new connection: what was begun on an earlier one is over.
+    connection: u32,
+    /// The page said that xenstored is beginning the connection anew: its indices count from where it ends.
+    closed: bool,
     broken: Option<Violation>,
 }
 
@@ -311,6 +359,9 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             header_got: 0,
             payload_got: 0,
             abandoned: [None; ABANDONED_MAX],
+            unended: [None; UNENDED_MAX],
+            connection: 1,
+            closed: false,
             broken: None,
         }
     }
@@ -318,12 +369,18 @@ impl<'p, N: Notify> Xenstore<'p, N> {
     /// Begins anew: after a restore, when xenstored is another and knows nothing of this side's past, and the port
     /// is another. Not after a cancelled suspend, when all is as before.
     ///
-    /// Drops half messages both ways, the request under way (returns true if there was one), and a violation.
-    /// Events that wait become one [`Notice::Rescan`]. The watches are gone: set them again.
+    /// Drops half messages both ways, the request under way (returns true if there was one), and a
+    /// violation. Events that wait become one [`Notice::Rescan`]. The watches are gone: set them
+    /// again. So are the transactions: each [`Tx`] from before is refused from now on.
     pub fn reset(&mut self, notify: N) -> bool {
         self.requests.discard();
         self.responses.discard();
         self.notify = notify;
+        self.begin_anew()
+    }
+
+    /// Forgets the old connection; true if a request was under way.
+    fn begin_anew(&mut self) -> bool {
         self.notify_due = false;
         self.buffers.events.collapse();
         self.sent = 0;
@@ -331,10 +388,52 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         self.header_got = 0;
         self.payload_got = 0;
         self.abandoned = [None; ABANDONED_MAX];
+        self.closed = false;
         self.broken = None;
+        self.forget_transactions();
         let lost = matches!(self.state, State::Waiting { .. });
         self.state = State::Idle;
         lost
+    }
+
+    /// All transactions are over, whoever holds one.
+    fn forget_transactions(&mut self) {
+        self.unended = [None; UNENDED_MAX];
+        self.connection = self.connection.wrapping_add(1);
+    }
+
+    /// Whether xenstored offers to begin the connection anew (`docs/misc/xenstore-ring.txt`, "The ring reconnection
+    /// feature"). oxenstored does, Xen's C xenstored of 4.17 to 4.20 does not.
+    #[must_use]
+    pub fn can_reconnect(&self) -> bool {
+        self.page
+            .has_feature(ffi::XENSTORE_SERVER_FEATURE_RECONNECTION)
+    }
+
+    /// Has xenstored begin the connection anew, which it does whatever state the ring is in, and waits for it as
+    /// [`call`](Self::call) does. Then all is as after [`reset`](Self::reset).
+    ///
+    /// # Errors
+    /// [`Error::NoReconnection`] if xenstored does not offer it; [`Error::Notify`];
+    /// [`Error::TimedOut`]. The client is as it was, and this can be called again.
+    pub fn reconnect(&mut self, notify: N, mut wait: impl FnMut() -> bool) -> Result<(), Error> {
+        if !self.can_reconnect() {
+            return Err(Error::NoReconnection);
+        }
+        self.notify = notify;
+        let wanted = ffi::XENSTORE_RECONNECT;
+        self.page.connection().store(wanted, Ordering::Release);
+        self.notify.notify().map_err(Error::Notify)?;
+        while self.page.is_reconnecting() {
+            if !wait() && self.page.is_reconnecting() {
+                let op = wire::Op::RECONNECT;
+                return Err(Error::TimedOut { op });
+            }
+        }
+        self.requests.discard();
+        self.responses.discard();
+        self.begin_anew();
+        Ok(())
     }
 
     /// Puts a request under way; [`poll`](Self::poll) sends it. A reply that was not taken is dropped.
@@ -347,15 +446,66 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         }
         let op = request.op();
         let bad = |why| Error::BadRequest { op, why };
-        let waiting = matches!(self.state, State::Waiting { .. });
-        if waiting || self.sent < self.out_len || self.abandoned.iter().all(Option::is_some) {
+        if !request.tx().is_of(self.connection) {
+            return Err(bad(BadRequest::StaleTransaction));
+        }
+        if self.is_waiting() || self.is_full() {
             return Err(bad(BadRequest::Busy));
         }
+        // One place stays free: the request's own, should it be given up.
+        self.put_ends(1);
         let id = self.last_id.wrapping_add(1);
-        let len = request.encode(id, &mut self.buffers.out).map_err(bad)?;
-        (self.last_id, self.sent, self.out_len) = (id, 0, len);
+        let room = &mut self.buffers.out[self.out_len..];
+        let len = request.encode(id, room).map_err(bad)?;
+        self.out_len += len;
+        self.last_id = id;
         self.state = State::Waiting { id, op };
         Ok(())
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    /// Whether no other request can be sent now: one is half sent, or too many were given up.
+    fn is_full(&self) -> bool {
+        self.sent < self.out_len || self.abandoned.iter().all(Option::is_some)
+    }
+
+    /// Puts the messages under way that end what nobody uses, and leaves so many places for
+    /// requests that are given up. Nothing else is being sent.
+    fn put_ends(&mut self, spare: usize) {
+        (self.sent, self.out_len) = (0, 0);
+        let free = self.abandoned.iter().filter(|slot| slot.is_none()).count();
+        let places = self.abandoned.iter_mut().filter(|slot| slot.is_none());
+        let numbers = self.unended.iter_mut().filter(|slot| slot.is_some());
+        for (place, number) in places.zip(numbers).take(free.saturating_sub(spare)) {
+            let Some(number) = number.take() else {
+                continue;
+            };
+            let request = Request::TransactionEnd {
+                tx: Tx::new(number, self.connection),
+                commit: false,
+            };
+            self.last_id = self.last_id.wrapping_add(1);
+            let room = &mut self.buffers.out[self.out_len..];
+            // It has a fixed length, and there is room for as many as there are places.
+            if let Ok(len) = request.encode(self.last_id, room) {
+                self.out_len += len;
+            }
+            *place = Some(Abandoned {
+                id: self.last_id,
+                kind: ffi::XS_TRANSACTION_END,
+            });
+        }
+    }
+
+    /// Has a transaction ended that nobody uses. If there are too many already, this one waits for
+    /// the connection's end.
+    fn end_later(&mut self, number: u32) {
+        if let Some(slot) = self.unended.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(number);
+        }
     }
 
     /// Sends and receives what can be, and says how far the request is. Never waits.
@@ -383,8 +533,21 @@ impl<'p, N: Notify> Xenstore<'p, N> {
     }
 
     fn transfer(&mut self) -> Result<(), Violation> {
+        if self.page.is_reconnecting() {
+            self.closed = true;
+            return Ok(());
+        }
+        if self.closed {
+            // Somebody before this kernel asked for it.
+            self.requests.discard();
+            self.responses.discard();
+            self.closed = false;
+        }
         if let Some(code) = self.page.complaint() {
             return Err(Violation::Complaint { code });
+        }
+        if self.sent == self.out_len && !self.is_waiting() {
+            self.put_ends(0);
         }
         let sent = self
             .requests
@@ -445,12 +608,17 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             self.buffers.events.push(path, token);
             return Ok(());
         }
-        if let Some(slot) = self
+        let given_up = |slot: &&mut Option<Abandoned>| slot.is_some_and(|was| was.id == header.id);
+        if let Some(was) = self
             .abandoned
             .iter_mut()
-            .find(|slot| **slot == Some(header.id))
+            .find(given_up)
+            .and_then(Option::take)
         {
-            *slot = None;
+            let began = was.kind == ffi::XS_TRANSACTION_START && header.kind == was.kind;
+            if let Some(number) = began.then(|| wire::transaction(payload)).flatten() {
+                self.end_later(number);
+            }
             return Ok(());
         }
         match self.state {
@@ -461,6 +629,10 @@ impl<'p, N: Notify> Xenstore<'p, N> {
                     State::Refused { op, refusal }
                 } else if header.kind == op.kind {
                     self.buffers.reply[..len].copy_from_slice(payload);
+                    if op.kind == ffi::XS_RESET_WATCHES {
+                        // It ends the transactions too.
+                        self.forget_transactions();
+                    }
                     State::Answered { len }
                 } else {
                     let kind = header.kind;
@@ -492,17 +664,20 @@ impl<'p, N: Notify> Xenstore<'p, N> {
 
     /// Gives up the request under way, if there is one: its reply will be dropped. xenstored may still do it.
     pub fn abandon(&mut self) {
-        if let State::Waiting { id, .. } = self.state {
+        if let State::Waiting { id, op } = self.state {
             // `submit` saw to it that a place is free.
             if let Some(slot) = self.abandoned.iter_mut().find(|slot| slot.is_none()) {
-                *slot = Some(id);
+                let kind = op.kind;
+                *slot = Some(Abandoned { id, kind });
             }
         }
         self.state = State::Idle;
     }
 
-    /// Asks and waits: calls `wait` after each poll that was not enough. `wait` returns once the ring's event came
-    /// (see the module's text on how), or false when the time is over.
+    /// Asks and waits: calls `wait` after each poll that was not enough. `wait` returns once the
+    /// ring's event came (see the module's text on how), or false when the time is over. What is in
+    /// the ring then still counts: a domain that was paused finds its answer and its time-out at
+    /// the same moment.
     ///
     /// # Errors
     /// Any; on [`Error::TimedOut`] the request is given up as by [`abandon`](Self::abandon).
@@ -511,41 +686,73 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         request: &Request<'_>,
         mut wait: impl FnMut() -> bool,
     ) -> Result<&[u8], Error> {
+        let mut in_time = true;
+        // What was given up before may have to be sent to its end, or answered, first.
+        while !self.is_waiting() && self.is_full() && in_time {
+            in_time = self.look()? || wait();
+        }
         self.submit(request)?;
-        loop {
-            match self.poll() {
-                Ok(Status::Done) => return self.reply(),
-                // An event that was refused is sent by the next poll; meanwhile the time runs.
-                Ok(_) | Err(Error::Notify(_)) if wait() => {}
-                Ok(_) => {
-                    self.abandon();
-                    return Err(Error::TimedOut { op: request.op() });
-                }
-                Err(error) => {
-                    self.abandon();
-                    return Err(error);
-                }
+        while !self.look_for_reply()? {
+            if !in_time {
+                self.abandon();
+                return Err(Error::TimedOut { op: request.op() });
+            }
+            in_time = wait();
+        }
+        self.reply()
+    }
+
+    /// Polls; whether a reply is here. An event that Xen refused is sent by the next poll: meanwhile the time runs.
+    fn look_for_reply(&mut self) -> Result<bool, Error> {
+        match self.poll() {
+            Ok(status) => Ok(status == Status::Done),
+            Err(Error::Notify(_)) => Ok(false),
+            Err(error) => {
+                self.abandon();
+                Err(error)
             }
         }
+    }
+
+    /// Polls; whether there is room for a request now.
+    fn look(&mut self) -> Result<bool, Error> {
+        self.look_for_reply()?;
+        Ok(!self.is_full())
     }
 
     /// Begins a transaction, waiting as [`call`](Self::call) does.
     ///
     /// # Errors
-    /// As `call`; also a [`Violation`] if the reply holds no number.
+    /// As `call`; also a [`Violation`] if the reply holds no number. If the answer comes later, the
+    /// transaction is ended.
     pub fn transaction_start(&mut self, wait: impl FnMut() -> bool) -> Result<Tx, Error> {
-        let reply = self.call(&Request::TransactionStart, wait)?;
-        transaction(reply).ok_or_else(|| {
+        let number = wire::transaction(self.call(&Request::TransactionStart, wait)?);
+        self.began(number)
+    }
+
+    /// Takes the reply to a [`Request::TransactionStart`] that was put under way by [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply); also a [`Violation`] if the reply holds no number.
+    pub fn transaction_reply(&mut self) -> Result<Tx, Error> {
+        let number = wire::transaction(self.reply()?);
+        self.began(number)
+    }
+
+    fn began(&mut self, number: Option<u32>) -> Result<Tx, Error> {
+        let Some(number) = number else {
             self.broken = Some(Violation::BadTransaction);
-            Violation::BadTransaction.into()
-        })
+            return Err(Violation::BadTransaction.into());
+        };
+        Ok(Tx::new(number, self.connection))
     }
 
     /// Ends a transaction, waiting as [`call`](Self::call) does. False: it collided with another, nothing was
     /// done, and all of it is to be done again.
     ///
     /// # Errors
-    /// As `call`.
+    /// As `call`. The transaction is over in any case: one whose end could not be sent is dropped later. After
+    /// [`Error::TimedOut`] nobody knows whether a commit was done.
     pub fn transaction_end(
         &mut self,
         tx: Tx,
@@ -555,7 +762,14 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         match self.call(&Request::TransactionEnd { tx, commit }, wait) {
             Ok(_) => Ok(true),
             Err(error) if error.errno() == Some(Errno::EAGAIN) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => {
+                let unsent =
+                    matches!(&error, Error::BadRequest { why, .. } if *why == BadRequest::Busy);
+                if unsent {
+                    self.end_later(tx.number());
+                }
+                Err(error)
+            }
         }
     }
 

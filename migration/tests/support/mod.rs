@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use migration::shutdown::Acknowledgement;
-use migration::xenstore::{StoreError, Tx, Xenstore};
+use migration::xenstore::{StoreError, Xenstore};
 use migration::{
     Blame, Clock, Deadline, Limits, Machine, Outcome, Participant, ParticipantRef, Party, Phase,
     Platform, Resumed, Return, Stage, SuspendFailed,
@@ -337,14 +337,16 @@ impl Store {
 }
 
 impl Xenstore for Store {
-    fn read(&mut self, tx: Tx, path: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
+    type Tx = u32;
+
+    fn read(&mut self, tx: Option<u32>, path: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
         self.operation()?;
-        let value = if tx == Tx::NONE {
-            self.nodes.get(path)
-        } else {
-            let open = self.open.get_mut(&tx.0).ok_or(StoreError::NotFound)?;
+        let value = if let Some(tx) = tx {
+            let open = self.open.get_mut(&tx).ok_or(StoreError::NotFound)?;
             open.touched.push(path.to_string());
             open.written.get(path).or(open.at_start.get(path))
+        } else {
+            self.nodes.get(path)
         };
         let value = value.ok_or(StoreError::NotFound)?;
         let len = value.len().min(buf.len());
@@ -352,23 +354,23 @@ impl Xenstore for Store {
         Ok(value.len())
     }
 
-    fn write(&mut self, tx: Tx, path: &str, value: &[u8]) -> Result<(), StoreError> {
+    fn write(&mut self, tx: Option<u32>, path: &str, value: &[u8]) -> Result<(), StoreError> {
         self.operation()?;
         if self.read_only.iter().any(|p| p == path) {
             return Err(StoreError::Denied);
         }
-        if tx == Tx::NONE {
-            self.nodes.insert(path.to_string(), value.to_vec());
-            self.commits.push((path.to_string(), value.to_vec()));
-        } else {
-            let open = self.open.get_mut(&tx.0).ok_or(StoreError::NotFound)?;
+        if let Some(tx) = tx {
+            let open = self.open.get_mut(&tx).ok_or(StoreError::NotFound)?;
             open.touched.push(path.to_string());
             open.written.insert(path.to_string(), value.to_vec());
+        } else {
+            self.nodes.insert(path.to_string(), value.to_vec());
+            self.commits.push((path.to_string(), value.to_vec()));
         }
         Ok(())
     }
 
-    fn transaction_start(&mut self) -> Result<Tx, StoreError> {
+    fn transaction_start(&mut self) -> Result<u32, StoreError> {
         self.operation()?;
         self.next_tx += 1;
         self.open.insert(
@@ -379,12 +381,12 @@ impl Xenstore for Store {
                 touched: Vec::new(),
             },
         );
-        Ok(Tx(self.next_tx))
+        Ok(self.next_tx)
     }
 
-    fn transaction_end(&mut self, tx: Tx, commit: bool) -> Result<(), StoreError> {
+    fn transaction_end(&mut self, tx: u32, commit: bool) -> Result<(), StoreError> {
         let result = self.operation();
-        let open = self.open.remove(&tx.0).ok_or(StoreError::NotFound)?;
+        let open = self.open.remove(&tx).ok_or(StoreError::NotFound)?;
         result?;
         if !commit {
             return Ok(());

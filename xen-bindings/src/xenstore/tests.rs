@@ -472,7 +472,10 @@ proptest! {
                 0 => hostile.req_cons = a,
                 1 => hostile.rsp_prod = a,
                 2 => (hostile.req_prod, hostile.rsp_cons) = (a, b),
-                3 => (hostile.server_features, hostile.error) = (a, b & 3),
+                3 => {
+                    (hostile.server_features, hostile.error) = (a, b & 3);
+                    hostile.connection = b >> 2 & 1;
+                }
                 // Indices that could be: a few bytes more, or room given back.
                 4 => hostile.rsp_prod = hostile.rsp_prod.wrapping_add(a % 300),
                 5 => hostile.req_cons = hostile.req_cons.wrapping_add(a % 300),
@@ -514,6 +517,7 @@ proptest! {
         }
         // SAFETY: as above.
         unsafe { (*page.0.get()).server_features = 0 };
+        // Also if a new connection was under way.
         client.reset(quiet as fn() -> crate::Result<()>);
         while client.next_notice().is_some() {}
         let mut daemon = Daemon::new(page);
@@ -742,7 +746,7 @@ fn a_refusal_keeps_its_name_and_the_client_goes_on() {
     assert_eq!(error.to_string(), "xenstored refused XS_READ: ENOENT");
     let error = pair
         .call(Request::TransactionEnd {
-            tx: Tx(9),
+            tx: Tx::new(9, 1),
             commit: true,
         })
         .unwrap_err();
@@ -829,4 +833,216 @@ fn no_wake_up_is_lost_when_both_sides_sleep() {
     assert_eq!(client.call(&write, &mut wait), Ok(&b"OK\0"[..]));
     let read = Request::Read { tx: TX, path: "a" };
     assert_eq!(client.call(&read, &mut wait), Ok(&value[..]));
+}
+
+/// A daemon that counts: open transactions never pass xenstored's quota for a domain, and none is left at the end.
+#[test]
+fn a_late_answer_to_a_transaction_s_start_ends_it() {
+    let mut pair = Pair::new(&[(2000, 2000)]);
+    for round in 1..=12 {
+        // xenstored is stopped for longer than anybody waits, and goes on.
+        let late = pair.client.transaction_start(|| false).unwrap_err();
+        assert_eq!(
+            late.to_string(),
+            "xenstored did not answer XS_TRANSACTION_START in time"
+        );
+        pair.settle();
+        let open = pair.daemon.borrow().transactions.len();
+        assert_eq!(open, 0, "after {round} late answers");
+    }
+    let pump = pair.pump();
+    let tx = pair.client.transaction_start(pump).unwrap();
+    let pump = pair.pump();
+    assert_eq!(pair.client.transaction_end(tx, true, pump), Ok(true));
+    assert_eq!(pair.daemon.borrow().transactions.len(), 0);
+}
+
+/// Nobody polls an idle client in between: the next request takes what is to be ended with it.
+#[test]
+fn a_late_start_is_ended_by_the_next_request() {
+    let mut pair = Pair::new(&[(2000, 2000)]);
+    for _ in 0..30 {
+        pair.client.transaction_start(|| false).unwrap_err();
+        let read = Request::Read {
+            tx: TX,
+            path: "none",
+        };
+        for _ in 0..2 {
+            let error = pair.call(read).unwrap_err();
+            assert_eq!(error.errno(), Some(Errno::ENOENT), "{error}");
+        }
+    }
+    assert_eq!(pair.daemon.borrow().transactions.len(), 0);
+}
+
+/// The domain was paused: the answer is in the ring when the time is over.
+#[test]
+fn what_is_in_the_ring_is_taken_before_the_time_is_judged() {
+    let mut pair = Pair::new(&[(2000, 2000)]);
+    pair.daemon.borrow_mut().write("a", b"old");
+    let daemon = pair.daemon.clone();
+    let read = Request::Read { tx: TX, path: "a" };
+    let reply = pair.client.call(&read, || {
+        daemon.borrow_mut().pump(2000, 2000);
+        false
+    });
+    assert_eq!(reply, Ok(&b"old"[..]));
+    let daemon = pair.daemon.clone();
+    let tx = pair.client.transaction_start(|| {
+        daemon.borrow_mut().pump(2000, 2000);
+        false
+    });
+    let daemon = pair.daemon.clone();
+    let committed = pair.client.transaction_end(tx.unwrap(), true, || {
+        daemon.borrow_mut().pump(2000, 2000);
+        false
+    });
+    assert_eq!(committed, Ok(true));
+}
+
+/// xenstored counts anew after a restore: the number of an old transaction is somebody else's by then.
+#[test]
+fn a_transaction_from_before_a_restore_acts_on_nobody() {
+    let page = page();
+    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut daemon = Daemon::new(page);
+    let old = client.transaction_start(pumping(&mut daemon)).unwrap();
+    // Restored.
+    let mut daemon = Daemon::new(page);
+    client.reset(quiet as fn() -> crate::Result<()>);
+    let new = client.transaction_start(pumping(&mut daemon)).unwrap();
+    let asked = daemon.requests;
+    let write = |tx| Request::Write {
+        tx,
+        path: "a",
+        value: b"v",
+    };
+    for result in [
+        client.call(&write(old), pumping(&mut daemon)).map(|_| true),
+        client.transaction_end(old, false, pumping(&mut daemon)),
+        client.transaction_end(old, true, pumping(&mut daemon)),
+    ] {
+        assert!(result.is_err(), "the old handle was accepted");
+    }
+    assert_eq!(daemon.requests, asked, "xenstored was asked");
+    assert!(client.call(&write(new), pumping(&mut daemon)).is_ok());
+    assert_eq!(
+        client.transaction_end(new, true, pumping(&mut daemon)),
+        Ok(true)
+    );
+}
+
+/// The end of a transaction that cannot even be sent is not forgotten.
+#[test]
+fn a_transaction_whose_end_finds_no_room_is_ended_later() {
+    let mut pair = Pair::new(&[(2000, 2000)]);
+    let pump = pair.pump();
+    let tx = pair.client.transaction_start(pump).unwrap();
+    let read = Request::Read { tx, path: "a" };
+    for _ in 0..4 {
+        pair.client.call(&read, || false).unwrap_err();
+    }
+    pair.client
+        .transaction_end(tx, false, || false)
+        .unwrap_err();
+    pair.settle();
+    assert_eq!(pair.daemon.borrow().transactions.len(), 0);
+}
+
+/// What oxenstored does when the page asks for a new connection.
+fn serve_reconnection(page: &Page, daemon: &mut Daemon) {
+    // SAFETY: the page lives on; the tests have one thread each.
+    let shared = unsafe { &mut *page.0.get() };
+    if shared.connection == ffi::XENSTORE_RECONNECT {
+        *daemon = Daemon::new(page);
+        (shared.req_prod, shared.req_cons) = (0, 0);
+        (shared.rsp_prod, shared.rsp_cons) = (0, 0);
+        shared.connection = ffi::XENSTORE_CONNECTED;
+    }
+}
+
+#[test]
+fn a_broken_ring_is_begun_anew_where_xenstored_offers_it() {
+    let page = page();
+    let quiet = quiet as fn() -> crate::Result<()>;
+    let mut client = Xenstore::new(page, buffers(), quiet);
+    let mut daemon = Daemon::new(page);
+    let old = client.transaction_start(pumping(&mut daemon)).unwrap();
+    // SAFETY: the page lives on; the test has one thread.
+    unsafe { (*page.0.get()).rsp_prod = 5000 };
+    let broken = client.poll().unwrap_err();
+    assert!(matches!(broken, Error::Violation(_)));
+    // C xenstored does not offer it, and an honest client does not ask.
+    assert!(!client.can_reconnect());
+    assert_eq!(client.reconnect(quiet, || true), Err(Error::NoReconnection));
+    // SAFETY: as above.
+    let connection = unsafe {
+        (*page.0.get()).server_features = ffi::XENSTORE_SERVER_FEATURE_RECONNECTION;
+        (*page.0.get()).connection
+    };
+    assert_eq!(connection, ffi::XENSTORE_CONNECTED);
+    // It does not answer: still broken, and may be asked again.
+    let error = client.reconnect(quiet, || false).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "xenstored did not answer a new connection in time"
+    );
+    assert_eq!(client.poll(), Err(broken));
+    // It answers at the moment at which the time is over.
+    let done = client.reconnect(quiet, || {
+        serve_reconnection(page, &mut daemon);
+        false
+    });
+    assert_eq!(done, Ok(()));
+    daemon.write("name", b"guest");
+    let read = |tx| Request::Read { tx, path: "name" };
+    let reply = client.call(&read(TX), pumping(&mut daemon));
+    assert_eq!(reply, Ok(&b"guest"[..]));
+    let error = client.call(&read(old), pumping(&mut daemon)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "XS_READ not sent: its transaction ended with an earlier connection"
+    );
+}
+
+/// Whoever made the domain has asked for a new connection before the kernel runs.
+#[test]
+fn a_connection_that_is_being_made_is_waited_for() {
+    let page = page();
+    // SAFETY: the page lives on; the test has one thread.
+    unsafe {
+        (*page.0.get()).server_features = ffi::XENSTORE_SERVER_FEATURE_RECONNECTION;
+        (*page.0.get()).connection = ffi::XENSTORE_RECONNECT;
+        // The leftovers of another kernel.
+        ((*page.0.get()).req_prod, (*page.0.get()).req_cons) = (77, 70);
+        ((*page.0.get()).rsp_prod, (*page.0.get()).rsp_cons) = (50, 41);
+    }
+    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut daemon = Daemon::new(page);
+    let path = "name";
+    client.submit(&Request::Read { tx: TX, path }).unwrap();
+    assert_eq!(client.poll(), Ok(Status::Pending));
+    serve_reconnection(page, &mut daemon);
+    daemon.write("name", b"guest");
+    assert_eq!(client.poll(), Ok(Status::Pending));
+    daemon.pump(1000, 1000);
+    assert_eq!(client.poll(), Ok(Status::Done));
+    assert_eq!(client.reply(), Ok(&b"guest"[..]));
+}
+
+/// The domain's transactions and watches end with `XS_RESET_WATCHES`, and so do the handles.
+#[test]
+fn a_reset_of_the_watches_ends_the_transactions() {
+    let mut pair = Pair::new(&[(2000, 2000)]);
+    let pump = pair.pump();
+    let tx = pair.client.transaction_start(pump).unwrap();
+    pair.call(Request::ResetWatches).unwrap();
+    let error = pair.call(Request::Read { tx, path: "a" }).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::BadRequest {
+            why: BadRequest::StaleTransaction,
+            ..
+        }
+    ));
 }

@@ -9,14 +9,37 @@ pub(super) const HEADER: usize = size_of::<ffi::xsd_sockmsg>();
 /// The most that may follow a header.
 pub const PAYLOAD_MAX: usize = ffi::XENSTORE_PAYLOAD_MAX as usize;
 
-/// A transaction, by the number xenstored gave it.
+/// A transaction, by the number xenstored gave it and the connection that began it.
+///
+/// xenstored counts anew for each connection: the number of a transaction from before a restore may be another's by
+/// now. A request that names such a transaction is refused here and not sent ([`BadRequest::StaleTransaction`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tx(pub u32);
+pub struct Tx {
+    number: u32,
+    connection: u32,
+}
 
 impl Tx {
-    /// No transaction: the operation stands alone.
+    /// No transaction: the operation stands alone, on any connection.
     #[doc(alias = "XBT_NULL")]
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self {
+        number: 0,
+        connection: 0,
+    };
+
+    /// The transaction of this number; `connection` says which of the client's connections it belongs to.
+    pub(super) const fn new(number: u32, connection: u32) -> Self {
+        Self { number, connection }
+    }
+
+    /// Whether it can be named on this connection.
+    pub(super) fn is_of(self, connection: u32) -> bool {
+        self == Self::NONE || self.connection == connection
+    }
+
+    pub(super) const fn number(self) -> u32 {
+        self.number
+    }
 }
 
 /// What can be asked of xenstored. Paths that do not begin with a slash are relative to the domain's own.
@@ -83,7 +106,9 @@ pub enum Request<'a> {
     /// Remove all of this domain's watches and transactions, as after a restore. Outside any transaction only.
     #[doc(alias = "XS_RESET_WATCHES")]
     ResetWatches,
-    /// Begin a transaction: the reply is its number; see [`transaction`].
+    /// Begin a transaction: the reply is its number; see
+    /// [`Xenstore::transaction_start`](super::Xenstore::transaction_start) and
+    /// [`Xenstore::transaction_reply`](super::Xenstore::transaction_reply).
     #[doc(alias = "XS_TRANSACTION_START")]
     TransactionStart,
     /// End a transaction. `EAGAIN` means that nothing was done and all of it is to be done again.
@@ -107,6 +132,14 @@ pub enum Request<'a> {
 pub struct Op {
     pub(super) kind: u32,
     name: &'static str,
+}
+
+impl Op {
+    /// Beginning the connection anew: no message of the protocol's, but as long to be waited for.
+    pub(super) const RECONNECT: Self = Self {
+        kind: u32::MAX,
+        name: "a new connection",
+    };
 }
 
 impl fmt::Display for Op {
@@ -133,6 +166,8 @@ pub enum BadRequest {
     },
     /// A path or token that is empty, or has a zero byte in it, which would end it early.
     BadText,
+    /// The transaction belongs to an earlier connection, and ended with it.
+    StaleTransaction,
 }
 
 impl fmt::Display for BadRequest {
@@ -141,6 +176,9 @@ impl fmt::Display for BadRequest {
             Self::Busy => f.write_str("an earlier request is still under way"),
             Self::TooLong { bytes } => write!(f, "{bytes} bytes, and xenstore takes {PAYLOAD_MAX}"),
             Self::BadText => f.write_str("a path or token is empty or has a zero byte in it"),
+            Self::StaleTransaction => {
+                f.write_str("its transaction ended with an earlier connection")
+            }
         }
     }
 }
@@ -165,31 +203,42 @@ impl Request<'_> {
         Op { kind, name }
     }
 
-    /// Writes the message into `out`, with `id` for the reply to repeat; returns its length.
-    pub(super) fn encode(
-        &self,
-        id: u32,
-        out: &mut [u8; HEADER + PAYLOAD_MAX],
-    ) -> Result<usize, BadRequest> {
+    /// In which transaction it is to be done.
+    pub(super) fn tx(&self) -> Tx {
+        match *self {
+            Self::Read { tx, .. }
+            | Self::Write { tx, .. }
+            | Self::Mkdir { tx, .. }
+            | Self::Rm { tx, .. }
+            | Self::Directory { tx, .. }
+            | Self::TransactionEnd { tx, .. } => tx,
+            Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::ResetWatches
+            | Self::TransactionStart
+            | Self::GetDomainPath { .. } => Tx::NONE,
+        }
+    }
+
+    /// Writes the message into `out`, which has room for the longest, with `id` for the reply to
+    /// repeat; returns its length.
+    pub(super) fn encode(&self, id: u32, out: &mut [u8]) -> Result<usize, BadRequest> {
         let mut digits = [0; 5];
-        let no_tx = Tx::NONE;
         // A text ends with a zero byte, a value does not.
-        let (tx, texts, value): (Tx, [Option<&[u8]>; 2], &[u8]) = match *self {
-            Self::Read { tx, path }
-            | Self::Mkdir { tx, path }
-            | Self::Rm { tx, path }
-            | Self::Directory { tx, path } => (tx, [Some(text(path)?), None], &[]),
-            Self::Write { tx, path, value } => (tx, [Some(text(path)?), None], value),
+        let (texts, value): ([Option<&[u8]>; 2], &[u8]) = match *self {
+            Self::Read { path, .. }
+            | Self::Mkdir { path, .. }
+            | Self::Rm { path, .. }
+            | Self::Directory { path, .. } => ([Some(text(path)?), None], &[]),
+            Self::Write { path, value, .. } => ([Some(text(path)?), None], value),
             Self::Watch { path, token } | Self::Unwatch { path, token } => {
-                (no_tx, [Some(text(path)?), Some(text(token)?)], &[])
+                ([Some(text(path)?), Some(text(token)?)], &[])
             }
-            Self::ResetWatches | Self::TransactionStart => (no_tx, [Some(b""), None], &[]),
-            Self::TransactionEnd { tx, commit } => {
-                (tx, [Some(if commit { b"T" } else { b"F" }), None], &[])
+            Self::ResetWatches | Self::TransactionStart => ([Some(b""), None], &[]),
+            Self::TransactionEnd { commit, .. } => {
+                ([Some(if commit { b"T" } else { b"F" }), None], &[])
             }
-            Self::GetDomainPath { domid } => {
-                (no_tx, [Some(decimal(domid, &mut digits)), None], &[])
-            }
+            Self::GetDomainPath { domid } => ([Some(decimal(domid, &mut digits)), None], &[]),
         };
         let bytes = texts
             .iter()
@@ -205,7 +254,7 @@ impl Request<'_> {
             out[len..len + part.len()].copy_from_slice(part);
             len += part.len();
         };
-        for word in [self.op().kind, id, tx.0, bytes as u32] {
+        for word in [self.op().kind, id, self.tx().number(), bytes as u32] {
             put(&word.to_le_bytes());
         }
         for text in texts.into_iter().flatten() {
@@ -325,13 +374,12 @@ pub fn names(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|name| !name.is_empty())
 }
 
-/// The transaction in the reply to [`Request::TransactionStart`]; none if it holds no number, or the number that
-/// means "no transaction".
-#[must_use]
-pub fn transaction(reply: &[u8]) -> Option<Tx> {
+/// The transaction's number in the reply to [`Request::TransactionStart`]; none if it holds no number, or the number
+/// that means "no transaction".
+pub(super) fn transaction(reply: &[u8]) -> Option<u32> {
     let digits = reply.strip_suffix(&[0]).unwrap_or(reply);
     let number: u32 = core::str::from_utf8(digits).ok()?.parse().ok()?;
-    (number != 0).then_some(Tx(number))
+    (number != 0).then_some(number)
 }
 
 #[cfg(test)]
@@ -347,7 +395,7 @@ mod tests {
     #[test]
     fn requests_have_the_documented_form() {
         let message = encoded(Request::Write {
-            tx: Tx(3),
+            tx: Tx::new(3, 1),
             path: "a/b",
             value: b"v\0",
         });
@@ -363,14 +411,14 @@ mod tests {
         );
         assert_eq!(
             body(Request::TransactionEnd {
-                tx: Tx(1),
+                tx: Tx::new(1, 1),
                 commit: true
             }),
             b"T\0"
         );
         assert_eq!(
             body(Request::TransactionEnd {
-                tx: Tx(1),
+                tx: Tx::new(1, 1),
                 commit: false
             }),
             b"F\0"
@@ -423,7 +471,7 @@ mod tests {
         for bad in [&b""[..], b"a", b"a\0", b"a\0tok"] {
             assert_eq!(watch_event(bad), None, "{bad:?}");
         }
-        assert_eq!(transaction(b"12\0"), Some(Tx(12)));
+        assert_eq!(transaction(b"12\0"), Some(12));
         for bad in [
             &b"0\0"[..],
             b"\0",
