@@ -77,6 +77,8 @@ codes! {
     PageType, "page-type", Fatal;
     /// A page frame number above the domain's highest.
     PageOutside, "page-outside", Fatal;
+    /// More pages than the domain's configuration allows it: Xen says `Over-allocation`.
+    OverAllocation, "over-allocation", Fatal;
     /// A present page-table entry that points above the domain's highest page.
     EntryOutside, "entry-outside", Fatal;
     /// A superpage in a PV page table.

@@ -1,5 +1,6 @@
 //! PAGE_DATA records: which pages, of which types, with what contents.
 
+use crate::config::{Config, SLACK};
 use crate::finding::Code;
 use crate::format::{libxc, *};
 use crate::pages::has_contents;
@@ -12,7 +13,12 @@ const PFN: u64 = (1 << 52) - 1;
 const HVM_PAGES: u64 = 1 << 40;
 
 /// One record; the checks are those of `handle_page_data` and `process_page_data`.
-pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result<(), Stop> {
+pub fn read(
+    input: &mut Input<'_>,
+    config: &Config,
+    guest: &mut Guest,
+    record: &Record,
+) -> Result<(), Stop> {
     guest.needs_static_data(input, record);
     if guest.is_pv() && guest.pv.max_pfn.is_none() && guest.count(libxc::PAGE_DATA) == 1 {
         input.bad(Code::RecordOrder, record, || {
@@ -33,7 +39,23 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
     input.budget.charge(held, record.at)?;
     let result = pages(input, guest, record, count);
     input.budget.give_back(held);
+    over_allocation(input, config, guest, record);
     result
+}
+
+/// `populate_pfns`: Xen gives a domain no page beyond its limit. Told once, at the record that asks for the first.
+fn over_allocation(input: &mut Input<'_>, config: &Config, guest: &Guest, record: &Record) {
+    let Some(memory) = config.memory else { return };
+    let (pages, allowed) = (guest.pages.populated(), memory.pages());
+    if pages > allowed && !input.findings.has(Code::OverAllocation) {
+        let (field, kib) = (memory.field, memory.kib);
+        input.bad(Code::OverAllocation, record, || {
+            format!(
+                "with it the domain has {pages} pages, and Xen gives it {allowed} at most \
+                 ({field} is {kib} KiB, to which libxl adds {SLACK})"
+            )
+        });
+    }
 }
 
 fn pages(

@@ -30,7 +30,8 @@ impl Report {
         matches!(self.verdict, Verdict::Restores)
     }
 
-    /// The error number of a refused page table, as in xl's `Failed to pin batch of pagetables (22 = Invalid argument)`.
+    /// The error number that xl prints, where one is known: of a refused page table, as in xl's
+    /// `Failed to pin batch of pagetables (22 = Invalid argument)`, or of too much memory.
     pub fn errno(&self) -> Option<i32> {
         match self.verdict {
             Verdict::Fails { errno, .. } => errno,
@@ -54,7 +55,7 @@ pub enum Verdict {
     Fails {
         /// The first thing that stops it.
         why: String,
-        /// The error that Xen gives, where a page table is refused.
+        /// The error that xl prints, where that is known.
         errno: Option<i32>,
         /// What xl will say, where that is known.
         says: Option<String>,
@@ -100,6 +101,8 @@ pub struct Pages {
     pub range: u64,
     /// How many a restore gives memory.
     pub populated: u64,
+    /// How many Xen will give the domain, if its configuration is there: its target and libxl's 1 MiB.
+    pub allowed: Option<u64>,
     /// Contents in the stream, each copy counted: more than pages means that memory was sent while the guest ran.
     pub copies: u64,
     /// Pages with contents.

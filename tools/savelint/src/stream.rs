@@ -251,7 +251,7 @@ fn body(
     }
     match record.kind {
         libxc::END => guest.ended = true,
-        libxc::PAGE_DATA => page_data::read(input, guest, record)?,
+        libxc::PAGE_DATA => page_data::read(input, config, guest, record)?,
         libxc::VERIFY => guest.verify = true,
         libxc::CHECKPOINT => input.bad(Code::RecordUnexpected, record, || {
             "a checkpointed (Remus, COLO) stream; xl restore takes plain ones".into()

@@ -634,6 +634,59 @@ fn what_is_no_stream() {
     assert!(judge(&old).unwrap_err().to_string().contains("byte order"));
 }
 
+/// Seen on Xen 4.17.5 with memory=8 maxmem=16: `Failed to populate physmap (16 = Device or resource busy)`.
+#[test]
+fn more_pages_than_the_configuration_allows() {
+    let plain = |pages: u64| -> Vec<Record> {
+        let mut records = hvm();
+        let pages: Vec<Page> = (8..pages + 1)
+            .map(|pfn| Page {
+                pfn,
+                bits: 0xe,
+                contents: vec![],
+            })
+            .collect();
+        let n = find(&records, 1);
+        records.insert(n + 1, page_data(&pages));
+        records
+    };
+    let config = |fields: &str| format!(r#"{{"c_info":{{"type":"pvh"}},"b_info":{{{fields}}}}}"#);
+    let judged = |fields: &str, pages| report(&xl(&config(fields), &libxl(&stream(&plain(pages)))));
+    // 4096 KiB and libxl's 1024 are 1280 pages.
+    for fields in [
+        r#""target_memkb":4096,"max_memkb":8192"#,
+        r#""target_memkb":4096"#,
+        r#""max_memkb":4096"#,
+        r#""target_memkb":4099"#,
+    ] {
+        let good = judged(fields, 1280);
+        assert_eq!(good.pages.populated, 1280);
+        assert!(good.findings.is_empty(), "{good}");
+        assert_eq!(good.pages.allowed, Some(1280));
+        let bad = judged(fields, 1281);
+        assert_eq!(codes(&bad), [Code::OverAllocation], "{bad}");
+        assert!(!bad.restores());
+        assert_eq!(bad.errno(), Some(16));
+        let text = flat(&bad);
+        for part in [
+            "xl restore will say: Failed to populate physmap (16 = Device or resource busy)",
+            "PAGE_DATA at byte",
+            "the domain has 1281 pages, and Xen gives it 1280 at most",
+            "1281 pages",
+        ] {
+            assert!(text.contains(part), "no {part:?} in:\n{text}");
+        }
+    }
+    // Pages that tables ask for count too: of a PV guest those that no record brings.
+    let small = PV_CONFIG.replace("192", "0");
+    let pv_report = report(&xl(&small, &libxl(&stream(&pv(true, Set::None)))));
+    assert!(pv_report.restores(), "{pv_report}");
+    // Nothing is said without a configuration.
+    assert!(report(&stream(&plain(4000))).restores());
+    assert!(judged("", 8448).restores());
+    assert!(!judged("", 8449).restores());
+}
+
 #[test]
 fn the_wrappings() {
     let bare = stream(&hvm());

@@ -170,6 +170,9 @@ fn memory(pages: &Pages) -> String {
     if pages.range != pages.populated {
         words += &format!(" of a range of {}", pages.range);
     }
+    if let Some(allowed) = pages.allowed.filter(|allowed| pages.populated > *allowed) {
+        words += &format!("; Xen gives it {allowed} at most");
+    }
     if pages.copies > pages.filled {
         words += &format!(
             "; saved while it ran: {} copies of {} pages",

@@ -20,7 +20,7 @@ use crate::Options;
 /// The most refused pins that are counted after the first.
 const MORE_REFUSED: u64 = 16;
 
-/// What Xen says to the page tables.
+/// What xl says, and with which error, where that is known.
 struct Refused {
     errno: i32,
     says: String,
@@ -35,7 +35,8 @@ pub fn judge(
     options: &Options,
 ) -> Report {
     format.libxc = guest.version;
-    let pages = count_pages(&guest);
+    let mut pages = count_pages(&guest);
+    pages.allowed = config.memory.map(|memory| memory.pages());
     let kind = kind(&guest, config, &format);
     let mut refused = None;
     let mut pins = None;
@@ -70,8 +71,14 @@ pub fn judge(
     let verdict = match first {
         None => Verdict::Restores,
         Some(first) => {
-            let tables = [Code::RootRefused, Code::PinRefused].contains(&first.code);
-            let refused = refused.filter(|_| tables);
+            let refused = match first.code {
+                Code::RootRefused | Code::PinRefused => refused,
+                Code::OverAllocation => Some(Refused {
+                    errno: 16,
+                    says: format!("Failed to populate physmap ({})", words(16)),
+                }),
+                _ => None,
+            };
             Verdict::Fails {
                 why: first.seen.first().cloned().unwrap_or_default(),
                 errno: refused.as_ref().map(|r| r.errno),
