@@ -21,6 +21,7 @@ pub fn lint(
         source: Source::new(input, progress),
         findings: Findings::default(),
         budget: Budget::new(options.memory),
+        for_xen: options.for_xen,
     };
     let mut format = Format::default();
     let mut config = Config::default();
@@ -46,7 +47,9 @@ pub fn lint(
             },
         });
     };
-    format.bytes = input.source.at();
+    if format.bytes == 0 {
+        format.bytes = input.source.at();
+    }
     Ok(verdict::judge(
         guest,
         format,
@@ -83,26 +86,98 @@ fn read(
         return not_a_stream("it is empty");
     } else if start.len() < 8 {
         return Err(Stop::Truncated);
-    } else if start.starts_with(b"\x7fELF") {
-        return not_a_stream("an ELF file; a core dump, perhaps?");
     } else {
-        return not_a_stream(
-            "neither xl's, libxl's nor libxc's header; the format of Xen 4.5 and older is not read",
-        );
+        return unknown(input);
     }
     if format.xl && input.source.peek(XL_GO.len() + 1)? == XL_GO {
         // A recorded `xl migrate`: the sender's last word to the receiver.
         input.source.skip(XL_GO.len() as u64)?;
     }
-    if !input.source.peek(1)?.is_empty() {
-        input.findings.add(Code::TrailingData, || {
-            format!(
-                "the stream ends at byte {}, the input does not",
-                input.source.at()
-            )
-        });
+    trailing(input, format, guest.as_ref())
+}
+
+/// What stands after the stream. Zeros are two END records, so an image that was not written to its end, on a file that is longer,
+/// ends early and well.
+fn trailing(input: &mut Input<'_>, format: &mut Format, guest: Option<&Guest>) -> Result<(), Stop> {
+    /// The least that a file system or a disk leaves unwritten.
+    const SECTOR: u64 = 512;
+    let at = input.source.at();
+    format.bytes = at;
+    if input.source.peek(1)?.is_empty() {
+        return Ok(());
+    }
+    let zeros = input.source.zeros_to_the_end()?;
+    match zeros {
+        Some(zeros) if zeros >= SECTOR && guest.is_some_and(|guest| !guest.is_complete()) => {
+            let from = input.source.at() - zeros;
+            input.findings.add_first(Code::ZeroEnd, || {
+                format!("from byte {from} on the file is nothing but zeros ({zeros}): it was not written to its end")
+            });
+        }
+        Some(_) => input.findings.add(Code::TrailingData, || {
+            let zeros = input.source.at() - at;
+            format!("the stream ends at byte {at}, and {zeros} zeros follow")
+        }),
+        None => input.findings.add(Code::TrailingData, || {
+            format!("the stream ends at byte {at}, the input does not")
+        }),
     }
     Ok(())
+}
+
+/// Starts of other formats, and what to say of each.
+const OTHERS: &[(&[u8], &str)] = &[
+    (b"\x7fELF", "an ELF file; a core dump, perhaps?"),
+    (
+        b"\x1f\x8b",
+        "compressed by gzip; try: gzip -dc FILE | savelint -",
+    ),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "compressed by zstd; try: zstd -dc FILE | savelint -",
+    ),
+    (
+        b"\xfd7zXZ\0",
+        "compressed by xz; try: xz -dc FILE | savelint -",
+    ),
+    (
+        b"BZh",
+        "compressed by bzip2; try: bzip2 -dc FILE | savelint -",
+    ),
+    (
+        b"\x04\x22\x4d\x18",
+        "compressed by lz4; try: lz4 -dc FILE | savelint -",
+    ),
+    (
+        b"\x89LZO",
+        "compressed by lzop; try: lzop -dc FILE | savelint -",
+    ),
+    (b"LibvirtQ", "an image of libvirt's for QEMU, not for Xen"),
+    (
+        b"LinuxGue",
+        "xend's format (LinuxGuestRecord), of Xen 4.4 and older, is not read",
+    ),
+    (
+        b"XenSavedDomain\n",
+        "xapi's format of Xen 4.4 and older is not read",
+    ),
+];
+
+/// No stream begins here: what does?
+fn unknown(input: &mut Input<'_>) -> Result<(), Stop> {
+    let at = input.source.at();
+    let start = input.source.peek(16)?;
+    if let Some((_, words)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return not_a_stream(*words);
+    }
+    if start.iter().all(|byte| *byte == 0) {
+        return not_a_stream(format!(
+            "zeros from byte {at} on, where a header should stand: was it written to its end?"
+        ));
+    }
+    not_a_stream(format!(
+        "neither xl's, libxl's nor libxc's header at byte {at}; the format of Xen 4.5 and older is not read"
+    ))
 }
 
 /// `struct save_file_header` and its optional data: the configuration.
@@ -208,13 +283,11 @@ fn libxl_stream(
         let header = input.source.take(8)?;
         let (kind, length) = (u32_at(header, 0), u32_at(header, 4));
         let name = libxl::name(kind);
+        let mut unread = u64::from(length).next_multiple_of(8);
         let bad = |findings: &mut Findings, code, why: &str| {
             findings.add(code, || format!("libxl's {name} at byte {at}: {why}"));
         };
         match kind {
-            libxl::END | libxl::LIBXC_CONTEXT if length != 0 => {
-                bad(&mut input.findings, Code::RecordMalformed, "is not empty");
-            }
             libxl::LIBXC_CONTEXT if guest.is_some() => {
                 bad(
                     &mut input.findings,
@@ -238,6 +311,12 @@ fn libxl_stream(
                         Code::RecordMalformed,
                         "too short for its header",
                     );
+                } else if kind == libxl::EMULATOR_XENSTORE_DATA {
+                    let start = input.source.at();
+                    if let Some(why) = xenstore_data(input, length)? {
+                        bad(&mut input.findings, Code::RecordMalformed, why);
+                    }
+                    unread -= input.source.at() - start;
                 }
             }
             libxl::CHECKPOINT_END | libxl::CHECKPOINT_STATE => {
@@ -247,6 +326,13 @@ fn libxl_stream(
                     "outside a checkpoint",
                 );
             }
+            libxl::END | libxl::LIBXC_CONTEXT if length != 0 => {
+                bad(
+                    &mut input.findings,
+                    Code::RecordOdd,
+                    "is not empty; libxl passes over what is in it",
+                );
+            }
             libxl::END | libxl::LIBXC_CONTEXT => {}
             _ => bad(
                 &mut input.findings,
@@ -254,7 +340,7 @@ fn libxl_stream(
                 &format!("of type {kind:#x}"),
             ),
         }
-        input.source.skip(u64::from(length).next_multiple_of(8))?;
+        input.source.skip(unread)?;
         match kind {
             libxl::END => break,
             libxl::LIBXC_CONTEXT => {
@@ -267,4 +353,34 @@ fn libxl_stream(
         return not_a_stream("libxl's stream has no LIBXC_CONTEXT record");
     }
     Ok(())
+}
+
+/// EMULATOR_XENSTORE_DATA: a header, then keys and values in turns, each with its NUL. What libxl refuses in it
+/// (`libxl__restore_emulator_xenstore_data`).
+fn xenstore_data(input: &mut Input<'_>, length: u32) -> Result<Option<&'static str>, Stop> {
+    const STEP: u32 = 4096;
+    input.source.take(8)?;
+    let mut left = length - 8;
+    let (mut in_key, mut at_start) = (true, true);
+    let mut bad = None;
+    while left > 0 {
+        let step = left.min(STEP);
+        for byte in input.source.take(step as usize)? {
+            if in_key && at_start && *byte == 0 {
+                bad = bad.or(Some("an empty key in it"));
+            }
+            if in_key && at_start && *byte == b'/' {
+                bad = bad.or(Some("a key in it that is not relative"));
+            }
+            at_start = *byte == 0;
+            in_key ^= at_start;
+        }
+        left -= step;
+    }
+    let open = match (in_key, at_start) {
+        (true, true) => None,
+        (true, false) => Some("a key in it without its NUL"),
+        (false, _) => Some("a value in it without its NUL"),
+    };
+    Ok(bad.or(open))
 }

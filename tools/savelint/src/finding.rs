@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::refusal::Errno;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -93,8 +95,16 @@ codes! {
     StartInfo, "start-info", Fatal;
     /// A frame of the p2m table is missing or is no plain page.
     P2mFrame, "p2m-frame", Fatal;
-    /// The HVM context is not a list of known entries with an end.
+    /// A CPUID leaf or MSR that Xen does not take: `Failed to set CPUID policy`.
+    CpuPolicy, "cpu-policy", Fatal;
+    /// A TSC mode that Xen does not have: `Unable to set TSC information`.
+    TscInfo, "tsc-info", Fatal;
+    /// An HVM parameter that may not be set, or not to this value: `set HVM param`.
+    HvmParam, "hvm-param", Fatal;
+    /// The HVM context is not a list of entries that Xen takes, with an end: `Unable to restore HVM context`.
     HvmContext, "hvm-context", Fatal;
+    /// From somewhere on the file is nothing but zeros: it was never written to its end.
+    ZeroEnd, "zero-end", Fatal;
     /// A page that an entry points to has no contents in the stream: dropped when it was saved, and empty after a restore.
     DroppedPage, "dropped-page", Damage;
     /// A page that an entry points to was left out of the last pass: the restored domain has an older copy.
@@ -151,18 +161,58 @@ pub struct Finding {
 }
 
 /// Collects them; holds at most a few words for each kind, however many come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Findings {
     all: Vec<Finding>,
+    said: Vec<(Code, Said)>,
+}
+
+/// What xl prints of the first finding of a kind.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The error number.
+    pub errno: i32,
+    /// The line, without `xc: error:`.
+    pub words: String,
 }
 
 impl Findings {
     /// How many of one kind are kept in words.
     pub const SHOWN: usize = 8;
 
+    /// Notes what Xen refuses with an error. `says` is what libxc prints of it, without the error's words.
+    pub fn refuse(
+        &mut self,
+        code: Code,
+        says: String,
+        errno: Errno,
+        words: impl FnOnce() -> String,
+    ) {
+        if !self.has(code) {
+            let words = format!("{says} ({errno})");
+            let errno = errno.number();
+            self.said.push((code, Said { errno, words }));
+        }
+        self.add(code, words);
+    }
+
+    /// What xl prints of the first finding of this kind, if that is known.
+    pub fn said(&self, code: Code) -> Option<&Said> {
+        self.said
+            .iter()
+            .find(|(c, _)| *c == code)
+            .map(|(_, said)| said)
+    }
+
     /// Notes one; the words are made only if they will be kept.
     pub fn add(&mut self, code: Code, words: impl FnOnce() -> String) {
         self.add_many(code, 1, words);
+    }
+
+    /// Notes one before all that was noted: it is the cause of the rest.
+    pub fn add_first(&mut self, code: Code, words: impl FnOnce() -> String) {
+        self.add(code, words);
+        self.all.rotate_right(1);
     }
 
     /// Notes `count` of them with one description.

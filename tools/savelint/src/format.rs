@@ -136,6 +136,14 @@ pub struct Layout {
     pub store: usize,
     /// `console.domU.mfn` in `struct start_info`.
     pub console: usize,
+    /// `trap_ctxt`.
+    pub traps: usize,
+    /// `ldt_base`, before `ldt_ents`.
+    pub ldt_base: usize,
+    /// `vm_assist`.
+    pub vm_assist: usize,
+    /// Addresses that must be canonical, of a 64-bit guest, with names for a person.
+    pub addresses: &'static [(&'static str, usize)],
 }
 
 /// A 64-bit guest's.
@@ -151,6 +159,21 @@ pub const LAYOUT_64: Layout = Layout {
     p2m_cr3: 24,
     store: 56,
     console: 72,
+    traps: 720,
+    ldt_base: 4816,
+    vm_assist: 5136,
+    addresses: &[
+        ("instruction pointer", 520 + 128),
+        ("stack pointer", 520 + 152),
+        ("kernel stack", 4976),
+        ("LDT", 4816),
+        ("FS base", 5144),
+        ("kernel's GS base", 5152),
+        ("user's GS base", 5160),
+        ("event callback", 5112),
+        ("failsafe callback", 5120),
+        ("SYSCALL callback", 5128),
+    ],
 };
 
 /// A 32-bit guest's.
@@ -166,6 +189,10 @@ pub const LAYOUT_32: Layout = Layout {
     p2m_cr3: 12,
     store: 44,
     console: 52,
+    traps: 584,
+    ldt_base: 2632,
+    vm_assist: 2796,
+    addresses: &[],
 };
 
 /// How much of a start info page is looked at.

@@ -1,130 +1,56 @@
 //! The records that only an HVM or PVH domain has.
 
+mod context;
+mod cpu;
+mod params;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::Config;
-use crate::finding::Code;
-use crate::format::*;
-use crate::source::Stop;
-use crate::stream::{Guest, Input, Record};
+use crate::refusal::Refusal;
 
-/// Entries of the HVM context (`DECLARE_HVM_SAVE_TYPE` and `CPU_*_CODE`, `xen/include/public/arch-x86/hvm/save.h`).
-const END: u16 = 0;
-const HEADER: u16 = 1;
-const CPU: u16 = 2;
-const LAST_KNOWN: u16 = 20;
-/// The header's length, magic and version (`struct hvm_save_header`).
-const HEADER_LENGTH: u32 = 24;
-const MAGIC: u32 = 0x5438_1286;
-const VERSION: u32 = 1;
+pub use context::read as context;
+pub use params::read as params;
 
-/// `HVM_PARAM_*` that say where the rings are, and whether there was a device model.
-pub const STORE_PFN: u64 = 1;
+/// `HVM_PARAM_*` that say where the rings are.
+pub const STORE_PFN: u32 = 1;
 /// See [`STORE_PFN`].
-pub const CONSOLE_PFN: u64 = 17;
-/// How many parameters Xen has, generously; others are refused by it.
-const PARAMS: u64 = 64;
+pub const CONSOLE_PFN: u32 = 17;
 
 /// What an HVM stream says beside its memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hvm {
     /// HVM_PARAMS by index.
-    pub params: BTreeMap<u64, u64>,
-    /// The vCPUs whose state is in the last HVM_CONTEXT; those that were offline are not.
+    pub params: BTreeMap<u32, u64>,
+    /// The last HVM_CONTEXT; libxc hands it to Xen when everything else is done.
+    pub context: Option<Context>,
+}
+
+/// What an HVM_CONTEXT says, as far as it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The vCPUs whose state is in it; those that were offline are not.
     pub vcpus: BTreeSet<u16>,
-    /// HVM_CONTEXT came.
-    pub context: bool,
+    /// Entries of local APICs: the hidden state and the registers.
+    pub lapics: [BTreeSet<u16>; 2],
+    /// The first few things that Xen refuses in it, in its order.
+    pub refused: Vec<Refusal>,
+    /// Further ones.
+    pub more: u64,
+    /// Odd, and taken by Xen.
+    pub odd: Vec<String>,
+    /// An XSAVE state whose right length the stream does not tell.
+    pub unknown_length: bool,
 }
 
-/// HVM_CONTEXT, walked as `hvm_load` does; nothing of it is kept.
-pub fn context(
-    input: &mut Input<'_>,
-    config: &Config,
-    guest: &mut Guest,
-    record: &Record,
-) -> Result<(), Stop> {
-    guest.hvm.context = true;
-    guest.hvm.vcpus.clear();
-    let mut left = u64::from(record.length);
-    let mut first = true;
-    loop {
-        if left < 8 {
-            input.bad(Code::HvmContext, record, || "it has no end entry".into());
-            return Ok(());
-        }
-        let entry = input.source.take(8)?;
-        let (kind, instance, length) = (u16_at(entry, 0), u16_at(entry, 2), u32_at(entry, 4));
-        left -= 8;
-        if kind == END && !first {
-            return Ok(());
-        }
-        if first && (kind != HEADER || length != HEADER_LENGTH || left < length.into()) {
-            input.bad(Code::HvmContext, record, || {
-                "it does not begin with its header".into()
-            });
-            return Ok(());
-        }
-        if kind > LAST_KNOWN {
-            input.bad(Code::HvmContext, record, || {
-                format!("an entry of the unknown type {kind}")
-            });
-            return Ok(());
-        }
-        if left < length.into() {
-            input.bad(Code::HvmContext, record, || {
-                format!("an entry of type {kind} with {length} bytes, of which {left} are there")
-            });
-            return Ok(());
-        }
-        let mut unread = u64::from(length);
-        if first {
-            let header = input.source.take(8)?;
-            unread -= 8;
-            let (magic, version) = (u32_at(header, 0), u32_at(header, 4));
-            if (magic, version) != (MAGIC, VERSION) {
-                input.bad(Code::HvmContext, record, || {
-                    format!("its header has magic {magic:#x}, version {version}")
-                });
-            }
-        } else if kind == CPU {
-            guest.hvm.vcpus.insert(instance);
-            if config
-                .max_vcpus
-                .is_some_and(|max| u32::from(instance) >= max)
-            {
-                input.bad(Code::HvmContext, record, || {
-                    format!("the state of vCPU {instance}, which the domain does not have")
-                });
-            }
-        }
-        input.source.skip(unread)?;
-        left -= u64::from(length);
-        first = false;
-    }
-}
+impl Context {
+    /// How many refusals are kept.
+    const KEPT: usize = 8;
 
-/// HVM_PARAMS.
-pub fn params(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result<(), Stop> {
-    let Some(count) = input.body_header(record)?.map(u64::from) else {
-        return Ok(());
-    };
-    let length = u64::from(record.length);
-    if length != 8 + 16 * count {
-        input.bad(Code::RecordMalformed, record, || {
-            format!("{length} bytes for {count} parameters")
-        });
-        return Ok(());
-    }
-    for _ in 0..count {
-        let param = input.source.take(16)?;
-        let (index, value) = (u64_at(param, 0), u64_at(param, 8));
-        if index < PARAMS {
-            guest.hvm.params.insert(index, value);
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.refused.len() < Self::KEPT {
+            self.refused.push(refusal);
         } else {
-            input.bad(Code::RecordMalformed, record, || {
-                format!("parameter {index}, which Xen does not have")
-            });
+            self.more += 1;
         }
     }
-    Ok(())
 }

@@ -26,6 +26,7 @@
 
 mod budget;
 mod config;
+mod cpu_policy;
 mod envelope;
 mod finding;
 mod format;
@@ -33,6 +34,7 @@ mod hvm;
 mod page_data;
 mod pages;
 mod pv;
+mod refusal;
 mod report;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -40,16 +42,19 @@ pub mod sample;
 mod source;
 mod stream;
 mod tables;
+mod target;
 #[cfg(test)]
 mod tests;
 mod text;
 mod verdict;
+mod xsave;
 
 use std::fmt;
 use std::io::{self, Read};
 
 pub use finding::{Code, Finding, Weight};
 pub use report::{Format, Guest, Holder, Pages, Pins, Report, Verdict};
+pub use target::Xen;
 
 /// What to assume, and how much memory to use.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +64,8 @@ pub struct Options {
     pub memory: u64,
     /// Whether the host that is to restore allows linear page tables (Xen's `pv-linear-pt`, on by default).
     pub linear: bool,
+    /// The Xen that is to restore. By default the one that saved, or the next higher one whose rules are known.
+    pub for_xen: Option<Xen>,
 }
 
 impl Default for Options {
@@ -66,6 +73,7 @@ impl Default for Options {
         Self {
             memory: 1 << 30,
             linear: true,
+            for_xen: None,
         }
     }
 }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Parser;
-use savelint::{lint, Options, Report, Unreadable};
+use savelint::{lint, Options, Report, Unreadable, Xen};
 
 /// Nothing heavier than a note was found.
 const CLEAN: u8 = 0;
@@ -32,12 +33,20 @@ struct Cli {
     /// The host that is to restore has linear page tables off (Xen's pv-linear-pt=false)
     #[arg(long)]
     no_linear: bool,
+    /// The Xen that is to restore; by default the one that saved
+    #[arg(long, value_name = "VERSION", value_parser = for_xen())]
+    for_xen: Option<Xen>,
     /// The most memory to use for what the stream says, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     max_memory: u64,
     /// No progress on standard error
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// The known versions as possible values, for the help and the shells' completions.
+fn for_xen() -> impl TypedValueParser<Value = Xen> {
+    PossibleValuesParser::new(Xen::ALL.map(Xen::name)).try_map(|name| name.parse::<Xen>())
 }
 
 fn main() -> ExitCode {
@@ -78,6 +87,7 @@ fn run(cli: &Cli) -> Result<Report, Unreadable> {
     let options = Options {
         memory: cli.max_memory << 20,
         linear: !cli.no_linear,
+        for_xen: cli.for_xen,
     };
     let mut progress = Progress::new(cli.quiet, length);
     let result = lint(&mut input, &options, &mut |bytes| progress.at(bytes));

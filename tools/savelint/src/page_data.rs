@@ -4,6 +4,7 @@ use crate::config::{Config, SLACK};
 use crate::finding::Code;
 use crate::format::{libxc, *};
 use crate::pages::has_contents;
+use crate::refusal::Errno;
 use crate::source::Stop;
 use crate::stream::{Guest, Input, Record};
 use crate::tables;
@@ -49,9 +50,10 @@ fn over_allocation(input: &mut Input<'_>, config: &Config, guest: &Guest, record
     let (pages, allowed) = (guest.pages.populated(), memory.pages());
     if pages > allowed && !input.findings.has(Code::OverAllocation) {
         let (field, kib) = (memory.field, memory.kib);
-        input.bad(Code::OverAllocation, record, || {
+        let says = "Failed to populate physmap".into();
+        input.findings.refuse(Code::OverAllocation, says, Errno::Ebusy, || {
             format!(
-                "with it the domain has {pages} pages, and Xen gives it {allowed} at most \
+                "{record}: with it the domain has {pages} pages, and Xen gives it {allowed} at most \
                  ({field} is {kib} KiB, to which libxl adds {SLACK})"
             )
         });

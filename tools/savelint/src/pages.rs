@@ -57,7 +57,7 @@ impl Page {
 }
 
 /// All pages.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PageMap {
     pieces: BTreeMap<u64, Box<[u8; PIECE as usize]>>,
     named: u64,

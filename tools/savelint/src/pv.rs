@@ -1,18 +1,22 @@
 //! The records that only a PV domain has, with the checks of `xg_sr_restore_x86_pv.c`.
 
+mod vcpu_state;
+
 use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::finding::Code;
 use crate::format::{libxc, *};
+use crate::refusal::Refusal;
 use crate::source::Stop;
 use crate::stream::{Guest, Input, Record};
+use crate::xsave;
 
 /// How many pages that look like start info pages are kept: any page may begin with Xen's magic.
 const START_INFOS: usize = 64;
 
 /// What a PV stream says beside its memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pv {
     /// The guest's word size, from X86_PV_INFO.
     pub layout: Option<&'static Layout>,
@@ -24,17 +28,29 @@ pub struct Pv {
     pub vcpus: BTreeMap<u32, Vcpu>,
     /// The guest keeps its p2m as one linear list (and not as a tree), from the shared info page.
     pub linear_p2m: Option<bool>,
+    /// An XSAVE state whose right length the stream does not tell.
+    pub unknown_xsave_length: bool,
     /// The beginnings of plain pages with Xen's magic.
     start_infos: BTreeMap<u64, [u8; START_INFO]>,
 }
 
 /// One vCPU's records.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Vcpu {
     /// X86_PV_VCPU_BASIC.
     pub basic: Option<Basic>,
-    /// X86_PV_VCPU_EXTENDED came.
-    pub extended: bool,
+    /// What Xen refuses of the last record of each kind, in the order in which libxc hands them over: [`Vcpu::KINDS`].
+    pub refused: [Option<Refusal>; 4],
+}
+
+impl Vcpu {
+    /// The kinds of records, with libxc's words for each.
+    pub const KINDS: [(u32, &'static str); 4] = [
+        (libxc::X86_PV_VCPU_BASIC, "basic info"),
+        (libxc::X86_PV_VCPU_EXTENDED, "extended info"),
+        (libxc::X86_PV_VCPU_XSAVE, "xsave info"),
+        (libxc::X86_PV_VCPU_MSRS, "msrs"),
+    ];
 }
 
 /// What of `struct vcpu_guest_context` a restore looks at.
@@ -253,14 +269,41 @@ fn vcpu(
     }
     input.budget.charge(512, record.at)?;
     let vcpu = guest.pv.vcpus.entry(id).or_default();
-    match record.kind {
+    let refused = match record.kind {
         libxc::X86_PV_VCPU_BASIC => {
-            vcpu.basic = Some(Basic::read(input.source.take(layout.context)?, layout));
+            let context = input.source.take(layout.context)?;
+            vcpu.basic = Some(Basic::read(context, layout));
+            vcpu_state::basic(id, context, layout)
         }
-        libxc::X86_PV_VCPU_EXTENDED => vcpu.extended = true,
-        _ => {}
-    }
+        libxc::X86_PV_VCPU_EXTENDED => {
+            vcpu_state::extended(input.source.take(size as usize)?, vcpus)
+        }
+        libxc::X86_PV_VCPU_XSAVE => {
+            let size = u64::from(size);
+            let start = input.source.take(size.min(16 + xsave::SHORTEST) as usize)?;
+            vcpu_state::xsave(start, size, &guest.policy)
+                .map(|known| guest.pv.unknown_xsave_length |= !known)
+        }
+        _ => msrs(input, size)?,
+    };
+    let slot = Vcpu::KINDS
+        .iter()
+        .position(|(kind, _)| *kind == record.kind);
+    vcpu.refused[slot.unwrap_or(0)] = refused.err().map(|refusal| Refusal {
+        why: format!("{record}: {}", refusal.why),
+        ..refusal
+    });
     Ok(())
+}
+
+fn msrs(input: &mut Input<'_>, size: u32) -> Result<Result<(), Refusal>, Stop> {
+    for _ in 0..size / 16 {
+        let judged = vcpu_state::msr(input.source.take(16)?);
+        if judged.is_err() {
+            return Ok(judged);
+        }
+    }
+    Ok(Ok(()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use crate::finding::{Finding, Weight};
 pub struct Report {
     /// Whether it can be restored.
     pub verdict: Verdict,
+    /// The Xen by whose rules it is judged, such as `4.17`: the one that is asked for, or the one that saved.
+    pub for_xen: &'static str,
     /// What it is wrapped in.
     pub format: Format,
     /// Whose image it is.
@@ -21,6 +23,8 @@ pub struct Report {
     pub records: Vec<Records>,
     /// What was found, the heaviest first.
     pub findings: Vec<Finding>,
+    /// What the file does not tell, so that the verdict says nothing of it.
+    pub not_judged: Vec<String>,
 }
 
 impl Report {

@@ -184,36 +184,118 @@ pub fn pv(wide: bool, set: Set) -> Vec<Record> {
             2,
             [if wide { [8, 4] } else { [4, 3] }, [0; 2], [0; 2], [0; 2]].concat(),
         ),
-        plain_record(0x11, vec![0; 48]),
-        plain_record(0x12, vec![0; 32]),
+        cpuid_policy(),
+        msr_policy(),
         plain_record(0x10, []),
         plain_record(3, p2m),
         page_data(&pv_pages(wide, set)),
         plain_record(8, vec![0; 24]),
         plain_record(7, vec![0; 4096]),
         vcpu_basic(wide, 0),
-        plain_record(5, vec![0; 8 + 64]),
+        vcpu_extended(0),
+        vcpu_xsave(0),
         plain_record(0, []),
     ]
 }
 
+/// X86_CPUID_POLICY: leaf, subleaf and the four registers each. A processor with long mode, XSAVE and AVX, of 46 bits.
+pub fn cpuid_policy() -> Record {
+    const NONE: u32 = u32::MAX;
+    let leaves: [[u32; 6]; 8] = [
+        [0, NONE, 0xd, 0x756e_6547, 0x6c65_746e, 0x4965_6e69],
+        [1, NONE, 0x306c3, 0, 1 << 26 | 1 << 17, 0x0785_fbff],
+        [7, 0, 0, 0x81, 0, 0],
+        [0xd, 0, 7, 832, 832, 0],
+        [0xd, 2, 256, 576, 0, 0],
+        [0x8000_0000, NONE, 0x8000_0008, 0, 0, 0],
+        [0x8000_0001, NONE, 0, 0, 1, 0x2010_0800],
+        [0x8000_0008, NONE, 46, 0, 0, 0],
+    ];
+    let words = leaves.iter().flatten();
+    plain_record(
+        0x11,
+        words
+            .flat_map(|word| word.to_le_bytes())
+            .collect::<Vec<u8>>(),
+    )
+}
+
+/// X86_MSR_POLICY: number, flags, value each.
+pub fn msr_policy() -> Record {
+    let words = [0xce, 0, 1 << 31, 0, 0x10a, 0, 0, 0];
+    plain_record(0x12, words.map(u32::to_le_bytes).concat())
+}
+
+/// X86_PV_VCPU_EXTENDED, whose context says its own size.
+pub fn vcpu_extended(id: u32) -> Record {
+    let mut body = vec![0; 8 + 64];
+    put(&mut body, 0, id.into(), 4);
+    put(&mut body, 8, id.into(), 4);
+    put(&mut body, 12, 64, 4);
+    plain_record(5, body)
+}
+
+/// X86_PV_VCPU_XSAVE with x87, SSE and AVX in use.
+pub fn vcpu_xsave(id: u32) -> Record {
+    let mut body = vec![0; 8 + 16 + 832];
+    put(&mut body, 0, id.into(), 4);
+    put(&mut body, 8, 7, 8);
+    put(&mut body, 16, 7, 8);
+    put(&mut body, 24 + 512, 3, 8);
+    plain_record(6, body)
+}
+
+/// An entry of an HVM context.
+pub fn hvm_entry(kind: u16, instance: u16, contents: &[u8]) -> Vec<u8> {
+    let mut entry = kind.to_le_bytes().to_vec();
+    entry.extend(instance.to_le_bytes());
+    entry.extend((contents.len() as u32).to_le_bytes());
+    entry.extend(contents);
+    entry
+}
+
+/// The registers of a vCPU in long mode, as Xen 4.7 and newer lay them out.
+pub fn hvm_cpu() -> Vec<u8> {
+    let mut cpu = vec![0; 1032];
+    put(&mut cpu, 656, 0x8005_0033, 8);
+    put(&mut cpu, 672, 0x1000, 8);
+    put(&mut cpu, 680, 0x6a0, 8);
+    put(&mut cpu, 992, 0xd01, 8);
+    put(&mut cpu, 1024, 1, 4);
+    cpu
+}
+
+/// The XSAVE state of a vCPU with x87, SSE and AVX in use.
+pub fn hvm_xsave() -> Vec<u8> {
+    let mut xsave = vec![0; 24 + 832];
+    for at in [0, 8, 16] {
+        put(&mut xsave, at, 7, 8);
+    }
+    put(&mut xsave, 24 + 512, 7, 8);
+    xsave
+}
+
 /// The HVM context of these vCPUs.
 pub fn hvm_context(vcpus: &[u16]) -> Vec<u8> {
-    let mut body = Vec::new();
-    let mut add = |kind: u16, instance: u16, contents: &[u8]| {
-        body.extend(kind.to_le_bytes());
-        body.extend(instance.to_le_bytes());
-        body.extend((contents.len() as u32).to_le_bytes());
-        body.extend(contents);
-    };
     let mut header = vec![0; 24];
     put(&mut header, 0, 0x5438_1286, 4);
     put(&mut header, 4, 1, 4);
-    add(1, 0, &header);
+    let mut body = hvm_entry(1, 0, &header);
     for vcpu in vcpus {
-        add(2, *vcpu, &[7; 100]);
+        body.extend(hvm_entry(2, *vcpu, &hvm_cpu()));
     }
-    add(0, 0, &[]);
+    for vcpu in vcpus {
+        body.extend(hvm_entry(5, *vcpu, &[0; 24]));
+    }
+    for vcpu in vcpus {
+        body.extend(hvm_entry(6, *vcpu, &[0; 1024]));
+    }
+    body.extend(hvm_entry(7, 0, &[0; 16]));
+    for vcpu in vcpus {
+        body.extend(hvm_entry(14, *vcpu, &[8; 240]));
+        body.extend(hvm_entry(16, *vcpu, &hvm_xsave()));
+    }
+    body.extend(hvm_entry(0, 0, &[]));
     body
 }
 
@@ -231,8 +313,8 @@ pub fn hvm() -> Vec<Record> {
         })
         .collect();
     vec![
-        plain_record(0x11, vec![0; 48]),
-        plain_record(0x12, vec![0; 32]),
+        cpuid_policy(),
+        msr_policy(),
         plain_record(0x10, []),
         page_data(&pages),
         plain_record(8, vec![0; 24]),

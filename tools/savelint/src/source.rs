@@ -28,6 +28,8 @@ pub struct Source<'a> {
     end: usize,
     /// Bytes that the input gave.
     read: u64,
+    /// How many of them up to the last that is not zero.
+    set: u64,
 }
 
 impl<'a> Source<'a> {
@@ -40,6 +42,7 @@ impl<'a> Source<'a> {
             next: 0,
             end: 0,
             read: 0,
+            set: 0,
         }
     }
 
@@ -89,12 +92,46 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Passes over `len` bytes; gives the place among them of the first that is not zero.
+    pub fn first_set(&mut self, len: u64) -> Result<Option<u64>, Stop> {
+        let mut found = None;
+        let mut done = 0;
+        while done < len {
+            let step = (len - done).min(BUFFER as u64 / 2) as usize;
+            let bytes = self.take(step)?;
+            let place = bytes.iter().position(|byte| *byte != 0);
+            found = found.or(place.map(|n| done + n as u64));
+            done += step as u64;
+        }
+        Ok(found)
+    }
+
+    /// Reads on while there is nothing but zeros. At the input's end: how many stand there in all, taken ones included.
+    pub fn zeros_to_the_end(&mut self) -> Result<Option<u64>, Stop> {
+        loop {
+            if self.buffer[self.next..self.end]
+                .iter()
+                .any(|byte| *byte != 0)
+            {
+                return Ok(None);
+            }
+            (self.next, self.end) = (0, 0);
+            if !self.more()? {
+                return Ok(Some(self.read - self.set));
+            }
+        }
+    }
+
     /// Reads once into what is free of the buffer; `false` at the input's end.
     fn more(&mut self) -> Result<bool, Stop> {
         loop {
             match self.input.read(&mut self.buffer[self.end..]) {
                 Ok(0) => return Ok(false),
                 Ok(n) => {
+                    let new = &self.buffer[self.end..self.end + n];
+                    if let Some(last) = new.iter().rposition(|byte| *byte != 0) {
+                        self.set = self.read + last as u64 + 1;
+                    }
                     self.end += n;
                     self.read += n as u64;
                     (self.progress)(self.read);
@@ -147,6 +184,7 @@ mod tests {
         assert!(matches!(source.take(4), Err(Stop::Truncated)));
         assert_eq!(source.at(), 100_000);
         assert!(matches!(source.skip(1), Err(Stop::Truncated)));
+        assert_eq!(source.zeros_to_the_end().unwrap(), Some(0));
         assert_eq!(seen, 100_000);
     }
 }

@@ -2,14 +2,17 @@
 
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::cpu_policy::{self, CpuPolicy};
 use crate::finding::{Code, Findings};
 use crate::format::{libxc, *};
 use crate::hvm::{self, Hvm};
 use crate::page_data;
 use crate::pages::PageMap;
 use crate::pv::{self, Pv};
+use crate::refusal::Errno;
 use crate::source::{Source, Stop};
 use crate::tables::Tables;
+use crate::target::Xen;
 use crate::Unreadable;
 
 /// What every reader of a part of the stream works with.
@@ -20,6 +23,8 @@ pub struct Input<'a> {
     pub findings: Findings,
     /// The memory left.
     pub budget: Budget,
+    /// The Xen that is to restore, if one is asked for.
+    pub for_xen: Option<Xen>,
 }
 
 impl Input<'_> {
@@ -81,7 +86,7 @@ pub struct Count {
 }
 
 /// What the stream says of a domain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Guest {
     /// [`TYPE_PV`] or [`TYPE_HVM`].
     pub kind: u32,
@@ -89,6 +94,10 @@ pub struct Guest {
     pub version: u32,
     /// The Xen that saved it; major 0: converted from the legacy format by a script.
     pub xen: (u32, u32),
+    /// The Xen by whose rules it is judged.
+    pub target: Xen,
+    /// Its CPUID leaves and MSRs.
+    pub policy: CpuPolicy,
     /// Every page.
     pub pages: PageMap,
     /// The page tables, PV only.
@@ -113,6 +122,19 @@ impl Guest {
         self.counts[slot(kind)].records
     }
 
+    /// Whether the records without which no domain is restored are there.
+    pub fn is_complete(&self) -> bool {
+        self.ended
+            && match self.kind {
+                TYPE_PV => self
+                    .pv
+                    .vcpus
+                    .get(&0)
+                    .is_some_and(|vcpu| vcpu.basic.is_some()),
+                _ => self.hvm.context.is_some(),
+            }
+    }
+
     /// Whether it is a PV domain.
     pub fn is_pv(&self) -> bool {
         self.kind == TYPE_PV
@@ -126,7 +148,15 @@ impl Guest {
                     "no STATIC_DATA_END before it".into()
                 });
             }
+            self.static_data_done(input);
+        }
+    }
+
+    /// What comes before memory is complete.
+    fn static_data_done(&mut self, input: &mut Input<'_>) {
+        if !self.static_done {
             self.static_done = true;
+            cpu_policy::hand_over(input, &self.policy);
         }
     }
 }
@@ -221,6 +251,8 @@ fn headers(input: &mut Input<'_>) -> Result<Guest, Stop> {
         kind,
         version,
         xen,
+        target: input.for_xen.unwrap_or_else(|| Xen::that_wrote(xen)),
+        policy: CpuPolicy::default(),
         pages: PageMap::default(),
         tables: Tables::default(),
         pv: Pv::default(),
@@ -266,34 +298,11 @@ fn body(
                     "in a stream of version 2".into()
                 });
             }
-            guest.static_done = true;
+            guest.static_data_done(input);
         }
-        libxc::X86_TSC_INFO => {
-            if length == 24 {
-                let reserved = u32_at(input.source.take(24)?, 20);
-                input.reserved(record, reserved.into());
-            } else {
-                input.bad(Code::RecordMalformed, record, || {
-                    format!("{length} bytes, 24 expected")
-                });
-            }
-        }
+        libxc::X86_TSC_INFO => tsc_info(input, record)?,
         libxc::X86_CPUID_POLICY | libxc::X86_MSR_POLICY => {
-            let unit = if record.kind == libxc::X86_CPUID_POLICY {
-                24
-            } else {
-                16
-            };
-            if length == 0 || length % unit != 0 {
-                input.bad(Code::RecordMalformed, record, || {
-                    format!("{length} bytes, no multiple of {unit}")
-                });
-            }
-            if guest.static_done {
-                input.bad(Code::RecordOdd, record, || {
-                    "after the static data's end, where nobody reads it".into()
-                });
-            }
+            cpu_policy::read(input, guest, record)?;
         }
         libxc::X86_PV_INFO
         | libxc::X86_PV_P2M_FRAMES
@@ -307,7 +316,7 @@ fn body(
             pv::read(input, config, guest, record)?;
         }
         libxc::HVM_CONTEXT if !guest.is_pv() => hvm::context(input, config, guest, record)?,
-        libxc::HVM_PARAMS if !guest.is_pv() => hvm::params(input, guest, record)?,
+        libxc::HVM_PARAMS if !guest.is_pv() => hvm::params(input, config, guest, record)?,
         kind if kind & libxc::OPTIONAL != 0 => {
             input.bad(Code::RecordIgnored, record, || {
                 format!("type {kind:#x}, {length} bytes")
@@ -320,6 +329,29 @@ fn body(
             });
         }
         kind => input.bad(Code::RecordUnknown, record, || format!("type {kind:#x}")),
+    }
+    Ok(())
+}
+
+/// X86_TSC_INFO: mode, kHz, nanoseconds, incarnation, reserved. Xen has the modes 0 to 2 (`tsc_set_info`).
+fn tsc_info(input: &mut Input<'_>, record: &Record) -> Result<(), Stop> {
+    if record.length != 24 {
+        let length = record.length;
+        input.bad(Code::RecordMalformed, record, || {
+            format!("{length} bytes, 24 expected")
+        });
+        return Ok(());
+    }
+    let body = input.source.take(24)?;
+    let (mode, reserved) = (u32_at(body, 0), u32_at(body, 20));
+    input.reserved(record, reserved.into());
+    if mode > 2 {
+        let says = "Unable to set TSC information".into();
+        input
+            .findings
+            .refuse(Code::TscInfo, says, Errno::Einval, || {
+                format!("{record}: mode {mode}; Xen has 0 to 2")
+            });
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ const TABLE_COST: u64 = PAGE as u64 + 96;
 const ENTRY_COST: u64 = 128;
 
 /// The last contents of every page that came as a table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     pages: BTreeMap<Pfn, Vec<u64>>,
 }

@@ -1,5 +1,7 @@
 //! Whole streams: good ones, and each kind of bad one.
 
+mod values;
+
 use std::io::Read;
 
 use super::*;
@@ -541,10 +543,7 @@ fn the_hvm_context() {
     let params = with(&hvm(), 0xa, |body| body[16] = 3);
     let report = expect(&params, Code::StateMissing);
     assert!(report.restores());
-    expect(
-        &with(&hvm(), 0xa, |body| body[8] = 200),
-        Code::RecordMalformed,
-    );
+    expect(&with(&hvm(), 0xa, |body| body[8] = 200), Code::HvmParam);
     expect(
         &with(&hvm(), 0xa, |body| body[0] = 3),
         Code::RecordMalformed,
@@ -722,6 +721,19 @@ fn the_wrappings() {
     let mut bytes = stream(&padded);
     bytes[40 + 8 + 14] = 1;
     assert_eq!(codes(&report(&bytes)), [Code::Padding, Code::RecordIgnored]);
+    // What libxl passes over.
+    for (at, length) in [
+        (20, 8u8),
+        (good.len() - 4 - (good.len() - libxl(&bare).len()), 8),
+    ] {
+        let mut bytes = libxl(&bare);
+        bytes[at] = length;
+        let end = if at == 20 { 24 } else { bytes.len() };
+        bytes.splice(end..end, [1; 8]);
+        let report = report(&bytes);
+        assert_eq!(codes(&report), [Code::RecordOdd], "{report}");
+        assert!(report.restores());
+    }
     // libxl's own records.
     let records = |extra: &[u32]| {
         let mut bytes = libxl(&bare);

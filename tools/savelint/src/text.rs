@@ -80,10 +80,10 @@ impl fmt::Display for Report {
                 } else {
                     ", but see the findings"
                 };
-                writeln!(f, "verdict  CAN BE RESTORED{clean}")?;
+                writeln!(f, "verdict  CAN BE RESTORED by Xen {}{clean}", self.for_xen)?;
             }
             Verdict::Fails { why, says, .. } => {
-                writeln!(f, "verdict  CANNOT BE RESTORED")?;
+                writeln!(f, "verdict  CANNOT BE RESTORED by Xen {}", self.for_xen)?;
                 wrapped(f, "         ", "         ", why)?;
                 if let Some(says) = says {
                     writeln!(f, "         xl restore will say: {says}")?;
@@ -94,7 +94,12 @@ impl fmt::Display for Report {
         if let Some(pins) = &self.pins {
             order(f, pins)?;
         }
-        self.write_findings(f)
+        self.write_findings(f)?;
+        writeln!(f, "\nNot judged")?;
+        for words in &self.not_judged {
+            wrapped(f, "  - ", "    ", words)?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::finding::{Code, Findings, Weight};
 use crate::format::{libxc, page, GDT_MAX, IN_KERNEL};
 use crate::hvm;
-use crate::pv::Basic;
+use crate::pv::{Basic, Vcpu};
+use crate::refusal::Errno;
 use crate::report::{
     Format, Guest as Whose, Holder, Pages, Pin, Pins, Records, Report, Root, Target, Verdict,
 };
@@ -19,12 +20,6 @@ use crate::Options;
 
 /// The most refused pins that are counted after the first.
 const MORE_REFUSED: u64 = 16;
-
-/// What xl says, and with which error, where that is known.
-struct Refused {
-    errno: i32,
-    says: String,
-}
 
 /// The report.
 pub fn judge(
@@ -38,14 +33,19 @@ pub fn judge(
     let mut pages = count_pages(&guest);
     pages.allowed = config.memory.map(|memory| memory.pages());
     let kind = kind(&guest, config, &format);
-    let mut refused = None;
     let mut pins = None;
     if guest.ended {
         missing_records(&guest, &mut findings);
+        if format.libxl.is_some() && !format.emulator && config.kind.as_deref() == Some("hvm") {
+            findings.add(Code::RecordMissing, || {
+                "no EMULATOR_CONTEXT in libxl's stream: an HVM domain's device model has nothing to start from".into()
+            });
+        }
         missing_pages(&guest, &pages, &mut findings);
         if guest.is_pv() {
-            let (seen, error) = page_tables(&mut guest, &mut findings, options);
-            (pins, refused) = (Some(seen), error);
+            pins = Some(page_tables(&mut guest, &mut findings, options));
+        } else {
+            hvm_context(&guest, &mut findings);
         }
     } else if guest.is_pv() {
         pins = Some(Pins {
@@ -57,7 +57,9 @@ pub fn judge(
         let with_state = guest.pv.vcpus.iter().filter(|(_, v)| v.basic.is_some());
         with_state.map(|(id, _)| *id).collect()
     } else {
-        guest.hvm.vcpus.iter().map(|id| u32::from(*id)).collect()
+        let context = guest.hvm.context.iter();
+        let vcpus = context.flat_map(|context| &context.vcpus);
+        vcpus.map(|id| u32::from(*id)).collect()
     };
     let records = (0u32..).zip(guest.counts).filter(|(_, c)| c.records > 0);
     let records = records.map(|(kind, count)| Records {
@@ -65,24 +67,18 @@ pub fn judge(
         count: count.records,
         bytes: count.bytes,
     });
+    let said = findings.clone();
     let findings = findings.sorted();
     // The first fatal finding is what a restore meets first; the page tables come last of all.
     let first = findings.iter().find(|f| f.weight == Weight::Fatal);
     let verdict = match first {
         None => Verdict::Restores,
         Some(first) => {
-            let refused = match first.code {
-                Code::RootRefused | Code::PinRefused => refused,
-                Code::OverAllocation => Some(Refused {
-                    errno: 16,
-                    says: format!("Failed to populate physmap ({})", words(16)),
-                }),
-                _ => None,
-            };
+            let said = said.said(first.code);
             Verdict::Fails {
                 why: first.seen.first().cloned().unwrap_or_default(),
-                errno: refused.as_ref().map(|r| r.errno),
-                says: refused.map(|r| r.says),
+                errno: said.map(|said| said.errno),
+                says: said.map(|said| said.words.clone()),
             }
         }
     };
@@ -102,12 +98,49 @@ pub fn judge(
                 .linear_p2m
                 .map(|linear| if linear { "list" } else { "tree" }),
         },
+        for_xen: guest.target.name(),
+        not_judged: not_judged(&guest, &format, config),
         format,
         pages,
         pins,
         records: records.collect(),
         findings,
     }
+}
+
+/// What the verdict says nothing of, because the file does not tell.
+fn not_judged(guest: &Guest, format: &Format, config: &Config) -> Vec<String> {
+    let mut list = vec![
+        "the host that restores: its free memory, its devices, whether its processor has what the guest's CPUID and MSRs ask for"
+            .to_owned(),
+        "the contents of plain memory: there are no checksums".into(),
+    ];
+    let mut add = |words: &str| list.push(words.into());
+    if guest.is_pv() {
+        add("descriptor tables, foreign and I/O frames, reserved bits of page-table entries, 32-bit roots above 4 GiB");
+    } else {
+        add("the registers of emulated devices in HVM_CONTEXT: of most only the length");
+    }
+    if config.memory.is_none() {
+        add("how much memory the domain may have: there is no configuration in the file that says it");
+    }
+    if config.max_vcpus.is_none() {
+        add("whether the domain has all the vCPUs whose state is here: there is no configuration in the file that says it");
+    }
+    if !guest.is_pv() && config.kind.is_none() {
+        add("whether it is PVH, and has the devices whose state is here");
+    }
+    if !guest.is_pv() && !guest.policy.is_known() {
+        add("CR4, EFER and CR3 against the domain's features: there is no X86_CPUID_POLICY");
+    }
+    let context = guest.hvm.context.as_ref();
+    if guest.pv.unknown_xsave_length || context.is_some_and(|context| context.unknown_length) {
+        add("the length of XSAVE states: the CPUID leaves here do not say it");
+    }
+    if format.emulator {
+        add("the device model's state");
+    }
+    list
 }
 
 fn kind(guest: &Guest, config: &Config, format: &Format) -> String {
@@ -224,12 +257,58 @@ fn missing_pages(guest: &Guest, pages: &Pages, findings: &mut Findings) {
     }
 }
 
+/// HVM_CONTEXT, which Xen takes last of all.
+fn hvm_context(guest: &Guest, findings: &mut Findings) {
+    let Some(context) = &guest.hvm.context else {
+        return;
+    };
+    let says = || "Unable to restore HVM context".to_owned();
+    for refusal in &context.refused {
+        findings.refuse(Code::HvmContext, says(), refusal.errno, || {
+            refusal.why.clone()
+        });
+    }
+    if context.more > 0 {
+        findings.add_many(Code::HvmContext, context.more, || {
+            format!("and {} more in the HVM_CONTEXT", context.more)
+        });
+    }
+    for odd in &context.odd {
+        findings.add(Code::RecordOdd, || odd.clone());
+    }
+    if context.vcpus.is_empty() {
+        findings.add(Code::StateMissing, || {
+            "no CPU entry in the HVM_CONTEXT: it restores, and no vCPU will run".into()
+        });
+    }
+    for vcpu in &context.vcpus {
+        let [hidden, registers] = &context.lapics;
+        let without = match (hidden.contains(vcpu), registers.contains(vcpu)) {
+            (true, true) => continue,
+            (false, false) => "neither a LAPIC nor a LAPIC_REGS entry",
+            (true, false) => "no LAPIC_REGS entry",
+            (false, true) => "no LAPIC entry",
+        };
+        findings.add(Code::StateMissing, || {
+            format!("vCPU {vcpu} has {without}: its local APIC will be reset, and the guest waits for interrupts that do not come")
+        });
+    }
+}
+
+/// What Xen refuses of a PV vCPU's records by their values.
+fn vcpu_values(findings: &mut Findings, id: u32, vcpu: &Vcpu) {
+    for ((_, info), refused) in Vcpu::KINDS.iter().zip(&vcpu.refused) {
+        if let Some(refusal) = refused {
+            let says = format!("Failed to set vcpu{id}'s {info}");
+            findings.refuse(Code::VcpuState, says, refusal.errno, || {
+                format!("vCPU {id}: {}", refusal.why)
+            });
+        }
+    }
+}
+
 /// vCPU contexts, pins and the p2m table of a PV domain: `x86_pv_stream_complete`.
-fn page_tables(
-    guest: &mut Guest,
-    findings: &mut Findings,
-    options: &Options,
-) -> (Pins, Option<Refused>) {
+fn page_tables(guest: &mut Guest, findings: &mut Findings, options: &Options) -> Pins {
     let mode = if guest.pv.layout().word == 4 {
         Mode::Pae
     } else {
@@ -266,6 +345,7 @@ fn page_tables(
     // What the vCPUs load, in order.
     let mut ids = Vec::new();
     for (id, vcpu) in &guest.pv.vcpus {
+        vcpu_values(findings, *id, vcpu);
         let Some(basic) = &vcpu.basic else { continue };
         let roots = roots(guest, findings, *id, basic, mode);
         pins.roots.extend(roots.iter().map(|(user, page)| Root {
@@ -280,9 +360,9 @@ fn page_tables(
     }
     image.pages = tables;
 
-    let refused = model(guest, findings, &image, &ids, &mut pins);
+    model(guest, findings, &image, &ids, &mut pins);
     p2m_table(guest, findings);
-    (pins, refused)
+    pins
 }
 
 /// An entry that points to a page whose contents are not what the guest had.
@@ -489,14 +569,7 @@ fn start_info(guest: &Guest, findings: &mut Findings, pfn: u64, max: u64) {
 }
 
 /// Xen's part: loads the roots and pins the tables on the model.
-fn model(
-    guest: &Guest,
-    findings: &mut Findings,
-    image: &Image,
-    ids: &[u32],
-    pins: &mut Pins,
-) -> Option<Refused> {
-    let mut refused = None;
+fn model(guest: &Guest, findings: &mut Findings, image: &Image, ids: &[u32], pins: &mut Pins) {
     match image.restore() {
         page_types::Verdict::Restores => {}
         page_types::Verdict::Vcpu {
@@ -505,15 +578,9 @@ fn model(
             refusal,
         } => {
             let id = ids.get(vcpu).copied().unwrap_or(0);
-            findings.add(Code::RootRefused, || {
+            let says = format!("Failed to set vcpu{id}'s basic info");
+            findings.refuse(Code::RootRefused, says, errno(error), || {
                 format!("vCPU {id}'s root table is refused: {refusal}")
-            });
-            refused = Some(Refused {
-                errno: error.number(),
-                says: format!(
-                    "Failed to set vcpu{id}'s basic info ({})",
-                    words(error.number())
-                ),
             });
         }
         page_types::Verdict::Pin {
@@ -523,16 +590,10 @@ fn model(
         } => {
             let level = image.pinned.get(&page).map_or(0, |level| *level as u8);
             pins.refused = Some(page);
-            findings.add(Code::PinRefused, || {
+            let says = "Failed to pin batch of pagetables".into();
+            findings.refuse(Code::PinRefused, says, errno(error), || {
                 let blame = blame(pins, page, refusal.page);
                 format!("L{level} page {page:#x} cannot be pinned: {refusal}{blame}")
-            });
-            refused = Some(Refused {
-                errno: error.number(),
-                says: format!(
-                    "Failed to pin batch of pagetables ({})",
-                    words(error.number())
-                ),
             });
         }
     }
@@ -574,7 +635,6 @@ fn model(
             }
         }
     }
-    refused
 }
 
 /// Which linear entries brought it about, if some did.
@@ -595,10 +655,10 @@ fn blame(pins: &Pins, page: Pfn, refused: Pfn) -> String {
     })
 }
 
-fn words(errno: i32) -> &'static str {
-    match errno {
-        16 => "16 = Device or resource busy",
-        _ => "22 = Invalid argument",
+fn errno(error: page_types::Errno) -> Errno {
+    match error {
+        page_types::Errno::Ebusy => Errno::Ebusy,
+        page_types::Errno::Einval => Errno::Einval,
     }
 }
 

@@ -1,7 +1,7 @@
 //! savelint on streams that are broken on purpose: raw bytes, or a good sample with edits that the bytes choose.
 #![no_main]
 
-use savelint::{lint, sample, Options, Unreadable, Weight};
+use savelint::{lint, sample, Options, Unreadable, Weight, Xen};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((how, rest)) = bytes.split_first() else {
@@ -15,6 +15,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let options = Options {
         memory: 16 << 20,
         linear: how & 2 == 0,
+        for_xen: [None, Some(Xen::V4_14), Some(Xen::V4_17), Some(Xen::V4_20)]
+            [usize::from(how >> 2 & 3)],
     };
     match lint(&stream[..], &options, &mut |_| {}) {
         Ok(report) => {
