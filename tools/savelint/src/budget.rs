@@ -28,6 +28,11 @@ impl Budget {
         Ok(())
     }
 
+    /// How many are spent.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
     /// Gives back what is no longer held.
     pub fn give_back(&mut self, bytes: u64) {
         self.used = self.used.saturating_sub(bytes);

@@ -73,6 +73,10 @@ codes! {
     RecordUnknown, "record-unknown", Fatal;
     /// xl's own header refuses: unknown mandatory flags, or no configuration.
     XlHeader, "xl-header", Fatal;
+    /// libvirt's header or XML: libvirt refuses it.
+    LibvirtHeader, "libvirt-header", Fatal;
+    /// A header of xapi's that xapi refuses.
+    XapiHeader, "xapi-header", Fatal;
     /// xl's configuration makes a domain of another type than the stream is for.
     WrongType, "wrong-type", Fatal;
     /// A page type that is reserved.
@@ -127,6 +131,8 @@ codes! {
     RecordOdd, "record-odd", Warning;
     /// In verify mode a page table was sent again with other contents.
     VerifyMismatch, "verify-mismatch", Warning;
+    /// A checkpointed stream without an end: the backup host goes on from the last checkpoint.
+    FailOver, "fail-over", Note;
     /// A table that no root and no pin leads to.
     LooseTable, "loose-table", Note;
     /// Linear entries, which restore or not by the order of their pages.

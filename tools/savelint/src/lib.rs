@@ -66,6 +66,9 @@ pub struct Options {
     pub linear: bool,
     /// The Xen that is to restore. By default the one that saved, or the next higher one whose rules are known.
     pub for_xen: Option<Xen>,
+    /// Judge a checkpointed stream as a Remus backup does, which goes on from the last whole checkpoint. `xl restore` refuses such
+    /// streams.
+    pub backup: bool,
 }
 
 impl Default for Options {
@@ -74,6 +77,7 @@ impl Default for Options {
             memory: 1 << 30,
             linear: true,
             for_xen: None,
+            backup: false,
         }
     }
 }

@@ -30,6 +30,12 @@ struct Cli {
     /// One JSON object instead of a page
     #[arg(long)]
     json: bool,
+    /// Copy the image to FILE as it is read; - is standard output, and the report goes to standard error
+    #[arg(long, value_name = "FILE")]
+    tee: Option<PathBuf>,
+    /// Judge a checkpointed stream as a Remus backup does: from its last whole checkpoint
+    #[arg(long)]
+    remus: bool,
     /// The host that is to restore has linear page tables off (Xen's pv-linear-pt=false)
     #[arg(long)]
     no_linear: bool,
@@ -88,6 +94,7 @@ fn run(cli: &Cli) -> Result<Report, Unreadable> {
         memory: cli.max_memory << 20,
         linear: !cli.no_linear,
         for_xen: cli.for_xen,
+        backup: cli.remus,
     };
     let mut progress = Progress::new(cli.quiet, length);
     let result = lint(&mut input, &options, &mut |bytes| progress.at(bytes));

@@ -71,12 +71,21 @@ pub enum Verdict {
 pub struct Format {
     /// xl's header stands before it.
     pub xl: bool,
+    /// The version in libvirt's header, if that stands before it.
+    pub libvirt: Option<u32>,
+    /// The first of xapi's headers, if it is in such an image.
+    pub xapi: Option<Vec<&'static str>>,
+    /// Whole checkpoints in it (Remus).
+    pub checkpoints: u64,
     /// The version of libxl's stream, if there is one.
     pub libxl: Option<u32>,
     /// The version of libxc's stream.
     pub libxc: u32,
-    /// libxl's stream has a device model's state.
+    /// A device model's state is in it.
     pub emulator: bool,
+    /// What follows in it cannot be told apart, and was not read.
+    #[serde(skip)]
+    pub cut_short: bool,
     /// How many bytes were read as part of the stream.
     pub bytes: u64,
 }

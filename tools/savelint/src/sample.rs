@@ -366,12 +366,75 @@ pub fn xl(config: &str, inner: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// libvirt's header and XML before libxl's stream.
+pub fn libvirt(version: u32, xml: &str, inner: &[u8]) -> Vec<u8> {
+    let mut bytes = b"libvirt-xml\n \0 \r".to_vec();
+    bytes.extend(version.to_le_bytes());
+    bytes.extend((xml.len() as u32 + 1).to_le_bytes());
+    bytes.extend([0; 40]);
+    bytes.extend(xml.as_bytes());
+    bytes.push(0);
+    bytes.extend(inner);
+    bytes
+}
+
+/// xapi's headers, each with its type and what follows it. libxc's stream goes with the length 0.
+pub fn xapi(parts: &[(u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"XenSavedDomv2-\n".to_vec();
+    for (kind, part) in parts {
+        let length = if *kind == 0xf0 { 0 } else { part.len() as u64 };
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(*part);
+    }
+    bytes
+}
+
+/// An image of xapi's around libxc's stream.
+pub fn xapi_image(inner: &[u8]) -> Vec<u8> {
+    let xenops = b"((time 20260101T00:00:00Z)(word_size 64))";
+    xapi(&[(0xf, xenops), (0xf0, inner), (0xffff, b"")])
+}
+
+/// A checkpointed stream of libxl's: what each checkpoint sends (the first one everything), and no end.
+pub fn remus(pv: bool, checkpoints: &[Vec<Record>]) -> Vec<u8> {
+    let words = |words: [u32; 2]| words.map(u32::to_le_bytes).concat();
+    let mut bytes = b"LibxlFmt".to_vec();
+    bytes.extend([0, 0, 0, 2, 0, 0, 0, 0]);
+    bytes.extend(words([1, 0]));
+    for (n, records) in checkpoints.iter().enumerate() {
+        // The headers come once.
+        let stream = libxc(3, pv, records);
+        bytes.extend(&stream[if n == 0 { 0 } else { 40 }..]);
+        bytes.extend(words([0xe, 0]));
+        bytes.extend(words([4, 0]));
+    }
+    bytes
+}
+
+/// What the first checkpoint of a sample sends, and a later one.
+pub fn checkpoints(records: &[Record]) -> [Vec<Record>; 2] {
+    let all: Vec<Record> = records.iter().filter(|r| r.kind != 0).cloned().collect();
+    let place = all.iter().position(|record| record.kind == 1);
+    let later = all[place.unwrap_or(0)..].to_vec();
+    [all, later]
+}
+
 /// The configuration of the PV samples.
 pub const PV_CONFIG: &str =
     r#"{"c_info":{"type":"pv","name":"sample"},"b_info":{"max_vcpus":2,"max_memkb":192}}"#;
 /// The configuration of the HVM sample.
 pub const HVM_CONFIG: &str =
     r#"{"c_info":{"type":"pvh","name":"sample"},"b_info":{"max_vcpus":4}}"#;
+
+/// The same in libvirt's words.
+pub fn libvirt_xml(pv: bool) -> String {
+    let kind = if pv { "linux" } else { "xenpvh" };
+    format!(
+        "<domain type='xen' id='7'><name>sample</name><memory unit='KiB'>65536</memory>\
+         <currentMemory unit='KiB'>192</currentMemory><vcpu current='1'>4</vcpu><os><type>{kind}</type></os></domain>"
+    )
+}
 
 /// Reads choices from bytes; zeros when they are used up.
 pub struct Choices<'a>(pub &'a [u8]);
@@ -478,12 +541,23 @@ pub fn edited(bytes: &[u8]) -> Vec<u8> {
             break;
         }
     }
-    let mut stream = libxc(version, is_pv, &records);
+    let wrapping = choices.byte();
+    let mut stream = match wrapping & 3 {
+        3 if records.iter().any(|record| record.kind == 1) => remus(is_pv, &checkpoints(&records)),
+        _ => libxc(version, is_pv, &records),
+    };
     if start & 32 == 0 {
-        stream = libxl(&stream);
-        if start & 64 == 0 {
-            stream = xl(if is_pv { PV_CONFIG } else { HVM_CONFIG }, &stream);
+        if wrapping & 3 != 3 {
+            stream = libxl(&stream);
         }
+        if start & 64 == 0 {
+            stream = match wrapping & 4 {
+                0 => xl(if is_pv { PV_CONFIG } else { HVM_CONFIG }, &stream),
+                _ => libvirt(2, &libvirt_xml(is_pv), &stream),
+            };
+        }
+    } else if start & 64 == 0 {
+        stream = xapi_image(&stream);
     }
     // Edits of bytes.
     while !choices.0.is_empty() {

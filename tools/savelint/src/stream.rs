@@ -165,9 +165,17 @@ fn slot(kind: u32) -> usize {
     (kind as usize).min(0x13)
 }
 
-/// Reads a whole stream, up to END; `guest` is there as soon as the headers are read.
-pub fn read(input: &mut Input<'_>, config: &Config, guest: &mut Option<Guest>) -> Result<(), Stop> {
-    let guest = guest.insert(headers(input)?);
+/// Where reading stops.
+pub enum Next {
+    /// After END.
+    End,
+    /// After this CHECKPOINT record; libxl's records follow if it wrapped the stream.
+    Checkpoint(Record),
+}
+
+/// The headers of a stream.
+pub fn begin(input: &mut Input<'_>, config: &Config) -> Result<Guest, Stop> {
+    let guest = headers(input)?;
     if let Some(kind) = config.kind.as_deref() {
         let wanted = if kind == "pv" { TYPE_PV } else { TYPE_HVM };
         if wanted != guest.kind {
@@ -177,7 +185,12 @@ pub fn read(input: &mut Input<'_>, config: &Config, guest: &mut Option<Guest>) -
             });
         }
     }
-    while !guest.ended {
+    Ok(guest)
+}
+
+/// The records up to END or to the next CHECKPOINT.
+pub fn records(input: &mut Input<'_>, config: &Config, guest: &mut Guest) -> Result<Next, Stop> {
+    loop {
         let at = input.source.at();
         let header = input.source.take(8)?;
         let record = Record {
@@ -207,8 +220,12 @@ pub fn read(input: &mut Input<'_>, config: &Config, guest: &mut Option<Guest>) -
         if input.source.take(padding)?.iter().any(|byte| *byte != 0) {
             input.bad(Code::Padding, &record, || "its padding is not zero".into());
         }
+        match record.kind {
+            libxc::END => return Ok(Next::End),
+            libxc::CHECKPOINT => return Ok(Next::Checkpoint(record)),
+            _ => {}
+        }
     }
-    Ok(())
 }
 
 /// The image header (big-endian) and the domain header (little-endian).
@@ -285,9 +302,8 @@ fn body(
         libxc::END => guest.ended = true,
         libxc::PAGE_DATA => page_data::read(input, config, guest, record)?,
         libxc::VERIFY => guest.verify = true,
-        libxc::CHECKPOINT => input.bad(Code::RecordUnexpected, record, || {
-            "a checkpointed (Remus, COLO) stream; xl restore takes plain ones".into()
-        }),
+        // The envelope's business.
+        libxc::CHECKPOINT => {}
         libxc::STATIC_DATA_END => {
             if guest.static_done {
                 input.bad(Code::RecordUnexpected, record, || {

@@ -1,5 +1,6 @@
 //! Whole streams: good ones, and each kind of bad one.
 
+mod envelopes;
 mod values;
 
 use std::io::Read;
@@ -608,7 +609,7 @@ fn what_is_no_stream() {
     for (bytes, word) in [
         (Vec::new(), "empty"),
         (b"\x7fELF and so on".to_vec(), "ELF"),
-        (vec![b'x'; 5000], "neither"),
+        (vec![b'x'; 5000], "no header"),
         (edit(8, 0), "marker"),
         (edit(15, 4), "version 4"),
         (edit(15, 1), "version 1"),
@@ -619,7 +620,7 @@ fn what_is_no_stream() {
         (b"LibxlFmt\0\0\0\x02\0\0\0\x01".to_vec(), "big-endian"),
         (libxl(&[])[..16].to_vec(), "inside the headers"),
         ([&libxl(&[])[..16], &[0; 8]].concat(), "no LIBXC_CONTEXT"),
-        (xl(PV_CONFIG, &[1; 8]), "neither"),
+        (xl(PV_CONFIG, &[1; 8]), "no header"),
     ] {
         match judge(&bytes) {
             Err(Unreadable::NotAStream { why }) => assert!(why.contains(word), "{why}"),

@@ -112,6 +112,17 @@ impl Report {
         if self.format.xl {
             words += " with xl's header";
         }
+        if let Some(version) = self.format.libvirt {
+            words += &format!(" with libvirt's header of version {version}");
+        }
+        if let Some(seen) = &self.format.xapi {
+            words += &format!(" in xapi's image ({})", seen.join(", "));
+        }
+        match self.format.checkpoints {
+            0 => {}
+            1 => words += ", 1 checkpoint",
+            count => words += &format!(", {count} checkpoints"),
+        }
         words + &format!(", {} bytes", self.format.bytes)
     }
 

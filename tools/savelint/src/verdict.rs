@@ -36,7 +36,8 @@ pub fn judge(
     let mut pins = None;
     if guest.ended {
         missing_records(&guest, &mut findings);
-        if format.libxl.is_some() && !format.emulator && config.kind.as_deref() == Some("hvm") {
+        let is_libxl = format.libxl.is_some();
+        if is_libxl && !format.emulator && config.kind.as_deref() == Some("hvm") {
             findings.add(Code::RecordMissing, || {
                 "no EMULATOR_CONTEXT in libxl's stream: an HVM domain's device model has nothing to start from".into()
             });
@@ -139,6 +140,9 @@ fn not_judged(guest: &Guest, format: &Format, config: &Config) -> Vec<String> {
     }
     if format.emulator {
         add("the device model's state");
+    }
+    if format.cut_short {
+        add("what stands after the vGPU's state: only the program that wrote it knows where it ends");
     }
     list
 }

@@ -15,6 +15,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let options = Options {
         memory: 16 << 20,
         linear: how & 2 == 0,
+        backup: how >> 4 & 1 != 0,
         for_xen: [None, Some(Xen::V4_14), Some(Xen::V4_17), Some(Xen::V4_20)]
             [usize::from(how >> 2 & 3)],
     };
