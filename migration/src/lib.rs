@@ -164,6 +164,7 @@ extern crate std;
 
 pub mod audit;
 pub mod availability;
+pub mod balloon;
 mod failure;
 pub mod hotplug;
 mod limits;

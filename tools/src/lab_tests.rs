@@ -538,6 +538,7 @@ fn pv() -> Vec<LabTest> {
     tests.extend(resume_faults());
     tests.extend(nmis());
     tests.extend(other_vcpus());
+    tests.extend(below_maxmem());
     for arch in [Arch::X86_64, Arch::I686] {
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "differential", Vec::new());
         test.switches = true;
@@ -769,6 +770,25 @@ fn other_vcpus() -> Vec<LabTest> {
         held("late-vcpus/pvh", pvh("", late())),
         held("late-vcpus/pv", pv("", late())),
     ]
+}
+
+/// Memory that is less than it may become: the guest keeps to its target, and is saved and restored with what it has.
+fn below_maxmem() -> Vec<LabTest> {
+    use Action::{Create, Poweroff, Restore, Save};
+    let life = || vec![Create, Save, Restore, Poweroff];
+    let pv = |arch| LabTest::pv(arch, Kind::Pv, Xen::Pv32, "memory-below-maxmem", life());
+    let mut long = LabTest::new(Arch::I686, "", life());
+    long.name = "long/memory-below-maxmem/i686/pvh".to_owned();
+    let mut tests = vec![
+        LabTest::new(Arch::X86_64, "memory-below-maxmem", life()),
+        pv(Arch::X86_64),
+        pv(Arch::I686),
+        long,
+    ];
+    for test in &mut tests {
+        test.config.extra = "maxmem = 96\n".into();
+    }
+    tests
 }
 
 /// Hypercalls that are refused after real restores: a save and a restore for each of them.

@@ -7,6 +7,7 @@
 mod across;
 pub mod fault;
 mod hardship;
+mod memory;
 mod nmi;
 mod vcpus;
 
@@ -121,6 +122,8 @@ pub enum Action {
     LateToCome(u64),
     /// This vCPU is wanted offline while it is kept from running.
     LateToLeave(u64),
+    /// `xl mem-set` to so many MiB, until the guest has them.
+    MemSet(u64),
 }
 
 impl Action {
@@ -165,6 +168,7 @@ impl Action {
             Self::PausedInTakeDown(n) => format!("xl vcpu-set {n}, paused in the middle"),
             Self::LateToCome(vcpu) => format!("vCPU {vcpu} comes late"),
             Self::LateToLeave(vcpu) => format!("vCPU {vcpu} leaves late"),
+            Self::MemSet(mib) => format!("xl mem-set {mib}"),
             Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -645,6 +649,7 @@ impl<'m> Life<'m> {
             Action::PausedInTakeDown(left) => self.paused_in_take_down(left, step)?,
             Action::LateToCome(vcpu) => self.late(vcpu, true, step)?,
             Action::LateToLeave(vcpu) => self.late(vcpu, false, step)?,
+            Action::MemSet(mib) => self.mem_set(mib, step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;
