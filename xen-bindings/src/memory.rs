@@ -111,10 +111,10 @@ pub fn memory_map(entries: &mut [MapEntry]) -> Result<&[MapEntry]> {
     Ok(&entries[..filled])
 }
 
-fn reservation(cmd: u32, op_name: &'static str, frames: &mut [Gfn]) -> Result<usize> {
+fn reservation(cmd: u32, op_name: &'static str, frames: &mut [Gfn], order: u32) -> Result<usize> {
     let mut arg = ffi::xen_memory_reservation {
         nr_extents: frames.len() as ffi::xen_ulong_t,
-        extent_order: 0,
+        extent_order: order,
         mem_flags: 0,
         domid: DomainId::SELF.0,
         ..Default::default()
@@ -140,22 +140,43 @@ pub unsafe fn populate_physmap(frames: &mut [Gfn]) -> Result<usize> {
         ffi::XENMEM_populate_physmap,
         "XENMEM_populate_physmap",
         frames,
+        0,
     )
 }
 
-/// Gives the memory at `frames` back to Xen and leaves holes. Returns how many went, from the front.
+/// Gives the memory at `frames` back to Xen and leaves holes: 2^`order` frames from each on, which is a multiple of as many.
+/// Returns how many of `frames` went, from the front; of the one after them a part may be gone too.
+///
+/// A frame that was never touched in a domain that is populated on demand goes like any other. Xen takes orders up to 9 from
+/// a domain without devices (`CONFIG_DOMU_MAX_ORDER`) and answers 0 to a higher one. In a PV guest these are machine
+/// frames.
 ///
 /// # Errors
 /// Xen's.
 ///
 /// # Safety
-/// Nothing uses the frames, and no page table maps them.
+/// Nothing uses the frames, and no page table of a PV guest maps them.
 #[doc(alias = "XENMEM_decrease_reservation")]
-pub unsafe fn decrease_reservation(frames: &mut [Gfn]) -> Result<usize> {
+pub unsafe fn decrease_reservation(frames: &mut [Gfn], order: u32) -> Result<usize> {
     reservation(
         ffi::XENMEM_decrease_reservation,
         "XENMEM_decrease_reservation",
         frames,
+        order,
+    )
+}
+
+/// Frames that the domain has, as Xen counts: its rings' pages included, Xen's own pages not.
+///
+/// # Errors
+/// Xen's.
+#[doc(alias = "XENMEM_current_reservation")]
+pub fn current_reservation() -> Result<usize> {
+    let mut domain: ffi::domid_t = DomainId::SELF.0;
+    op(
+        ffi::XENMEM_current_reservation,
+        Call::new("XENMEM_current_reservation"),
+        &mut domain,
     )
 }
 
@@ -185,6 +206,42 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 "XENMEM_add_to_physmap(gfn 0x1001): EINVAL (22)"
+            );
+        });
+    }
+
+    #[test]
+    fn reservations_name_their_frames_and_give_how_many_went() {
+        let xen = |nr: u32, args: &[usize]| {
+            assert_eq!(nr, 12);
+            if args[0] as u32 == ffi::XENMEM_current_reservation {
+                // SAFETY: the wrapper passes a domain's number that lives during the call.
+                assert_eq!(unsafe { *(args[1] as *const ffi::domid_t) }, 0x7ff0);
+                return 8192;
+            }
+            // SAFETY: the wrapper passes a structure that lives during the call, and a list of the length it states.
+            let (arg, first) = unsafe {
+                let arg = *(args[1] as *const ffi::xen_memory_reservation);
+                (arg, *arg.extent_start.p)
+            };
+            assert_eq!((arg.nr_extents, arg.domid, arg.mem_flags), (3, 0x7ff0, 0));
+            match (args[0] as u32, arg.extent_order, first) {
+                (ffi::XENMEM_decrease_reservation, 9, 0x1000) => 2,
+                (ffi::XENMEM_populate_physmap, 0, 0x1000) => 0,
+                _ => -22,
+            }
+        };
+        let mut frames = [Gfn(0x1000), Gfn(0x1200), Gfn(0x1400)];
+        // SAFETY: a host build has no such frames.
+        double::with(xen, || unsafe {
+            assert_eq!(decrease_reservation(&mut frames, 9), Ok(2));
+            assert_eq!(populate_physmap(&mut frames), Ok(0));
+            assert_eq!(current_reservation(), Ok(8192));
+            assert_eq!(
+                decrease_reservation(&mut frames, 0)
+                    .unwrap_err()
+                    .to_string(),
+                "XENMEM_decrease_reservation(3): EINVAL (22)"
             );
         });
     }
