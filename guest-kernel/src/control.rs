@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use migration::availability;
+use migration::balloon::TARGET;
 use migration::shutdown::{self, Accepts, Activity, Answer, Request};
 use migration::xenstore::{StoreError, Xenstore};
 use migration::{Limits, Party};
@@ -10,11 +11,11 @@ use spin::Mutex;
 
 use crate::arch::cpu;
 use crate::hotplug::Hotplug;
-use crate::memory::frames;
+use crate::memory::frames::{self, Extent};
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store};
 use crate::workload::churn;
-use crate::{bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
+use crate::{balloon, bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
 
 /// Longest wait for a vCPU to check or to fill its cache, and for a drain, nanoseconds. Far above what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
@@ -51,11 +52,16 @@ pub fn look_again() {
 }
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
-pub fn start() {
+pub fn start(extent: Extent) {
     let mut store = match Store::connect() {
         Ok(store) => store,
-        Err(error) => return report::error(Party::Xen, "xenstore", error),
+        Err(error) => {
+            frames::release();
+            return report::error(Party::Xen, "xenstore", error);
+        }
     };
+    // Before more frames are touched than the guest may have.
+    balloon::start(extent, &mut store);
     learn_domid(&mut store);
     let mut hotplug = Hotplug::new();
     let accepts = Accepts::USUAL;
@@ -98,6 +104,7 @@ pub fn learn_domid(store: &mut Store) {
 pub fn set_watches(store: &mut Store) -> Result<(), StoreError> {
     store.watch(shutdown::NODE, Change::Shutdown.token())?;
     store.watch(availability::WATCH, Change::Availability.token())?;
+    store.watch(TARGET, Change::Memory.token())?;
     store.watch(PING, Change::Ping.token())
 }
 
@@ -125,6 +132,8 @@ impl Control {
     fn follow_xenstore(&mut self) {
         let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
         let changed = self.store.changes();
+        // Before a suspend is asked for, which needs the target reached.
+        balloon::poll(&mut self.store, again || changed.contains(Change::Memory));
         if again || changed.contains(Change::Shutdown) {
             self.answer_shutdown();
         }
@@ -171,7 +180,13 @@ impl Control {
         let Control {
             store, hotplug, rounds, ..
         } = self;
-        suspend::suspend(store, *rounds, |outcome| hotplug.returned(outcome));
+        if let Err(too_much) = balloon::prepare_suspend() {
+            return suspend::refuse(store, *rounds, too_much);
+        }
+        suspend::suspend(store, *rounds, |outcome| {
+            balloon::returned(outcome);
+            hotplug.returned(outcome);
+        });
         self.next_report = time::now();
     }
 

@@ -14,6 +14,7 @@
 
 mod arch;
 mod audit;
+mod balloon;
 mod bench;
 mod cmdline;
 mod console;

@@ -31,7 +31,7 @@ fn set_up(start_info: u64) {
     if let Err(error) = arch::xen::learn_host() {
         panic!("{error}");
     }
-    frames::take_over(&boot.memory);
+    let extent = frames::take_over(&boot.memory);
     arch::enter();
 
     if let Err(error) = xen::connect() {
@@ -52,7 +52,7 @@ fn set_up(start_info: u64) {
     if let Err(error) = pool::try_one() {
         cannot_construct(error);
     }
-    control::start();
+    control::start(extent);
 }
 
 /// No constructed set can be had here, so there is nothing for this guest to do.

@@ -20,10 +20,12 @@ pub enum Change {
     Availability,
     /// `data/ping`.
     Ping,
+    /// `memory/target`.
+    Memory,
 }
 
 impl Change {
-    const ALL: [Change; 3] = [Change::Shutdown, Change::Availability, Change::Ping];
+    const ALL: [Change; 4] = [Change::Shutdown, Change::Availability, Change::Ping, Change::Memory];
 
     /// The token of the watch.
     pub fn token(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Change {
             Change::Shutdown => "shutdown",
             Change::Availability => "availability",
             Change::Ping => "ping",
+            Change::Memory => "memory",
         }
     }
 }
@@ -80,6 +83,11 @@ impl Store {
             while client.next_notice().is_some() {}
         }
         events::listen(0, ring.port)
+    }
+
+    /// Has the domain a xenstore?
+    pub fn is_there(&self) -> bool {
+        self.client.is_some()
     }
 
     /// Takes in what xenstored has sent, and says what changed.

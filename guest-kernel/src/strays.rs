@@ -101,14 +101,16 @@ pub fn nmis(cpu: usize) -> u64 {
 }
 
 /// The count of a kind at which there is something to tell again.
-struct Told {
+pub struct Told {
     next: u64,
 }
 
 impl Told {
-    const NOTHING: Told = Told { next: 1 };
+    /// Nothing was told.
+    pub const NOTHING: Told = Told { next: 1 };
 
-    fn is_due(&mut self, count: u64) -> bool {
+    /// Is the `count`th of its kind to be told?
+    pub fn is_due(&mut self, count: u64) -> bool {
         let due = count >= self.next;
         if due {
             self.next = count.saturating_mul(2);

@@ -6,10 +6,13 @@
 use core::fmt;
 use core::time::Duration;
 
+use migration::balloon::TooMuch;
 use migration::hotplug::{Hold, Lockout};
 use migration::shutdown::{self, Acknowledgement};
 use migration::xenstore::StoreError;
-use migration::{Blame, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, Timeline};
+use migration::{
+    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, SuspendFailed, Timeline,
+};
 use xen_bindings::count;
 
 use crate::arch::changes::TableError;
@@ -47,6 +50,8 @@ pub enum Error {
     Tables(TableError),
     /// The domain is too large to be described for a save.
     TooMuchMemory(TooMuchMemory),
+    /// The guest has more memory than an image of it may have.
+    TooMuch(TooMuch),
     /// A hotplug operation did not end in time.
     HotplugBusy,
     /// A frame that the toolstack named is not the domain's.
@@ -66,6 +71,7 @@ impl fmt::Display for Error {
             Error::Xen(e) => e.fmt(f),
             Error::Tables(e) => e.fmt(f),
             Error::TooMuchMemory(e) => e.fmt(f),
+            Error::TooMuch(e) => e.fmt(f),
             Error::NotOurs(e) => e.fmt(f),
             Error::NoTable(e) => e.fmt(f),
             Error::HotplugBusy => f.write_str("a hotplug operation did not end in time"),
@@ -77,6 +83,7 @@ impl Blame for Error {
     fn party(&self) -> Party {
         match self {
             Error::Store(_) | Error::NotOurs(_) => Party::Toolstack,
+            Error::TooMuch(e) => e.party(),
             Error::Xen(_) | Error::NoTable(_) | Error::Tables(_) => Party::Xen,
             Error::Stuck(_)
             | Error::Drain(_)
@@ -429,17 +436,31 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
             }
             control::verify(resumed.outcome.name());
         }
-        Err(failed) => {
-            report::event("suspend-failed")
-                .num("round", round)
-                .text("phase", failed.phase)
-                .text("party", failed.party)
-                .text("msg", format_args!("{}: {}", failed.step, failed.cause))
-                .send();
-            if let Err(error) = shutdown::report_failure(guest.store, &failed) {
-                log::warn!("{}: {error}", shutdown::FAILURE_NODE);
-            }
-        }
+        Err(failed) => report_failed(guest.store, round, &failed),
+    }
+}
+
+/// Says that the guest has too much memory to be saved. The request is not acknowledged: whoever asked waits as long as it stands,
+/// and the guest may get there yet.
+pub fn refuse(store: &mut Store, round: u64, too_much: TooMuch) {
+    let failed = SuspendFailed {
+        phase: Phase::Acknowledged,
+        step: "balloon",
+        party: too_much.party(),
+        cause: Cause::Step(Error::TooMuch(too_much)),
+    };
+    report_failed(store, round, &failed);
+}
+
+fn report_failed(store: &mut Store, round: u64, failed: &SuspendFailed<Error>) {
+    report::event("suspend-failed")
+        .num("round", round)
+        .text("phase", failed.phase)
+        .text("party", failed.party)
+        .text("msg", format_args!("{}: {}", failed.step, failed.cause))
+        .send();
+    if let Err(error) = shutdown::report_failure(store, failed) {
+        log::warn!("{}: {error}", shutdown::FAILURE_NODE);
     }
 }
 
@@ -460,7 +481,7 @@ fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline, hypercalls:
 /// anything did, and otherwise whether something went wrong on the way back.
 #[cfg(feature = "switches")]
 #[allow(clippy::result_large_err)] // There is no heap to put it on.
-pub fn rehearse(store: &mut Store) -> Result<bool, migration::SuspendFailed<Error>> {
+pub fn rehearse(store: &mut Store) -> Result<bool, SuspendFailed<Error>> {
     let mut guest = Guest::new(store, 0);
     guest.rehearsal = true;
     let result = Machine::new(&mut guest, &mut [], Limits::DEFAULT).suspend();

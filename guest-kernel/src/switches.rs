@@ -26,6 +26,7 @@ bitflags::bitflags! {
         const NMI_BORNE = 1 << 15;
         const NMI_RESET = 1 << 16;
         const M2P_ASKED = 1 << 17;
+        const BALLOON = 1 << 18;
     }
 }
 
@@ -50,6 +51,7 @@ const WORDS: &[(&str, Off)] = &[
     ("nmi=lost", Off::NMI_BORNE),
     ("nmi=pending", Off::NMI_RESET),
     ("m2p=header", Off::M2P_ASKED),
+    ("balloon=off", Off::BALLOON),
 ];
 
 /// What a test wants the audit to find.
@@ -140,6 +142,8 @@ impl Switches {
         keep_pending_nmi NMI_RESET;
         /// Believe the header of how long Xen's machine-to-physical table is?
         m2p_of_header M2P_ASKED;
+        /// Take no notice of `memory/target`?
+        no_balloon BALLOON;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }

@@ -274,6 +274,17 @@ impl<const ROOM: usize> Pins<ROOM> {
         }
     }
 
+    /// Flushes the TLBs of all the domain's CPUs.
+    #[doc(alias = "MMUEXT_TLB_FLUSH_ALL")]
+    pub(super) fn flush_all_tlbs(&mut self) {
+        if is_pv() {
+            self.0.push(ffi::mmuext_op {
+                cmd: ffi::MMUEXT_TLB_FLUSH_ALL,
+                ..Default::default()
+            });
+        }
+    }
+
     fn push(&mut self, cmd: u32, page: Pfn) {
         if is_pv() {
             let mut op = ffi::mmuext_op {

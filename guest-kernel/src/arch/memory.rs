@@ -10,7 +10,7 @@ use xen_bindings::frame::Mfn;
 
 use super::tables::{self, map_in_fixmap};
 use super::{is_pv, pv};
-use crate::memory::Pfn;
+use crate::memory::{frames, Pfn};
 use crate::paging::entry::{Entry, Flags};
 use crate::paging::layout::*;
 
@@ -33,6 +33,21 @@ pub fn image_end() -> Pfn {
 /// Does the domain have memory at this frame of its map? Under PV the toolstack may have left holes.
 pub fn is_populated(pfn: Pfn) -> bool {
     !is_pv() || pv::m2p::is_populated(pfn)
+}
+
+/// Could the domain have memory at this frame of its map?
+pub fn can_be_populated(pfn: Pfn) -> bool {
+    !is_pv() || (pfn.0 as usize) < pv::m2p::pages()
+}
+
+/// PV: makes room in the physical-to-machine list for the frames below `end`, in frames from `first` on. Gives the first frame that is
+/// free afterwards. Once, on vCPU 0, when the direct map stands.
+pub fn grow_frame_list(end: Pfn, first: Pfn) -> Pfn {
+    if is_pv() {
+        pv::m2p::grow(end.0 as usize, first)
+    } else {
+        first
+    }
 }
 
 /// An entry as the CPU wants it: under PV a machine frame stands in the place of the guest's.
@@ -61,7 +76,8 @@ pub fn own_frame(number: u64) -> Option<Pfn> {
     if is_pv() {
         return usize::try_from(number).ok().and_then(|mfn| pv::m2p::pfn(Mfn(mfn)));
     }
-    u32::try_from(number).ok().map(Pfn).filter(|&pfn| is_ram(pfn))
+    let ours = |&pfn: &Pfn| is_ram(pfn) && !frames::is_away(pfn);
+    u32::try_from(number).ok().map(Pfn).filter(ours)
 }
 
 /// Hands `first..end` to the allocator. Once, on vCPU 0.
@@ -154,15 +170,20 @@ pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
         if line.iter().fold(0, |all, bits| all | bits) == 0 {
             continue;
         }
-        if let Some(frame) = direct {
-            let made = |i: usize| u64::from(frame.0 + (first + i) as u32) << 12 | Flags::PRESENT.bits();
-            let compared = Entry::FRAME | Flags::PRESENT.bits();
-            let differs = |all, (i, bits): (usize, &u64)| all | (bits ^ made(i)) & compared;
-            if line.iter().enumerate().fold(0, differs) == 0 {
-                continue;
-            }
+        let made = |i: usize| {
+            direct.map_or(0, |frame| {
+                u64::from(frame.0 + (first + i) as u32) << 12 | Flags::PRESENT.bits()
+            })
+        };
+        let differs = |(i, bits): (usize, &u64)| (bits ^ made(i)) & (Entry::FRAME | Flags::PRESENT.bits());
+        if direct.is_some() && line.iter().enumerate().fold(0, |all, place| all | differs(place)) == 0 {
+            continue;
         }
         for (i, bits) in line.into_iter().enumerate() {
+            // Where the guest has given the memory away, the entry stays: the frame is a hole like any other.
+            if direct.is_some() && differs((i, &bits)) == 0 {
+                continue;
+            }
             if bits != 0 && !visit(first + i, bits) {
                 return;
             }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod apic;
+pub mod balloon;
 pub mod changes;
 pub mod cpu;
 pub mod memory;

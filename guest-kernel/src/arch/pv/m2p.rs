@@ -3,7 +3,7 @@
 //! Where Xen's table lies and how long it is, is asked of Xen at boot and in every new domain (decision 0014).
 
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{fence, AtomicUsize, Ordering};
 
 use xen_bindings::frame::Mfn;
 use xen_bindings::pv::MachineToPhysical;
@@ -12,9 +12,9 @@ use xen_bindings::HypercallError;
 
 use crate::arch::tables::Page;
 use crate::memory::Pfn;
-use crate::paging::layout::PAGE_SIZE;
 #[cfg(target_arch = "x86")]
 use crate::paging::layout::WINDOW_END;
+use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
 
 /// The list `mfn_list`: a machine word for each page of the domain.
 static LIST: AtomicUsize = AtomicUsize::new(0);
@@ -35,6 +35,61 @@ static FRAME_LIST_LIST: Page = Page::new();
 pub fn set_list(at: usize, pages: usize) {
     LIST.store(at, Ordering::Relaxed);
     PAGES.store(pages, Ordering::Relaxed);
+}
+
+/// Frames that the list has entries for.
+pub fn pages() -> usize {
+    PAGES.load(Ordering::Relaxed)
+}
+
+/// Where the domain has no memory.
+const INVALID: usize = usize::MAX;
+
+/// Gives the list entries for `pages` frames, without memory at the new ones: the builder's list ends with the memory that it gave, and
+/// the domain may be given more. The new list takes frames from `first` on, which are mapped; gives the first frame behind it.
+/// Once, on vCPU 0, before anything is published.
+pub fn grow(pages: usize, first: Pfn) -> Pfn {
+    let before = self::pages();
+    let frames = pages.div_ceil(PER_PAGE) as u32;
+    let behind = Pfn(first.0 + frames);
+    if pages <= before || !(first.0..behind.0).all(|pfn| is_populated(Pfn(pfn))) {
+        return first;
+    }
+    let at = KERNEL_BASE + first.0 as usize * PAGE_SIZE;
+    for n in 0..frames as usize * PER_PAGE {
+        let entry = listed(Pfn(n as u32)).unwrap_or(INVALID);
+        // SAFETY: frames behind all that the builder made, in the direct map, not handed out.
+        unsafe { (at as *mut usize).add(n).write_volatile(entry) };
+    }
+    set_list(at, pages);
+    behind
+}
+
+/// Changes what machine frames the guest's frames are on; none: there is no memory. On vCPU 0.
+///
+/// Xen's tools, which may be reading the list for a live migration, are told so before and after (`p2m_generation`, `xen/include/public/arch-x86/xen.h`:
+/// odd means that a change is under way).
+pub fn change(shared: &SharedInfo, entries: impl Iterator<Item = (Pfn, Option<Mfn>)>) {
+    let arch = shared.as_ptr();
+    // SAFETY: a field of the mapped shared-info page that only this guest writes and only Xen's tools read.
+    let generation = unsafe { &raw mut (*arch).arch.p2m_generation };
+    let count = || {
+        fence(Ordering::SeqCst);
+        // SAFETY: as above; only vCPU 0 comes here.
+        unsafe { generation.write_volatile(generation.read_volatile().wrapping_add(1)) };
+        fence(Ordering::SeqCst);
+    };
+    count();
+    for (pfn, mfn) in entries {
+        assert!((pfn.0 as usize) < pages());
+        let list = LIST.load(Ordering::Relaxed) as *mut usize;
+        // SAFETY: within the list (checked), which is mapped writable and only written here; a word is written at once.
+        unsafe {
+            list.add(pfn.0 as usize)
+                .write_volatile(mfn.map_or(INVALID, |mfn| mfn.0))
+        };
+    }
+    count();
 }
 
 /// Why this kernel cannot tell whose a machine frame is.

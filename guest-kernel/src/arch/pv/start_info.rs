@@ -12,12 +12,13 @@ use xen_bindings::event_channel::Port;
 use xen_bindings::ffi;
 use xen_bindings::frame::{Gfn, Mfn};
 use xen_bindings::hvm::Ring;
+use xen_bindings::memory::{memory_map, MapEntry};
 
 use super::m2p;
 use crate::arch::start_info::{BadStartInfo, BootInfo};
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
-use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
+use crate::paging::layout::{DIRECT_MAP_FRAMES, KERNEL_BASE, PAGE_SIZE};
 
 /// The page's address. Set once, by [`arrive`].
 static AT: AtomicUsize = AtomicUsize::new(0);
@@ -59,7 +60,7 @@ pub fn read() -> Result<BootInfo, BadStartInfo> {
     let pages = field!(nr_pages) as usize;
     m2p::set_list(field!(mfn_list) as usize, pages);
     let mut memory = MemoryMap::new();
-    memory.add_ram(0, (pages * PAGE_SIZE) as u64);
+    memory.add_ram(0, (most_pages(pages) * PAGE_SIZE) as u64);
     // SAFETY: only the address is taken.
     let line = unsafe { addr_of!((*page()).cmd_line) }.cast::<u8>();
     Ok(BootInfo::new(
@@ -67,6 +68,20 @@ pub fn read() -> Result<BootInfo, BadStartInfo> {
         (0..ffi::MAX_GUEST_CMDLINE as usize).map(|n| unsafe { line.add(n).read_volatile() }),
         memory,
     ))
+}
+
+/// How many pages the domain may come to have, as far as this kernel can use them; it has `pages`.
+///
+/// The toolstack says so in the memory map, which then is one range (`xc_domain_set_memmap_limit`). Each page takes 4 to 8 bytes in
+/// the physical-to-machine list and 8 in the direct map, and what there is to begin with must do.
+fn most_pages(pages: usize) -> usize {
+    let mut room = [MapEntry::default(); 2];
+    let most = match memory_map(&mut room) {
+        Ok(&[MapEntry { base: 0, length, .. }]) => (length / PAGE_SIZE as u64) as usize,
+        // None, or one of the host's, which says nothing of how much is ours.
+        _ => 0,
+    };
+    most.min(DIRECT_MAP_FRAMES).min(pages * 32).max(pages)
 }
 
 /// Address of the builder's page tables, the root first, and the first address behind all that it made.

@@ -1,0 +1,195 @@
+//! Memory that goes back to Xen, and memory that comes from there.
+//!
+//! What makes the functions here safe to call: they touch only frames behind the kernel's image, where no Rust object lives.
+//! Under PVH a frame that is given leaves the guest's physical address space, and the direct map's entry for it maps a hole. Under PV the
+//! direct map's entry is cleared first, on all CPUs, then the frame's entry in the physical-to-machine list, and the machine frame
+//! goes last.
+
+use core::fmt;
+
+use xen_bindings::frame::{Gfn, Mfn};
+use xen_bindings::{memory as xen, HypercallError};
+
+use super::changes::{Changes, Pins, TableError};
+use super::pv::m2p;
+use super::tables::direct_entry;
+use super::xen::shared_info;
+use super::{is_pv, memory};
+use crate::memory::frames::CHUNK;
+use crate::memory::Pfn;
+use crate::paging::entry::{Entry, Flags};
+use crate::paging::layout::DIRECT_MAP_FRAMES;
+
+/// Frames given or taken with one call.
+pub const BATCH: usize = 64;
+
+/// Why not all went or came.
+#[derive(Clone, Copy, Debug)]
+pub enum Error {
+    /// Xen refused the call for the memory.
+    Xen(HypercallError),
+    /// Xen refused a change of the direct map.
+    Tables(TableError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Xen(error) => error.fmt(f),
+            Error::Tables(error) => error.fmt(f),
+        }
+    }
+}
+
+/// How far a call came: so many frames from the front, and what stopped it there, if Xen said so.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    pub frames: usize,
+    pub error: Option<Error>,
+}
+
+impl Done {
+    fn of(result: xen_bindings::Result<usize>) -> Done {
+        match result {
+            Ok(frames) => Done { frames, error: None },
+            Err(error) => Done {
+                frames: 0,
+                error: Some(Error::Xen(error)),
+            },
+        }
+    }
+}
+
+fn check(frames: &[Pfn]) {
+    assert!(frames.len() <= BATCH);
+    let first = memory::first_managed();
+    assert!(
+        frames.iter().all(|&pfn| pfn >= first),
+        "the kernel's own memory is not given away"
+    );
+}
+
+fn gfns(frames: &[Pfn]) -> [Gfn; BATCH] {
+    core::array::from_fn(|n| Gfn(frames.get(n).map_or(0, |pfn| pfn.0 as usize)))
+}
+
+/// Gives frames to Xen that nobody has. Those after the ones that went are as they were.
+pub fn give(frames: &[Pfn]) -> Done {
+    check(frames);
+    if is_pv() {
+        return give_pv(frames);
+    }
+    // SAFETY: no Rust object is there (checked), and the caller says that nobody has them.
+    Done::of(unsafe { xen::decrease_reservation(&mut gfns(frames)[..frames.len()], 0) })
+}
+
+/// Gives Xen 2 MiB for each of `chunks` (PVH).
+pub fn give_chunks(chunks: &[Pfn]) -> Done {
+    check(chunks);
+    assert!(!is_pv());
+    // SAFETY: as in `give`.
+    Done::of(unsafe { xen::decrease_reservation(&mut gfns(chunks)[..chunks.len()], CHUNK.ilog2()) })
+}
+
+fn is_mapped(pfn: &&Pfn) -> bool {
+    (pfn.0 as usize) < DIRECT_MAP_FRAMES
+}
+
+fn unmap(frames: &[Pfn]) -> Result<(), TableError> {
+    let mut changes = Changes::<BATCH>::new();
+    frames
+        .iter()
+        .filter(is_mapped)
+        .for_each(|&pfn| changes.set_at(direct_entry(pfn), 0));
+    changes.commit()?;
+    let mut flush = Pins::<1>::new();
+    flush.flush_all_tlbs();
+    flush.commit().map(drop)
+}
+
+fn map(frames: &[Pfn]) -> Result<(), TableError> {
+    let mut changes = Changes::<BATCH>::new();
+    for &pfn in frames.iter().filter(is_mapped) {
+        changes.set_at(direct_entry(pfn), memory::bits_of(Entry::new(pfn, Flags::KERNEL)));
+    }
+    changes.commit().map(drop)
+}
+
+fn give_pv(frames: &[Pfn]) -> Done {
+    let machine: [Mfn; BATCH] = core::array::from_fn(|n| frames.get(n).map_or(Mfn(0), |&pfn| m2p::machine(pfn)));
+    let mut done = match unmap(frames) {
+        Ok(()) => {
+            m2p::change(shared_info(), frames.iter().map(|&pfn| (pfn, None)));
+            let mut machine = machine.map(|mfn| Gfn(mfn.0));
+            // SAFETY: no Rust object is there (checked), nothing maps them, and the caller says that nobody has them.
+            Done::of(unsafe { xen::decrease_reservation(&mut machine[..frames.len()], 0) })
+        }
+        Err(error) => Done {
+            frames: 0,
+            error: Some(Error::Tables(error)),
+        },
+    };
+    let stayed = &frames[done.frames..];
+    if !stayed.is_empty() {
+        let entries = frames.iter().zip(machine).skip(done.frames);
+        m2p::change(shared_info(), entries.map(|(&pfn, mfn)| (pfn, Some(mfn))));
+        if let Err(error) = map(stayed) {
+            done.error = Some(Error::Tables(error));
+        }
+    }
+    done
+}
+
+/// Asks Xen for memory at frames where there is none.
+pub fn take(frames: &[Pfn]) -> Done {
+    check(frames);
+    let mut places = gfns(frames);
+    // SAFETY: holes that nothing uses; what Xen writes into the list of a PV guest goes into its tables.
+    let mut done = Done::of(unsafe { xen::populate_physmap(&mut places[..frames.len()]) });
+    if !is_pv() || done.frames == 0 {
+        return done;
+    }
+    let came = &frames[..done.frames];
+    let machine = places.map(|gfn| Mfn(gfn.0));
+    m2p::change(
+        shared_info(),
+        came.iter().zip(machine).map(|(&pfn, mfn)| (pfn, Some(mfn))),
+    );
+    if let Err(error) = map(came) {
+        // Those before it are mapped; without the others the guest is what it was.
+        let mapped = error.done.min(came.len());
+        let rest = &came[mapped..];
+        m2p::change(shared_info(), rest.iter().map(|&pfn| (pfn, None)));
+        // SAFETY: they came just now, and nothing maps them.
+        let _ = unsafe { xen::decrease_reservation(&mut places[mapped..done.frames], 0) };
+        done = Done {
+            frames: mapped,
+            error: Some(Error::Tables(error)),
+        };
+    }
+    done
+}
+
+/// Gives Xen what it has put at a frame that is away: a live migration brings back what it had sent before the frame was given. Gives whether
+/// there was anything.
+pub fn give_again(pfn: Pfn) -> bool {
+    check(&[pfn]);
+    if !is_pv() {
+        // SAFETY: nobody has the frame: it is away.
+        let given = unsafe { xen::decrease_reservation(&mut [Gfn(pfn.0 as usize)], 0) };
+        return given == Ok(1);
+    }
+    if !memory::is_populated(pfn) {
+        return false;
+    }
+    let machine = m2p::machine(pfn);
+    m2p::change(shared_info(), core::iter::once((pfn, None)));
+    // SAFETY: nobody has the frame, and its entry in the direct map was cleared when it was given.
+    let given = unsafe { xen::decrease_reservation(&mut [Gfn(machine.0)], 0) };
+    given == Ok(1)
+}
+
+/// Frames that Xen says the domain has.
+pub fn reservation() -> Option<usize> {
+    xen::current_reservation().ok()
+}

@@ -1,0 +1,284 @@
+//! The balloon: the guest has as much memory as `memory/target` says, so that an image of it can be restored.
+//!
+//! The books are the `migration` crate's ([`migration::balloon`]), the calls are [`crate::arch::balloon`]'s. At boot everything above the target
+//! is given back in one go, before a frame of it was touched: a PVH guest made with less memory than it may come to have is
+//! populated on demand. Later vCPU 0 gives and takes a few frames each time round its loop. While the domain is
+//! suspended nothing moves: vCPU 0 is not in its loop then.
+
+use migration::balloon::{Balloon, News, NotASize, Step, TooMuch, Why, STATIC_MAX, TARGET};
+use migration::xenstore::{StoreError, Xenstore};
+use migration::{Blame, Outcome};
+use spin::Mutex;
+
+use core::time::Duration;
+
+use crate::arch::balloon::{self as calls, BATCH};
+use crate::memory::frames::{self, Extent, CHUNK};
+use crate::memory::Pfn;
+use crate::report;
+use crate::store::Store;
+use crate::strays::Told;
+use crate::{arch, cmdline, control, pool, time};
+
+/// Batches given or taken each time round vCPU 0's loop: 1 MiB.
+const PER_ROUND: usize = 4;
+
+/// How long a suspend waits for the target to be reached, nanoseconds of the guest's clock: libxl waits 60 s for an answer.
+const BEFORE_SUSPEND: u64 = 10_000_000_000;
+
+/// Longest value of a node that is a number.
+const DIGITS: usize = 24;
+
+struct Driver {
+    books: Balloon,
+    /// The target could not be read; it is read again then.
+    read_again: Option<u64>,
+    /// The memory that the toolstack counts beside the guest's own is known.
+    measured: bool,
+    /// Nodes that could not be read or made no sense, and at how many of them there is something to tell.
+    failures: (u64, Told),
+    /// A suspend was refused for want of the target.
+    refused: bool,
+    /// What Xen said the domain has, before the suspend.
+    reserved: Option<usize>,
+}
+
+static DRIVER: Mutex<Option<Driver>> = Mutex::new(None);
+
+/// Reads the target and gives back what is above it; then all other frames can be had. On vCPU 0, before anything but the first few
+/// frames was touched.
+pub fn start(extent: Extent, store: &mut Store) {
+    if cmdline::options().switches.no_balloon() {
+        return frames::release();
+    }
+    let mut driver = Driver {
+        books: Balloon::new(extent.have, extent.most),
+        read_again: None,
+        // The toolstack counts just a PV guest's frames.
+        measured: arch::is_pv(),
+        failures: (0, Told::NOTHING),
+        refused: false,
+        reserved: None,
+    };
+    driver.read(store);
+    while driver.step(usize::MAX) {}
+    driver.settle();
+    *DRIVER.lock() = Some(driver);
+}
+
+/// Reads the target if it may have changed, and goes a few steps towards it.
+pub fn poll(store: &mut Store, changed: bool) {
+    let mut driver = DRIVER.lock();
+    let Some(driver) = driver.as_mut() else { return };
+    if changed || driver.read_again.is_some_and(|at| time::now() >= at) {
+        driver.read(store);
+    }
+    for _ in 0..PER_ROUND {
+        if !driver.step(BATCH) {
+            break;
+        }
+    }
+    driver.settle();
+}
+
+/// Goes as far towards the target as can be, for a suspend.
+///
+/// # Errors
+/// If the guest has more than its target even so: then it is not to be saved.
+pub fn prepare_suspend() -> Result<(), TooMuch> {
+    let mut driver = DRIVER.lock();
+    let Some(driver) = driver.as_mut() else { return Ok(()) };
+    let deadline = time::now() + BEFORE_SUSPEND;
+    driver.books.hurry();
+    while driver.books.check().is_err() && time::now() < deadline && driver.step(BATCH) {}
+    driver.settle();
+    driver.reserved = calls::reservation();
+    let checked = driver.books.check();
+    driver.refused = checked.is_err();
+    checked
+}
+
+/// The guest runs again: what a restore has brought that was away goes again.
+pub fn returned(outcome: Outcome) {
+    let mut driver = DRIVER.lock();
+    let Some(driver) = driver.as_mut() else { return };
+    if outcome == Outcome::Restored {
+        driver.give_again();
+    }
+}
+
+impl Driver {
+    /// Reads the target; if that cannot be had now, a little later.
+    fn read(&mut self, store: &mut Store) {
+        /// A second: whoever is asked had twenty for an answer.
+        const AGAIN: u64 = 1_000_000_000;
+        self.read_again = None;
+        let read = if self.measured {
+            Ok(())
+        } else {
+            self.read_node(store, STATIC_MAX, Balloon::measure)
+        };
+        self.measured |= read.is_ok();
+        if let Err(error) = read.and_then(|()| self.read_node(store, TARGET, Balloon::wish)) {
+            self.read_again = Some(time::now() + AGAIN);
+            self.tell(TARGET, error);
+        }
+    }
+
+    /// Has `take` take the value of a node. One that is not there wants nothing, and nonsense is told and forgotten.
+    fn read_node(
+        &mut self,
+        store: &mut Store,
+        node: &'static str,
+        take: impl FnOnce(&mut Balloon, &[u8]) -> Result<(), NotASize>,
+    ) -> Result<(), StoreError> {
+        let mut text = [0; DIGITS];
+        match store.read(None, node, &mut text) {
+            Ok(len) => {
+                if let Err(error) = take(&mut self.books, &text[..len.min(DIGITS)]) {
+                    self.tell(node, error);
+                }
+                Ok(())
+            }
+            Err(StoreError::NotFound) => Ok(()),
+            Err(_) if !store.is_there() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tell(&mut self, node: &str, error: impl Blame) {
+        self.failures.0 += 1;
+        if self.failures.1.is_due(self.failures.0) {
+            report::error(error.party(), node, error);
+        }
+    }
+
+    /// Gives or takes up to `most` frames; false if there is nothing to do, or nothing to be done now.
+    fn step(&mut self, most: usize) -> bool {
+        match self.books.next(Duration::from_nanos(time::now())) {
+            Step::Rest => false,
+            Step::Give(frames) => self.give(most.min(usize::try_from(frames).unwrap_or(usize::MAX))),
+            Step::Take(frames) => self.take(usize::try_from(frames).unwrap_or(usize::MAX)),
+        }
+    }
+
+    fn give(&mut self, frames: usize) -> bool {
+        if !arch::is_pv() && self.give_chunks(frames / CHUNK as usize) {
+            return true;
+        }
+        let mut room = [Pfn::default(); BATCH];
+        let room = &mut room[..frames.min(BATCH)];
+        let mut picked = frames::pick(room);
+        if picked == 0 && pool::trim_depot() > 0 {
+            picked = frames::pick(room);
+        }
+        let picked = &room[..picked];
+        if picked.is_empty() {
+            return self.stuck(Why::NoFreeFrames);
+        }
+        let done = calls::give(picked);
+        let (gone, stayed) = picked.split_at(done.frames);
+        frames::gone(gone.iter().copied());
+        frames::put_back(stayed.iter().copied());
+        self.books.gave(gone.len() as u64);
+        if stayed.is_empty() {
+            return true;
+        }
+        if let Some(error) = done.error {
+            log::warn!("balloon: {error}");
+        }
+        self.stuck(Why::Refused)
+    }
+
+    /// Gives up to `chunks` chunks that nobody has touched; false if there is none.
+    fn give_chunks(&mut self, chunks: usize) -> bool {
+        let mut room = [Pfn::default(); BATCH];
+        let mut count = 0;
+        for place in room.iter_mut().take(chunks) {
+            let Some(chunk) = frames::pick_chunk() else { break };
+            *place = chunk;
+            count += 1;
+        }
+        let picked = &room[..count];
+        if picked.is_empty() {
+            return false;
+        }
+        let done = calls::give_chunks(picked);
+        let all = |chunk: &Pfn| (chunk.0..chunk.0 + CHUNK).map(Pfn);
+        let (gone, stayed) = picked.split_at(done.frames);
+        frames::gone(gone.iter().flat_map(all));
+        frames::put_back(stayed.iter().flat_map(all));
+        self.books.gave(gone.len() as u64 * u64::from(CHUNK));
+        // What Xen does not take as a whole is given frame by frame.
+        !gone.is_empty()
+    }
+
+    fn take(&mut self, frames: usize) -> bool {
+        // The guest may have more than it has: nothing needs to be kept untouched.
+        frames::release();
+        let mut room = [Pfn::default(); BATCH];
+        let room = &mut room[..frames.min(BATCH)];
+        let count = frames::pick_away(room);
+        let chosen = &room[..count];
+        let done = calls::take(chosen);
+        let (came, stayed) = chosen.split_at(done.frames);
+        frames::came(came);
+        frames::stay_away(stayed);
+        self.books.took(came.len() as u64);
+        if stayed.is_empty() && !came.is_empty() {
+            return true;
+        }
+        if let Some(error) = done.error {
+            log::warn!("balloon: {error}");
+        }
+        self.stuck(Why::NoneToHave)
+    }
+
+    fn stuck(&mut self, why: Why) -> bool {
+        self.books.stuck(why, Duration::from_nanos(time::now()));
+        false
+    }
+
+    /// What follows from where the guest has come.
+    fn settle(&mut self) {
+        if self.books.check().is_ok() && self.read_again.is_none() {
+            frames::release();
+            if core::mem::take(&mut self.refused) {
+                // Who asked may still be waiting.
+                control::look_again();
+            }
+        }
+        let Some(news) = self.books.news() else { return };
+        let (is, why) = match news {
+            News::Reached => ("reached", None),
+            News::AtMost => ("at-most", None),
+            News::Stuck(why) => ("stuck", Some(why)),
+        };
+        let event = report::event("balloon")
+            .text("is", is)
+            .num("target_kib", self.books.target_kib().unwrap_or_default())
+            .num("kib", self.books.kib())
+            .num("away", frames::all_away().count() as u64);
+        match why {
+            Some(why) => event.text("party", why.party()).text("msg", why),
+            None => event,
+        }
+        .send();
+    }
+
+    /// A page that a live migration had sent, and that was given away before it ended, has come back.
+    fn give_again(&mut self) {
+        let extra = match (self.reserved.take(), calls::reservation()) {
+            (Some(before), Some(now)) if now > before => now - before,
+            _ => return,
+        };
+        let mut gone = 0;
+        for pfn in frames::all_away() {
+            gone += usize::from(calls::give_again(pfn));
+            if gone == extra {
+                break;
+            }
+        }
+        log::info!("balloon: {extra} frames more than before the suspend, {gone} of them given back again");
+    }
+}
