@@ -124,6 +124,10 @@ pub enum Action {
     LateToLeave(u64),
     /// `xl mem-set` to so many MiB, until the guest has them.
     MemSet(u64),
+    /// The same, to fewer than the guest can do with, or will: nobody waits until it has.
+    MemSetBelow(u64),
+    /// `xl mem-set` while `xl migrate` is under way, which may fail by it.
+    MemSetDuringMigrate(u64),
 }
 
 impl Action {
@@ -169,6 +173,8 @@ impl Action {
             Self::LateToCome(vcpu) => format!("vCPU {vcpu} comes late"),
             Self::LateToLeave(vcpu) => format!("vCPU {vcpu} leaves late"),
             Self::MemSet(mib) => format!("xl mem-set {mib}"),
+            Self::MemSetDuringMigrate(mib) => format!("xl mem-set {mib} during xl migrate"),
+            Self::MemSetBelow(mib) => format!("xl mem-set {mib}, which is too little"),
             Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -429,6 +435,7 @@ impl<'m> Life<'m> {
         if !matches!(
             action,
             Action::Migrate
+                | Action::MemSetDuringMigrate(_)
                 | Action::Across
                 | Action::Reboot
                 | Action::Fault(_)
@@ -650,6 +657,8 @@ impl<'m> Life<'m> {
             Action::LateToCome(vcpu) => self.late(vcpu, true, step)?,
             Action::LateToLeave(vcpu) => self.late(vcpu, false, step)?,
             Action::MemSet(mib) => self.mem_set(mib, step)?,
+            Action::MemSetDuringMigrate(mib) => self.mem_set_during_migrate(mib, step)?,
+            Action::MemSetBelow(mib) => self.xl(&format!("xl mem-set {name} {mib}m"))?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;
@@ -753,6 +762,8 @@ impl<'m> Life<'m> {
             }
             if refused.is_some() {
                 dom0.run(&format!("kill $(cat {pid})"), XL)?;
+                // A request that was refused before it was acknowledged stands, and nobody is left to take it back.
+                self.request("''")?;
             }
             let output = running
                 .join()

@@ -1,8 +1,9 @@
 //! Memory that the toolstack gives and takes while the guest runs.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::{Life, Step};
+use super::{Life, Step, XL};
+use crate::event::Event;
 
 impl Life<'_> {
     /// `xl mem-set`, until the guest says that it has this much.
@@ -17,6 +18,45 @@ impl Life<'_> {
             "{} KiB of {kib} KiB, {} frames away",
             event.num("kib").unwrap_or(0),
             event.num("away").unwrap_or(0)
+        );
+        self.churn_on(step, 1)
+    }
+
+    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the target at the start, so the migration may
+    /// fail; then the guest goes on where it was. In the end it has what its domain's target says.
+    pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
+        let name = self.config.name.clone();
+        let out = self.machine.dom0.run(
+            &format!(
+                "xl migrate -s '' {name} 'xl migrate-receive' & migrate=$!; xl mem-set {name} {mib}m; wait $migrate"
+            ),
+            XL,
+        )?;
+        let round = self.round + 1;
+        let mine = |e: &Event| e.num("round") == Some(round);
+        if out.ok() {
+            self.round = round;
+            self.wait("resumed", |e| mine(e) && e.is("resumed", "how", "restored"))?;
+            self.unwatched = false;
+        } else if self.window().iter().any(mine) {
+            self.round = round;
+            self.wait("resumed", |e| {
+                mine(e) && e.is("resumed", "how", "cancelled")
+            })?;
+            self.unwatched = true;
+        }
+        let id = self.domid()?;
+        let read = format!("xenstore-read /local/domain/{id}/memory/target");
+        let target = self.machine.dom0.must(&read, XL)?;
+        let target: u64 = target.trim().parse().context("memory/target")?;
+        self.until("what the target says", |all| {
+            all.iter().rfind(|e| e.ev == "balloon").is_some_and(|e| {
+                e.text("is") == Some("reached") && e.num("target_kib") == Some(target)
+            })
+        })?;
+        step.checked = format!(
+            "migrated: {}, the target is {target} KiB",
+            if out.ok() { "yes" } else { "no" }
         );
         self.churn_on(step, 1)
     }

@@ -103,6 +103,8 @@ impl Variant {
         };
         Config {
             name: "soak".into(),
+            mem: plan::MEM as u32,
+            extra: format!("{}maxmem = {}\n", config.extra, plan::MAX_MEM),
             ..config
         }
     }

@@ -3,6 +3,13 @@
 use crate::scenario::fault::Fault;
 use crate::scenario::Action;
 
+/// MiB that a guest of the soak begins with, and the fewest and the most that it is given.
+pub const MEM: u64 = 32;
+/// See [`MEM`].
+const LEAST_MEM: u64 = 24;
+/// See [`MEM`].
+pub const MAX_MEM: u64 = 64;
+
 /// What a guest is, as far as it matters for what may be done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
@@ -16,6 +23,8 @@ pub struct State {
     max: u64,
     /// This Xen migrates it live.
     live: bool,
+    /// So many MiB are its target.
+    mem: u64,
     /// An `xl` waits for its end. It ends itself at a suspend, and after one that was cancelled nobody is left to
     /// start a guest again that asks for a reboot.
     watched: bool,
@@ -30,6 +39,7 @@ impl State {
             online: Some(max),
             max,
             live,
+            mem: MEM,
             watched: true,
         }
     }
@@ -66,6 +76,10 @@ impl State {
                 set(n)?;
                 self.online = Some(n);
                 self.watched &= matches!(action, Action::VcpuSet(_));
+            }
+            Action::MemSet(mib) => {
+                is(mib != self.mem)?;
+                self.mem = mib;
             }
             Action::Checkpoint => self.watched = false,
             Action::Save => self.saved = true,
@@ -148,7 +162,7 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
             _ => Action::Restore,
         };
     }
-    match random.u8(0..41) {
+    match random.u8(0..44) {
         0..=6 => Action::VcpuSet(n),
         7..=12 => Action::Save,
         13..=16 => Action::Checkpoint,
@@ -169,6 +183,7 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
         }),
         38 => Action::Fault(Fault::Checkpoints(random.u64(2..=5))),
         39 => Action::Nmis(random.u64(4..=100)),
+        40..=42 => Action::MemSet(random.u64(LEAST_MEM..=MAX_MEM)),
         _ => Action::Fault(match random.u8(0..4) {
             0 => Fault::ReceiverDiesBefore,
             1 => Fault::ReceiverDiesDuring,
@@ -253,6 +268,7 @@ mod tests {
             &[Create, Poweroff, VcpuSet(2)],
             &[Create, Create],
             &[Create, Checkpoint, Reboot],
+            &[Create, Action::MemSet(MEM)],
         ] {
             assert!(!is_legal(start, bad), "{bad:?}");
         }

@@ -22,6 +22,7 @@ pub fn word(action: &Action) -> Option<String> {
         Action::VcpuSetDuringCheckpoint(n) => format!("vcpu-set-during-checkpoint={n}"),
         Action::RestoreThenVcpuSet(n) => format!("restore-then-vcpu-set={n}"),
         Action::Nmis(n) => format!("nmis={n}"),
+        Action::MemSet(mib) => format!("mem-set={mib}"),
         Action::Fault(fault) => match fault {
             Fault::ReceiverDiesBefore => "receiver-dies-before".into(),
             Fault::ReceiverDiesDuring => "receiver-dies-during".into(),
@@ -65,6 +66,7 @@ pub fn action(text: &str) -> Option<Action> {
         "vcpu-set-during-checkpoint" => Action::VcpuSetDuringCheckpoint(number()?),
         "restore-then-vcpu-set" => Action::RestoreThenVcpuSet(number()?),
         "nmis" => Action::Nmis(number()?),
+        "mem-set" => Action::MemSet(number()?),
         "receiver-dies-before" => Action::Fault(Fault::ReceiverDiesBefore),
         "receiver-dies-during" => Action::Fault(Fault::ReceiverDiesDuring),
         "receiver-dies-after" => Action::Fault(Fault::ReceiverDiesAfter),
@@ -135,6 +137,7 @@ mod tests {
             "poweroff-meets-suspend",
             "two-saves",
             "nmis=20",
+            "mem-set=24",
         ] {
             let action = action(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(word(&action).as_deref(), Some(text));
