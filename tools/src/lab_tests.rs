@@ -50,6 +50,8 @@ pub struct LabTest {
 pub enum Other {
     /// [`crate::differential`].
     Differential,
+    /// [`crate::agreement`].
+    Agreement,
 }
 
 impl LabTest {
@@ -549,6 +551,16 @@ fn pv() -> Vec<LabTest> {
         }
         tests.push(test);
     }
+    let mut agreement = LabTest::pv(
+        Arch::X86_64,
+        Kind::Pv,
+        Xen::Debian12,
+        "agreement",
+        Vec::new(),
+    );
+    agreement.name = "long/savelint/agreement".into();
+    agreement.other = Some(Other::Agreement);
+    tests.push(agreement);
     // The one that this project is about on Debian's own build too.
     let story = PV_CONTROLS
         .iter()

@@ -3,6 +3,7 @@
 //! One module per thing: [`packages`] and [`image`] get what is needed, [`qemu`], [`channel`] and
 //! [`machine`] run it, [`guest`] says how a guest is made.
 
+mod agreement;
 mod bench;
 mod bench_linux;
 mod bench_pv;

@@ -16,7 +16,8 @@ use crate::machine::{self, Machine, Spec, UpState};
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
 use crate::{
-    bindings, child, differential, hypervisor, kernel, packages, progress, repo, report, soak, stop,
+    agreement, bindings, child, differential, hypervisor, kernel, packages, progress, repo, report,
+    soak, stop,
 };
 
 /// Options of `cargo lab test`.
@@ -609,6 +610,9 @@ fn in_lab(
     let machine = machine.as_ref().context("no machine")?;
     if test.other == Some(Other::Differential) {
         return differential::run(machine, test.arch);
+    }
+    if test.other == Some(Other::Agreement) {
+        return agreement::run(machine);
     }
     repo::make_dir(log)?;
     let timeline = Timeline::open(log)?;

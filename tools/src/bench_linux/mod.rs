@@ -2,7 +2,7 @@
 //!
 //! Both are watched from dom0 by one program and by the same signs (see [`record`]); neither is asked how long it took.
 
-mod guests;
+pub mod guests;
 mod life;
 mod record;
 mod tables;
