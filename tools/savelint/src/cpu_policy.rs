@@ -26,6 +26,9 @@ const ARCH_CAPABILITIES: u32 = 0x10a;
 #[derive(Clone, Debug, Default)]
 pub struct CpuPolicy {
     leaves: BTreeMap<(u32, u32), [u32; 4]>,
+    platform_info: u64,
+    /// The last record that came.
+    seen: Option<Record>,
     refused: [Option<Refused>; 2],
 }
 
@@ -84,6 +87,7 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
     let policy = &mut guest.policy;
     let slot = usize::from(!is_cpuid);
     policy.refused[slot] = None;
+    policy.seen = Some(*record);
     let mut refuse = |errno, leaf, subleaf, msr, why: String| {
         policy.refused[slot].get_or_insert(Refused {
             record: *record,
@@ -115,9 +119,46 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
             }
         } else if let Err(Refusal { errno, why }) = takes_msr(entry, guest.target) {
             refuse(errno, none, none, u32_at(entry, 0), why);
+        } else if u32_at(entry, 0) == PLATFORM_INFO {
+            policy.platform_info = u64_at(entry, 8);
         }
     }
     Ok(())
+}
+
+/// The last leaves, and bits of PLATFORM_INFO, that no host of this Xen has (`x86_cpu_policies_are_compatible`). What one host has
+/// and another has not is not told by the stream.
+fn beyond_any_host(policy: &CpuPolicy, xen: Xen) -> Option<Refused> {
+    let lasts = [
+        (0, NO_SUBLEAF, 0xd),
+        (7, 0, if xen >= Xen::V4_17 { 2 } else { u32::MAX }),
+        (0x8000_0000, NO_SUBLEAF, 0x8000_0021),
+    ];
+    let record = policy.seen?;
+    let refused = |why: String, leaf, subleaf, msr| {
+        Some(Refused {
+            record,
+            refusal: Refusal::new(Errno::Einval, why),
+            leaf,
+            subleaf,
+            msr,
+        })
+    };
+    for (leaf, subleaf, last) in lasts {
+        let says = policy.leaf(leaf, subleaf).map_or(0, |leaf| leaf[0]);
+        if says > last {
+            let why = format!(
+                "leaf {leaf:#x} says that {says:#x} is the last; no host has more than {last:#x}"
+            );
+            return refused(why, leaf, subleaf, u32::MAX);
+        }
+    }
+    let odd = policy.platform_info & !(1 << 31);
+    if odd != 0 {
+        let why = format!("PLATFORM_INFO has bits {odd:#x}, which no host has");
+        return refused(why, u32::MAX, u32::MAX, PLATFORM_INFO);
+    }
+    None
 }
 
 fn takes_leaf(leaf: u32, subleaf: u32) -> bool {
@@ -160,8 +201,9 @@ fn takes_msr(entry: &[u8], xen: Xen) -> Result<(), Refusal> {
 }
 
 /// The static data is complete: libxc hands the policy to Xen.
-pub fn hand_over(input: &mut Input<'_>, policy: &CpuPolicy) {
-    for refused in policy.refused.iter().flatten() {
+pub fn hand_over(input: &mut Input<'_>, policy: &CpuPolicy, xen: Xen) {
+    let beyond = beyond_any_host(policy, xen);
+    for refused in policy.refused.iter().flatten().chain(&beyond) {
         let Refused {
             record,
             refusal,

@@ -65,7 +65,8 @@ impl fmt::Display for Errno {
             Self::Einval => "Invalid argument",
             Self::Erange => "Numerical result out of range",
             Self::Enodata => "No data available",
-            Self::Eoverflow => "Value too large for defined data type",
+            // libxc keeps 31 bytes of the words.
+            Self::Eoverflow => "Value too large for defined dat",
             Self::Eopnotsupp => "Operation not supported",
         };
         write!(f, "{} = {words}", self.number())

@@ -156,7 +156,7 @@ impl Guest {
     fn static_data_done(&mut self, input: &mut Input<'_>) {
         if !self.static_done {
             self.static_done = true;
-            cpu_policy::hand_over(input, &self.policy);
+            cpu_policy::hand_over(input, &self.policy, self.target);
         }
     }
 }

@@ -53,7 +53,7 @@ fn for_all(edits: &mut Edits<'_>) -> Result<()> {
     edits.put("a CPUID leaf of another range", cpuid + 24, 0x5000_0000, 4);
     edits.put("a CPUID leaf beyond the last", cpuid + 24, 0xe, 4);
     edits.put("a CPUID subleaf that is none", cpuid + 28, 0, 4);
-    edits.put("a CPUID leaf twice", cpuid + 24, 0, 4);
+    edits.put("a last CPUID leaf that no host has", cpuid + 8, 0xe, 4);
     edits.put("an unknown MSR", msrs, 0x10, 4);
     edits.put("an MSR with flags", msrs + 4, 1, 4);
     edits.put("PLATFORM_INFO too wide", msrs + 8, 1 << 32, 8);
