@@ -38,6 +38,7 @@ pub enum Errno {
     Eexist = 17,
     Enodev = 19,
     Einval = 22,
+    Edom = 33,
     Erange = 34,
     Enodata = 61,
     Eoverflow = 75,
@@ -63,6 +64,7 @@ impl fmt::Display for Errno {
             Self::Eexist => "File exists",
             Self::Enodev => "No such device",
             Self::Einval => "Invalid argument",
+            Self::Edom => "Numerical argument out of domai",
             Self::Erange => "Numerical result out of range",
             Self::Enodata => "No data available",
             // libxc keeps 31 bytes of the words.

@@ -17,6 +17,7 @@ const PIC: u16 = 3;
 const LAPIC: u16 = 5;
 const LAPIC_REGS: u16 = 6;
 const PCI_LINK: u16 = 9;
+const PIT: u16 = 10;
 const MTRR: u16 = 14;
 const XSAVE: u16 = 16;
 const VIRIDIAN_VCPU: u16 = 17;
@@ -64,7 +65,7 @@ fn kind_of(number: u16, xen: Xen) -> Option<Kind> {
         7 => ("PCI_IRQ", Exact(16), false, false),
         8 => ("ISA_IRQ", Exact(8), false, false),
         PCI_LINK => ("PCI_LINK", Exact(8), false, false),
-        10 => ("PIT", Exact(56), false, true),
+        PIT => ("PIT", Exact(56), false, true),
         11 => ("RTC", UpTo(24), false, true),
         12 => ("HPET", Exact(1048), false, true),
         13 => ("PMTIMER", Exact(8), false, true),
@@ -245,6 +246,8 @@ fn values(guest: &Guest, entry: &Entry, body: &[u8]) -> Result<(), Refusal> {
     let invalid = |why: String| Refusal::err(Errno::Einval, why);
     match entry.kind {
         CPU => cpu::check(body, &guest.policy, guest.target),
+        PIC if guest.target >= Xen::V4_20 => pic(entry.instance, body),
+        PIT if guest.target >= Xen::V4_20 => pit(body),
         // EXTD without EN.
         LAPIC if word(0) >> 10 & 3 == 1 => invalid(format!(
             "APIC base {:#x}: x2APIC mode while disabled",
@@ -267,6 +270,43 @@ fn values(guest: &Guest, entry: &Entry, body: &[u8]) -> Result<(), Refusal> {
         )),
         _ => Ok(()),
     }
+}
+
+/// `vpic_check`, from 4.19 on.
+fn pic(instance: u16, body: &[u8]) -> Result<(), Refusal> {
+    let (init, is_master, edge, output) = (body[4] & 0xf, body[5] >> 6 & 1, body[6], body[7]);
+    if output > 1 {
+        return Refusal::err(Errno::Edom, format!("output {output}"));
+    }
+    let level = if is_master != 0 { 0xfc } else { 0xde };
+    let is_first = instance == 0;
+    if (is_master != 0) != is_first || output != 0 && init != 0 || edge & !level != 0 {
+        let why = format!("a state that cannot be reached: master {is_master}, initialisation {init}, output {output}, triggers {edge:#x}");
+        return Refusal::err(Errno::Einval, why);
+    }
+    Ok(())
+}
+
+/// `pit_check`, from 4.19 on.
+fn pit(body: &[u8]) -> Result<(), Refusal> {
+    let (speaker, padding) = (u32_at(body, 48), u32_at(body, 52));
+    if speaker > 1 || padding != 0 {
+        return Refusal::err(
+            Errno::Edom,
+            format!("speaker {speaker}, padding {padding:#x}"),
+        );
+    }
+    for (n, channel) in body[..48].chunks_exact(16).enumerate() {
+        let [latched, read, write, mode, bcd, gate] = [6, 9, 10, 12, 14, 15].map(|at| channel[at]);
+        let counts = u32_at(channel, 0) <= 0x10000;
+        if !counts || latched > 4 || read > 4 || write > 4 || mode > 3 || bcd > 1 || gate > 1 {
+            return Refusal::err(Errno::Edom, format!("channel {n} has values out of range"));
+        }
+        if n != 2 && gate == 0 {
+            return Refusal::err(Errno::Einval, format!("channel {n} is stopped"));
+        }
+    }
+    Ok(())
 }
 
 /// `hvm_load_cpu_xsave_states`. An entry that is longer than its features need is taken if the rest is zero.

@@ -365,6 +365,48 @@ fn entries_by_length_instance_and_value() {
         Xen::ALL.map(|xen| by(xen, &virt).restores()),
         [false, true, true]
     );
+    // From 4.19 on the PICs and the PIT by value.
+    let pic = |instance: u16, at: usize, value: u8| {
+        let mut contents = zeros(8);
+        contents[5] = if instance == 0 { 0x40 } else { 0 };
+        contents[at] = value;
+        entry(3, instance, &contents)
+    };
+    let pit = |at: usize, value: u8| {
+        let mut contents = zeros(56);
+        contents[15] = 1;
+        contents[31] = 1;
+        contents[at] = value;
+        entry(10, 0, &contents)
+    };
+    for good in [
+        pic(0, 6, 0xfc),
+        pic(1, 6, 0xde),
+        pic(0, 7, 1),
+        pit(48, 1),
+        pit(2, 1),
+        pit(13, 0xff),
+        pit(47, 1),
+    ] {
+        assert_eq!(Xen::ALL.map(|xen| by(xen, &good).restores()), [true; 3]);
+    }
+    for bad in [
+        pic(0, 6, 1),
+        pic(1, 6, 1),
+        pic(0, 5, 0),
+        pic(1, 5, 0x40),
+        pic(0, 7, 2),
+        pit(48, 2),
+        pit(52, 1),
+        pit(2, 2),
+        pit(15, 0),
+        pit(12, 4),
+    ] {
+        assert_eq!(
+            Xen::ALL.map(|xen| by(xen, &bad).restores()),
+            [true, true, false]
+        );
+    }
     // The header once more.
     let twice = context(|entries| entries.insert(3, entries[0].clone()));
     refused(&twice, Code::HvmContext, 22, &["its header comes again"]);
