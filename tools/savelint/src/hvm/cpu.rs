@@ -179,8 +179,9 @@ pub fn check(body: &[u8], policy: &CpuPolicy, xen: Xen) -> Result<(), Refusal> {
             return invalid(format!("bad {name} {value:#x}"));
         }
     }
+    // Of any shorter entry Xen sets them itself.
     let flags = u32_at(&cpu, FLAGS);
-    if flags & !1 != 0 && body.len() > FLAGS {
+    if flags & !1 != 0 && body.len() == LENGTH {
         return invalid(format!("bad flags {flags:#x}"));
     }
     let aux = u64_at(&cpu, TSC_AUX);
