@@ -34,7 +34,7 @@ impl Host {
     }
 
     /// Its address on the network between the two.
-    fn address(self) -> &'static str {
+    pub fn address(self) -> &'static str {
         match self {
             Self::A => "10.0.3.1",
             Self::B => "10.0.3.2",

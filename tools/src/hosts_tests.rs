@@ -9,12 +9,21 @@ use crate::lab_tests::LabTest;
 use crate::machine::Spec;
 use crate::qemu::Hardware;
 use crate::scenario::fault::Fault;
+use crate::scenario::libvirt::Virsh;
 use crate::scenario::Action;
 use crate::xen_build::Xen;
 
 /// Whether a test is left out unless its name is given.
 pub fn is_long(name: &str) -> bool {
     name.starts_with("long/")
+}
+
+/// Whether these words ask for a test that contains them: for a long one they begin with "long" or are the rest of its name.
+pub fn asks_for(filter: &str, name: &str) -> bool {
+    match name.strip_prefix("long/") {
+        Some(rest) => filter.starts_with("long") || filter == rest,
+        None => true,
+    }
 }
 
 /// Why Xen 4.17 takes no PVH guest from 4.20: the record of the local APIC has grown (`struct hvm_hw_lapic` in
@@ -139,6 +148,9 @@ pub fn all() -> Vec<LabTest> {
         ),
     ]);
     tests.push(pv());
+    tests.extend(remus());
+    tests.extend(other_toolstacks());
+    tests.extend(libvirt());
     tests.extend(Arch::ALL.map(small_and_large));
     tests
 }
@@ -173,6 +185,99 @@ fn small_and_large(arch: Arch) -> LabTest {
     test
 }
 
+/// Remus: a guest that is suspended again and again, until its backup takes over. What it dirties meanwhile is sent each time.
+fn remus() -> [LabTest; 3] {
+    use Action::{Create, Migrate, Ping, Poweroff, Remus, Restore, Save};
+    let life = || {
+        vec![
+            Create,
+            Remus(25),
+            Ping,
+            Save,
+            Restore,
+            Migrate,
+            Ping,
+            Poweroff,
+        ]
+    };
+    let quiet = |name: &str, mut test: LabTest| {
+        test.name = name.to_owned();
+        test.config.mem = 16;
+        test.config.cmdline = "burst=1".into();
+        test
+    };
+    let x = Arch::X86_64;
+    let two = [Xen::Debian12, Xen::Debian12];
+    [
+        quiet("lab/remus/pvh", LabTest::new(x, "", life())),
+        quiet(
+            "long/remus/pv",
+            LabTest::pv(x, Kind::Pv, Xen::Pv32, "", life()),
+        ),
+        on(x, "long/hosts/remus", two, life()),
+    ]
+}
+
+/// A guest as Ganeti and xapi treat it.
+fn other_toolstacks() -> [LabTest; 3] {
+    use Action::{
+        Advertised, Create, Ganeti, Migrate, Ping, Poweroff, Restore, Save, Xapi, XapiPoweroff,
+    };
+    let x = Arch::X86_64;
+    let xapi = vec![Create, Advertised, Xapi, Save, Restore, Xapi, XapiPoweroff];
+    let mut ganeti = LabTest::new(x, "", vec![Create, Ganeti, Ping, Migrate, Ping, Poweroff]);
+    ganeti.name = "long/ganeti".to_owned();
+    ganeti.xen = Xen::Debian12Toolstacks;
+    let two = [Xen::Debian12Toolstacks, Xen::Debian12Toolstacks];
+    let life = vec![Create, Ganeti, Ping, Ganeti, Ping, Poweroff];
+    let mut tests = [
+        LabTest::new(x, "xapi", xapi),
+        ganeti,
+        on(x, "long/hosts/ganeti", two, life),
+    ];
+    tests[1..].iter_mut().for_each(|test| test.fixed = true);
+    tests
+}
+
+/// A guest's life in the hands of libvirt, on one host and between two.
+fn libvirt() -> [LabTest; 2] {
+    use Virsh::{
+        ManagedSave, Migrate, Pause, Reboot, Restore, Save, SetVcpus, Shutdown, Sleeps, Start,
+        StartSaved,
+    };
+    let by = |name: &str, commands: &[Virsh], hosts| {
+        let mut life: Vec<Action> = commands.iter().map(|&c| Action::Virsh(c)).collect();
+        life.insert(life.len() - 1, Action::Ping);
+        let mut test = match hosts {
+            1 => LabTest::new(Arch::X86_64, "", life),
+            _ => on(Arch::X86_64, "", [Xen::Debian12Toolstacks; 2], life),
+        };
+        test.name = name.to_owned();
+        test.xen = Xen::Debian12Toolstacks;
+        test.fixed = true;
+        test
+    };
+    let one = [
+        Start,
+        SetVcpus(2),
+        SetVcpus(4),
+        Save,
+        Restore,
+        ManagedSave,
+        StartSaved,
+        Sleeps(20),
+        Pause,
+        Reboot,
+        Sleeps(1),
+        Shutdown,
+    ];
+    let two = [Start, Migrate, SetVcpus(2), Sleeps(2), Migrate, Shutdown];
+    [
+        by("long/libvirt", &one, 1),
+        by("long/hosts/libvirt", &two, 2),
+    ]
+}
+
 /// A PV guest between two hosts: its page tables are translated to the other host's frames on each way. Debian's Xen cannot migrate it
 /// live.
 fn pv() -> LabTest {
@@ -182,4 +287,18 @@ fn pv() -> LabTest {
     let mut test = on(Arch::X86_64, name, [Xen::Pv32, Xen::Pv32], life);
     test.config.kind = Kind::Pv;
     test
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_test_runs_only_if_it_is_named() {
+        assert!(asks_for("", "lab/x"));
+        assert!(!asks_for("", "long/libvirt"));
+        assert!(asks_for("long", "long/libvirt"));
+        assert!(asks_for("libvirt", "long/libvirt"));
+        assert!(!asks_for("libvirt", "long/hosts/libvirt"));
+    }
 }

@@ -26,6 +26,8 @@ pub enum Release {
     /// Debian 12: Xen 4.17.
     #[default]
     Bookworm,
+    /// Debian 12 again, with what other toolstacks than `xl` need in dom0. Made only when a test asks for it.
+    BookwormToolstacks,
     /// Debian 13: Xen 4.20.
     Trixie,
 }
@@ -34,7 +36,7 @@ impl Release {
     /// Debian's name for it.
     fn suite(self) -> &'static str {
         match self {
-            Self::Bookworm => "bookworm",
+            Self::Bookworm | Self::BookwormToolstacks => "bookworm",
             Self::Trixie => "trixie",
         }
     }
@@ -42,7 +44,7 @@ impl Release {
     /// The version in the names of Xen's packages and folders.
     fn xen(self) -> &'static str {
         match self {
-            Self::Bookworm => "4.17",
+            Self::Bookworm | Self::BookwormToolstacks => "4.17",
             Self::Trixie => "4.20",
         }
     }
@@ -50,10 +52,25 @@ impl Release {
     /// What mmdebstrap fetches.
     fn packages(self) -> String {
         let xen = self.xen();
+        let more = match self {
+            Self::BookwormToolstacks => {
+                ",socat,libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients"
+            }
+            Self::Bookworm | Self::Trixie => "",
+        };
         format!(
             "xen-utils-{xen},xen-hypervisor-{xen}-amd64,xenstore-utils,linux-image-amd64,busybox-static,\
-             dropbear-bin,coreutils"
+             dropbear-bin,coreutils{more}"
         )
+    }
+
+    /// What of them goes into dom0 besides Xen's tools.
+    fn programs(self) -> impl Iterator<Item = &'static str> {
+        let more: &[_] = match self {
+            Self::BookwormToolstacks => TOOLSTACKS,
+            Self::Bookworm | Self::Trixie => &[],
+        };
+        PROGRAMS.iter().chain(more).copied()
     }
 
     /// Where Xen's tools are.
@@ -70,6 +87,25 @@ const PROGRAMS: &[&str] = &[
     "usr/sbin/dropbear",
     "usr/bin/xenstore",
 ];
+
+/// Those of [`Release::BookwormToolstacks`]: Ganeti's way to another host, and libvirt with the driver that it opens.
+const TOOLSTACKS: &[&str] = &[
+    "usr/bin/socat",
+    "usr/sbin/libvirtd",
+    "usr/bin/virsh",
+    "usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_libxl.so",
+];
+
+/// Where libvirt's tables of processors are, without which its driver does not start.
+const CPU_MAP: &str = "usr/share/libvirt/cpu_map/";
+
+/// One more for them: the emulated processor lacks a feature of each that is there, if only VME, and libvirt does not start on one that
+/// it cannot name.
+const LAB_CPU: &str =
+    "<cpus><model name='lab'><decode host='on' guest='on'/><feature name='fpu'/></model></cpus>\n";
+/// Their list, and where the new one goes.
+const CPU_INDEX: &str = "usr/share/libvirt/cpu_map/index.xml";
+const FIRST_CPU: &str = "<include filename='x86_486.xml'/>";
 
 /// Those of Xen's tools that go in too.
 const XEN_PROGRAMS: &[&str] = &[
@@ -214,7 +250,7 @@ fn fetch(release: Release, tar: &Path) -> Result<()> {
         command.arg("--mode=unshare");
     }
     command.arg(release.suite()).arg(tar);
-    if release != Release::default() {
+    if release.suite() != Release::default().suite() {
         // The machine's own sources do not name it, and mmdebstrap's own address need not be the one this
         // machine reaches.
         command.arg(format!(
@@ -247,7 +283,7 @@ impl Root {
             let path = path.trim_start_matches("./").to_owned();
             if ["usr/share/", "var/", "usr/lib/python3"]
                 .iter()
-                .any(|p| path.starts_with(p))
+                .any(|p| path.starts_with(p) && !path.starts_with(CPU_MAP))
             {
                 continue;
             }
@@ -373,11 +409,14 @@ fn assemble(release: Release, root: &Root, dir: &Path) -> Result<()> {
 
     let mut libraries = VecDeque::new();
     let tools = release.tools();
-    let programs = PROGRAMS.iter().map(|&path| path.to_owned());
+    let programs = release.programs().map(str::to_owned);
     for program in programs.chain(XEN_PROGRAMS.iter().map(|name| format!("{tools}/{name}"))) {
         let bytes = root.get(&program)?;
         libraries.extend(needed(&program, bytes)?);
         add_file(&mut archive, &mut folders, &program, 0o755, bytes);
+    }
+    if release == Release::BookwormToolstacks {
+        add_cpu_map(root, &mut archive, &mut folders)?;
     }
     // The hypervisor that libxl puts between Xen and a PV guest when its configuration says `pvshim=1`.
     let shim = format!("usr/lib/xen-{version}/boot/xen-shim");
@@ -495,6 +534,29 @@ fn add_file(
         add_folders(archive, folders, folder);
     }
     archive.file(path, mode, bytes);
+}
+
+fn add_cpu_map(root: &Root, archive: &mut Archive, folders: &mut BTreeSet<String>) -> Result<()> {
+    let index = String::from_utf8_lossy(root.get(CPU_INDEX)?).into_owned();
+    if !index.contains(FIRST_CPU) {
+        bail!("libvirt's list of processors is not what this code expects");
+    }
+    let more = format!("{FIRST_CPU}<include filename='lab.xml'/>");
+    let mut files: BTreeMap<String, Vec<u8>> = root
+        .files
+        .iter()
+        .filter(|(path, _)| path.starts_with(CPU_MAP))
+        .map(|(path, bytes)| (path.clone(), bytes.clone()))
+        .collect();
+    files.insert(
+        CPU_INDEX.to_owned(),
+        index.replace(FIRST_CPU, &more).into_bytes(),
+    );
+    files.insert(format!("{CPU_MAP}lab.xml"), LAB_CPU.into());
+    for (path, bytes) in &files {
+        add_file(archive, folders, path, 0o644, bytes);
+    }
+    Ok(())
 }
 
 /// The shared libraries an ELF file names.

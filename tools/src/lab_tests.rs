@@ -75,7 +75,7 @@ impl LabTest {
     }
 
     /// A PV guest's, on this Xen.
-    fn pv(arch: Arch, kind: Kind, xen: Xen, name: &str, actions: Vec<Action>) -> Self {
+    pub fn pv(arch: Arch, kind: Kind, xen: Xen, name: &str, actions: Vec<Action>) -> Self {
         let mut test = Self::new(arch, &format!("pv/{name}"), actions);
         test.config = demo::pv_config(arch, kind);
         test.xen = xen;

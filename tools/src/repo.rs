@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result};
 
 /// What the root of a checkout has, and no folder below it.
-const MARKS: [&str; 3] = [
+pub const MARKS: [&str; 3] = [
     "Cargo.toml",
     "guest-kernel/Cargo.toml",
     "pagetable-pool/Cargo.toml",

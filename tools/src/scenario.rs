@@ -2,13 +2,16 @@
 //!
 //! An action asks Xen's tools for something and then waits for the *events* that must follow, with a generous
 //! limit (the lab is emulated); it never waits for time to pass. The checks are those of [`crate::check`].
-//! What two hosts add is in [`across`], what goes wrong on purpose in [`fault`].
+//! What two hosts add is in [`across`], what goes wrong on purpose in [`fault`], what other
+//! toolstacks do in [`toolstacks`] and [`libvirt`].
 
 mod across;
 pub mod fault;
 mod hardship;
+pub mod libvirt;
 mod memory;
 mod nmi;
+mod toolstacks;
 mod vcpus;
 
 use std::fs::File;
@@ -29,6 +32,7 @@ use crate::hypervisor;
 use crate::machine::Machine;
 use crate::{hosts, labprobe, stop};
 use fault::Fault;
+use libvirt::Virsh;
 
 /// Something done to a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +132,18 @@ pub enum Action {
     MemSetBelow(u64),
     /// `xl mem-set` while `xl migrate` is under way, which may fail by it.
     MemSetDuringMigrate(u64),
+    /// `xl remus` until so many checkpoints were taken; then the primary dies and the backup takes over.
+    Remus(u64),
+    /// `xl migrate` as Ganeti calls it.
+    Ganeti,
+    /// `control/feature-suspend` and others are 1.
+    Advertised,
+    /// Requests that are removed and written again in one transaction, as xapi does.
+    Xapi,
+    /// `poweroff`, asked for in that way: the domain is gone afterwards.
+    XapiPoweroff,
+    /// A command of libvirt's.
+    Virsh(Virsh),
 }
 
 impl Action {
@@ -175,6 +191,12 @@ impl Action {
             Self::MemSet(mib) => format!("xl mem-set {mib}"),
             Self::MemSetDuringMigrate(mib) => format!("xl mem-set {mib} during xl migrate"),
             Self::MemSetBelow(mib) => format!("xl mem-set {mib}, which is too little"),
+            Self::Remus(n) => format!("xl remus, {n} checkpoints, then the primary dies"),
+            Self::Ganeti => "xl migrate through socat".into(),
+            Self::Advertised => "what the guest advertises".into(),
+            Self::Xapi => "requests in a transaction".into(),
+            Self::Virsh(command) => command.name(),
+            Self::XapiPoweroff => "poweroff in a transaction".into(),
             Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -339,6 +361,8 @@ pub struct Life<'m> {
     round: u64,
     /// Events before this index belong to earlier actions.
     mark: usize,
+    /// Events before this index are of a primary whose backup took over since: its last rounds are not the backup's.
+    history: usize,
     /// How long to wait for an event.
     limit: Duration,
     pings: u32,
@@ -392,6 +416,7 @@ impl<'m> Life<'m> {
             timeline,
             round: 0,
             mark: 0,
+            history: 0,
             limit,
             pings: 0,
             began: Instant::now(),
@@ -440,6 +465,9 @@ impl<'m> Life<'m> {
                 | Action::Reboot
                 | Action::Fault(_)
                 | Action::UnderNmis(_)
+                | Action::Remus(_)
+                | Action::Ganeti
+                | Action::Virsh(Virsh::Migrate | Virsh::Reboot)
         ) {
             step.findings.extend(check::clocks(&window));
         }
@@ -659,6 +687,12 @@ impl<'m> Life<'m> {
             Action::MemSet(mib) => self.mem_set(mib, step)?,
             Action::MemSetDuringMigrate(mib) => self.mem_set_during_migrate(mib, step)?,
             Action::MemSetBelow(mib) => self.xl(&format!("xl mem-set {name} {mib}m"))?,
+            Action::Remus(checkpoints) => self.remus(checkpoints, step)?,
+            Action::Ganeti => self.ganeti(step)?,
+            Action::Advertised => self.advertised(step)?,
+            Action::Xapi => self.xapi(step)?,
+            Action::XapiPoweroff => self.xapi_poweroff(step)?,
+            Action::Virsh(command) => self.by_libvirt(command, step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;
@@ -694,21 +728,7 @@ impl<'m> Life<'m> {
             }
             Action::Reboot => {
                 self.xl(&format!("xl reboot {name}"))?;
-                self.wait("end", |e| e.is("end", "why", "reboot"))?;
-                self.wait("boot", |e| e.ev == "boot")?;
-                // It has the vCPUs that were online: xl reads their availability out of the old domain
-                // (libxl_retrieve_domain_configuration, libxl_domain.c), and starts the new one with these.
-                self.round = 0;
-                self.wait("ready", |e| e.ev == "ready")?;
-                // Only what the new incarnation says may be compared.
-                let at = self
-                    .window()
-                    .iter()
-                    .rposition(|e| e.ev == "ready")
-                    .unwrap_or(0);
-                self.mark += at;
-                step.findings.extend(self.ready());
-                self.churn_on(step, 1)?;
+                self.rebooted(step)?;
             }
             Action::Poweroff | Action::Halt => {
                 let why = if *action == Action::Halt {
@@ -724,6 +744,25 @@ impl<'m> Life<'m> {
             }
         }
         Ok(())
+    }
+
+    /// The guest ended for a reboot, and a new one runs in its place.
+    fn rebooted(&mut self, step: &mut Step) -> Result<()> {
+        self.wait("end", |e| e.is("end", "why", "reboot"))?;
+        self.wait("boot", |e| e.ev == "boot")?;
+        // It has the vCPUs that were online: xl reads their availability out of the old domain
+        // (libxl_retrieve_domain_configuration, libxl_domain.c), and starts the new one with these.
+        self.round = 0;
+        self.wait("ready", |e| e.ev == "ready")?;
+        // Only what the new incarnation says may be compared.
+        let at = self
+            .window()
+            .iter()
+            .rposition(|e| e.ev == "ready")
+            .unwrap_or(0);
+        self.mark += at;
+        step.findings.extend(self.ready());
+        self.churn_on(step, 1)
     }
 
     /// `xl save`, which must succeed; the domain is gone.
@@ -953,7 +992,7 @@ impl<'m> Life<'m> {
         let mut all = self.console.said().events.clone();
         // A reboot begins the rounds anew.
         let born = all.iter().rposition(|e| e.ev == "boot").unwrap_or(0);
-        all.drain(..born);
+        all.drain(..born.max(self.history));
         step.findings
             .extend(check::resumed(&all, round, how, &self.online));
         step.findings

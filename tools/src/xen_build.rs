@@ -63,11 +63,19 @@ pub enum Xen {
     Pv32Debug,
     /// Debian 13's own, with Debian 13's tools and kernel in dom0.
     Debian13,
+    /// Debian 12's own, with libvirt and socat in dom0.
+    Debian12Toolstacks,
 }
 
 impl Xen {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Debian12, Self::Pv32, Self::Pv32Debug, Self::Debian13];
+    pub const ALL: [Self; 5] = [
+        Self::Debian12,
+        Self::Pv32,
+        Self::Pv32Debug,
+        Self::Debian13,
+        Self::Debian12Toolstacks,
+    ];
 
     /// As the command line has it.
     pub fn name(self) -> &'static str {
@@ -76,6 +84,7 @@ impl Xen {
             Self::Pv32 => "pv32",
             Self::Pv32Debug => "pv32-debug",
             Self::Debian13 => "debian13",
+            Self::Debian12Toolstacks => "debian12-toolstacks",
         }
     }
 
@@ -84,7 +93,13 @@ impl Xen {
         match self {
             Self::Debian12 | Self::Pv32 | Self::Pv32Debug => Release::Bookworm,
             Self::Debian13 => Release::Trixie,
+            Self::Debian12Toolstacks => Release::BookwormToolstacks,
         }
+    }
+
+    /// Whether a machine may be without it through no fault of its own: then the tests that need it are skipped, and counted.
+    pub fn is_optional(self) -> bool {
+        self.is_built() || self == Self::Debian12Toolstacks
     }
 
     /// Whether it is one that the lab builds: without Xen's source it cannot be had.
@@ -118,7 +133,7 @@ impl Xen {
     /// As [`ensure`].
     pub fn hypervisor(self, image: &Image) -> Result<PathBuf> {
         match self {
-            Self::Debian12 | Self::Debian13 => Ok(image.xen.clone()),
+            Self::Debian12 | Self::Debian13 | Self::Debian12Toolstacks => Ok(image.xen.clone()),
             Self::Pv32 | Self::Pv32Debug => ensure(self),
         }
     }

@@ -4,6 +4,7 @@
 //! measured. It uses nothing but the standard library, so that one call of `rustc` links it statically for dom0
 //! and for the guest (see `bench_linux::probe`).
 
+mod backup;
 mod console;
 mod domains;
 mod load;
@@ -17,7 +18,7 @@ mod watch;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: labprobe watch NAME... | passes FILE | load VCPUS | nmis VCPUS MILLISECONDS FILE | \
+    "usage: labprobe watch NAME... | passes FILE | backup CHECKPOINTS FILE | replace PATH VALUE | load VCPUS | nmis VCPUS MILLISECONDS FILE | \
                      catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU";
 
 fn number<T: std::str::FromStr<Err: std::fmt::Display>>(word: &str) -> Result<T, String> {
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["watch", ref names @ ..] if !names.is_empty() => watch::run(names),
         ["passes", file] => stream::run(file),
+        ["backup", checkpoints, file] => {
+            number(checkpoints).and_then(|checkpoints| backup::run(checkpoints, file))
+        }
+        ["replace", path, value] => store::replace(path, value),
         ["load", vcpus] => number(vcpus).and_then(load::run),
         ["nmis", vcpus, pause, file] => {
             number(vcpus).and_then(|vcpus| nmis::run(vcpus, number(pause)?, file))

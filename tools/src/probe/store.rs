@@ -1,11 +1,16 @@
-//! A watch on xenstore over xenstored's socket (Xen's docs/misc/xenstore.txt, `io/xs_wire.h`).
+//! A watch on xenstore and a transaction, over xenstored's socket (Xen's docs/misc/xenstore.txt, `io/xs_wire.h`).
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
 const XS_READ: u32 = 2;
 const XS_WATCH: u32 = 4;
+const XS_TRANSACTION_START: u32 = 6;
+const XS_TRANSACTION_END: u32 = 7;
+const XS_WRITE: u32 = 11;
+const XS_RM: u32 = 13;
 const XS_WATCH_EVENT: u32 = 15;
+const XS_ERROR: u32 = 16;
 /// The longest payload a message may have.
 const LONGEST: usize = 4096;
 
@@ -106,16 +111,70 @@ impl Store {
 /// # Errors
 /// If xenstored does not answer.
 pub fn read(path: &str) -> Result<Option<String>, String> {
+    let mut socket = connect()?;
+    let answer = ask(&mut socket, &message(XS_READ, &[path]))?;
+    let value = String::from_utf8_lossy(&answer.payload).into_owned();
+    Ok((answer.kind == XS_READ).then_some(value))
+}
+
+/// How often a transaction is tried that met another one.
+const TRIES: usize = 100;
+
+/// Removes a node and writes it anew in one transaction, as xenopsd asks for a shutdown (`shutdown` in xen-api's
+/// `ocaml/xenopsd/xc/domain.ml`). It may be missing before.
+///
+/// # Errors
+/// If xenstored does not answer or refuses.
+pub fn replace(path: &str, value: &str) -> Result<(), String> {
+    let mut socket = connect()?;
+    for _ in 0..TRIES {
+        let start = ask(&mut socket, &message(XS_TRANSACTION_START, &[""]))?;
+        let number = String::from_utf8_lossy(granted(&start)?);
+        let number = number.trim_end_matches('\0');
+        let number = number
+            .parse()
+            .map_err(|e| format!("transaction {number}: {e}"))?;
+        let within = |mut request: Vec<u8>| {
+            request[8..12].copy_from_slice(&u32::to_le_bytes(number));
+            request
+        };
+        ask(&mut socket, &within(message(XS_RM, &[path])))?;
+        // The value is not ended by a zero.
+        let mut write = message(XS_WRITE, &[path, value]);
+        write.pop();
+        let len = u32::to_le_bytes((write.len() - 16) as u32);
+        write[12..16].copy_from_slice(&len);
+        granted(&ask(&mut socket, &within(write))?)?;
+        let end = ask(&mut socket, &within(message(XS_TRANSACTION_END, &["T"])))?;
+        if end.payload != b"EAGAIN\0" {
+            return granted(&end).map(drop);
+        }
+    }
+    Err(format!("{path}: {TRIES} transactions met another one"))
+}
+
+fn granted(answer: &Message) -> Result<&[u8], String> {
+    match answer.kind {
+        XS_ERROR => Err(format!(
+            "xenstored says {}",
+            String::from_utf8_lossy(&answer.payload).trim_end_matches('\0')
+        )),
+        _ => Ok(&answer.payload),
+    }
+}
+
+fn connect() -> Result<UnixStream, String> {
+    UnixStream::connect("/run/xenstored/socket").map_err(|error| format!("xenstored: {error}"))
+}
+
+/// One request and its answer.
+fn ask(socket: &mut UnixStream, request: &[u8]) -> Result<Message, String> {
     let context = |error: std::io::Error| format!("xenstored: {error}");
-    let mut socket = UnixStream::connect("/run/xenstored/socket").map_err(context)?;
-    socket
-        .write_all(&message(XS_READ, &[path]))
-        .map_err(context)?;
+    socket.write_all(request).map_err(context)?;
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         if let Some(answer) = take(&mut bytes)? {
-            let value = String::from_utf8_lossy(&answer.payload).into_owned();
-            return Ok((answer.kind == XS_READ).then_some(value));
+            return Ok(answer);
         }
         match socket.read(&mut buffer).map_err(context)? {
             0 => return Err("xenstored closed the connection".into()),

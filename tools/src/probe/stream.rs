@@ -10,14 +10,15 @@ use std::os::fd::AsFd;
 
 use crate::sys::{now, widen_pipe, Clock};
 
-const PAGE_DATA: u32 = 1;
+/// The record type of pages.
+pub const PAGE_DATA: u32 = 1;
 const END: u32 = 0;
 /// Eight bytes of ones and `XENF`: an image header begins.
-const MARKER: [u8; 12] = *b"\xff\xff\xff\xff\xff\xff\xff\xffXENF";
+pub const MARKER: [u8; 12] = *b"\xff\xff\xff\xff\xff\xff\xff\xffXENF";
 /// The image header (24 bytes, of which the marker is the first 12) and the domain header.
 const HEADERS: usize = 24 + 16;
 /// The longest record: 1024 pages and their numbers, generously.
-const LONGEST: usize = 16 << 20;
+pub const LONGEST: usize = 16 << 20;
 /// Bits of an entry that hold the page's number.
 const NUMBER: u64 = (1 << 52) - 1;
 /// The lowest of the types (the entry's upper four bits) of which no page follows: broken, to be allocated, absent.

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 
 /// The longest a migration to another host may take. Encrypting a guest of 16 MiB on emulated processors took 70 s
 /// where ten other programs wanted the machine's two cores.
-const MIGRATION: Duration = Duration::from_secs(600);
+pub(super) const MIGRATION: Duration = Duration::from_secs(600);
 
 impl<'m> Life<'m> {
     /// Where the guest is.
