@@ -245,6 +245,11 @@ impl Findings {
         self.all.iter().any(|f| f.code == code)
     }
 
+    /// The first of this weight, in the order in which they were found.
+    pub fn first(&self, weight: Weight) -> Option<&Finding> {
+        self.all.iter().find(|f| f.weight == weight)
+    }
+
     /// The heaviest first; within a weight as they were found.
     pub fn sorted(mut self) -> Vec<Finding> {
         self.all.sort_by_key(|f| f.weight);

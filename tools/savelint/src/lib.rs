@@ -4,8 +4,9 @@
 //! the whole stream as `xl` would, record by record, and then the restore's last step, vCPU contexts and pinned page tables, on
 //! the model of Xen's page-type rules ([`page_types`]).
 //!
-//! The input is what `xl save` writes (xl's header, libxl's records, libxc's stream), what `xl migrate` sends, libxl's
-//! stream alone or libxc's alone; versions 2 and 3; PV, PVH and HVM guests, ours or any other.
+//! The input is an image of xl, libvirt or xapi, what `xl migrate` or `xl remus` sends, libxl's stream
+//! alone or libxc's alone; versions 2 and 3; PV, PVH and HVM guests, ours or any other. Registers,
+//! parameters and lengths are judged by the rules of one Xen: [`Options::for_xen`].
 //!
 //! ```no_run
 //! use savelint::{lint, Options};
@@ -16,8 +17,9 @@
 //! ```
 //!
 //! Any [`Read`] will do, such as the standard output of `ssh dom0 cat /lab/guest.save`. To compare with Xen: [`Report::restores`]
-//! is the verdict, [`Report::errno`] the error number that `xl restore` is expected to print for a refused page table. The
-//! report is `Display` (the page for a person) and `Serialize` (what `--json` prints).
+//! is the verdict, [`Report::errno`] the error number that `xl restore` is expected to print, where one is known;
+//! [`Report::not_judged`] lists what the file does not tell. The report is `Display` (the page for a
+//! person) and `Serialize` (what `--json` prints).
 //!
 //! # What it holds in memory
 //! One byte for each page frame the stream names, the contents of page tables (PV only), and small records. All of it is counted

@@ -68,14 +68,11 @@ pub fn judge(
         count: count.records,
         bytes: count.bytes,
     });
-    let said = findings.clone();
-    let findings = findings.sorted();
     // The first fatal finding is what a restore meets first; the page tables come last of all.
-    let first = findings.iter().find(|f| f.weight == Weight::Fatal);
-    let verdict = match first {
+    let verdict = match findings.first(Weight::Fatal) {
         None => Verdict::Restores,
         Some(first) => {
-            let said = said.said(first.code);
+            let said = findings.said(first.code);
             Verdict::Fails {
                 why: first.seen.first().cloned().unwrap_or_default(),
                 errno: said.map(|said| said.errno),
@@ -83,6 +80,7 @@ pub fn judge(
             }
         }
     };
+    let findings = findings.sorted();
     Report {
         verdict,
         guest: Whose {
