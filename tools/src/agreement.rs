@@ -1,5 +1,6 @@
-//! savelint against `xl restore`: images of our guest and of Debian's Linux, as PVH and as PV, each whole and with one thing changed.
-//! For each the verdicts must agree, and where savelint knows what xl will print, xl must print it.
+//! savelint against `xl restore`: images of our guest and of Debian's Linux, as PVH and as PV, each
+//! whole and with one thing changed. For each the verdicts must agree, and where savelint knows
+//! what xl will print, xl must print it.
 
 mod edits;
 mod image;
@@ -26,8 +27,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Where the image and its edited form lie in dom0.
 const GOOD: &str = "/lab/agreement.save";
 const EDITED: &str = "/lab/agreement.edited";
-/// Guests: which one, as what, MiB, how it says on its console that it is there, of how many edits one is tried. An image is
-/// read whole before most are refused, so Linux's, which are large, get some.
+/// Guests: which one, as what, MiB, how it says on its console that it is there, of how many edits
+/// one is tried. An image is read whole before most are refused, so Linux's, which are large, get
+/// some.
 const GUESTS: [(Guest, Kind, u32, &str, usize); 4] = [
     (Guest::Ours, Kind::Pvh, 16, "\"ev\":\"ready\"", 1),
     (Guest::Ours, Kind::Pv, 8, "\"ev\":\"ready\"", 1),
@@ -144,8 +146,8 @@ fn expected(report: &Report) -> Option<String> {
     }
 }
 
-/// Makes the edited image in dom0, out of what is there: only the new bytes go over the channel. A copy of the whole is made
-/// where the rest moves; otherwise [`undo`] makes it whole again.
+/// Makes the edited image in dom0, out of what is there: only the new bytes go over the channel. A
+/// copy of the whole is made where the rest moves; otherwise [`undo`] makes it whole again.
 fn place(dom0: &Channel, image: &Image, splice: &Splice) -> Result<()> {
     let bytes = &image.bytes;
     if moves(image, splice) {

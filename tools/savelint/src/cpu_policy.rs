@@ -15,7 +15,8 @@ pub const NO_SUBLEAF: u32 = u32::MAX;
 /// Bytes of an entry (`xen_cpuid_leaf_t`, `xen_msr_entry_t`).
 const LEAF: u32 = 24;
 const MSR: u32 = 16;
-/// How many leaves and MSRs Xen takes (`CPUID_MAX_SERIALISED_LEAVES`, `MSR_MAX_SERIALISED_ENTRIES`; the same from 4.14 to 4.20).
+/// How many leaves and MSRs Xen takes (`CPUID_MAX_SERIALISED_LEAVES`, `MSR_MAX_SERIALISED_ENTRIES`;
+/// the same from 4.14 to 4.20).
 const LEAVES: u32 = 120;
 const MSRS: u32 = 2;
 /// The MSRs that it takes.
@@ -126,8 +127,9 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
     Ok(())
 }
 
-/// The last leaves, and bits of PLATFORM_INFO, that no host of this Xen has (`x86_cpu_policies_are_compatible`). What one host has
-/// and another has not is not told by the stream.
+/// The last leaves, and bits of PLATFORM_INFO, that no host of this Xen has
+/// (`x86_cpu_policies_are_compatible`). What one host has and another has not is not told by the
+/// stream.
 fn beyond_any_host(policy: &CpuPolicy, xen: Xen) -> Option<Refused> {
     let lasts = [
         (0, NO_SUBLEAF, 0xd),

@@ -160,7 +160,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The stream has come to a bad end. A backup host goes on from the last whole checkpoint, and forgets what came after it.
+    /// The stream has come to a bad end. A backup host goes on from the last whole checkpoint, and
+    /// forgets what came after it.
     fn fail_over(&mut self, how: &str) {
         let Some(checkpoint) = self.checkpoint.take().filter(|_| self.is_backup) else {
             return;
@@ -176,8 +177,8 @@ impl Reader<'_> {
         });
     }
 
-    /// What stands after the stream. Zeros are two END records, so an image that was not written to its end, on a file that is
-    /// longer, ends early and well.
+    /// What stands after the stream. Zeros are two END records, so an image that was not written to
+    /// its end, on a file that is longer, ends early and well.
     fn trailing(&mut self) -> Result<(), Stop> {
         /// The least that a file system or a disk leaves unwritten.
         const SECTOR: u64 = 512;

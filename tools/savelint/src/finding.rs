@@ -109,7 +109,8 @@ codes! {
     HvmContext, "hvm-context", Fatal;
     /// From somewhere on the file is nothing but zeros: it was never written to its end.
     ZeroEnd, "zero-end", Fatal;
-    /// A page that an entry points to has no contents in the stream: dropped when it was saved, and empty after a restore.
+    /// A page that an entry points to has no contents in the stream: dropped when it was saved, and
+    /// empty after a restore.
     DroppedPage, "dropped-page", Damage;
     /// A page that an entry points to was left out of the last pass: the restored domain has an older copy.
     StalePage, "stale-page", Damage;

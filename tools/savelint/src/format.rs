@@ -1,5 +1,6 @@
-//! Numbers and layouts of the formats: `docs/specs/libxc-migration-stream.pandoc` and `libxl-migration-stream.pandoc` in
-//! Xen's source, `tools/xl/xl.h` for xl's header, `xen/include/public` for what the records carry. Offsets are in bytes.
+//! Numbers and layouts of the formats: `docs/specs/libxc-migration-stream.pandoc` and
+//! `libxl-migration-stream.pandoc` in Xen's source, `tools/xl/xl.h` for xl's header,
+//! `xen/include/public` for what the records carry. Offsets are in bytes.
 
 /// xl's header begins with this.
 pub const XL_MAGIC: &[u8; 32] = b"Xen saved domain, xl format\n \0 \r";

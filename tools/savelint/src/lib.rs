@@ -1,8 +1,9 @@
 //! Says of a saved domain whether Xen can restore it, and if not, why.
 //!
-//! `xl save` exits 0 on images that can never be restored; until now only `xl restore` told. This reads the image instead:
-//! the whole stream as `xl` would, record by record, and then the restore's last step, vCPU contexts and pinned page tables, on
-//! the model of Xen's page-type rules ([`page_types`]).
+//! `xl save` exits 0 on images that can never be restored; until now only `xl restore` told. This
+//! reads the image instead: the whole stream as `xl` would, record by record, and then the
+//! restore's last step, vCPU contexts and pinned page tables, on the model of Xen's page-type rules
+//! ([`page_types`]).
 //!
 //! The input is an image of xl, libvirt or xapi, what `xl migrate` or `xl remus` sends, libxl's stream
 //! alone or libxc's alone; versions 2 and 3; PV, PVH and HVM guests, ours or any other. Registers,
@@ -16,10 +17,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Any [`Read`] will do, such as the standard output of `ssh dom0 cat /lab/guest.save`. To compare with Xen: [`Report::restores`]
-//! is the verdict, [`Report::errno`] the error number that `xl restore` is expected to print, where one is known;
-//! [`Report::not_judged`] lists what the file does not tell. The report is `Display` (the page for a
-//! person) and `Serialize` (what `--json` prints).
+//! Any [`Read`] will do, such as the standard output of `ssh dom0 cat /lab/guest.save`. To compare
+//! with Xen: [`Report::restores`] is the verdict, [`Report::errno`] the error number that `xl
+//! restore` is expected to print, where one is known; [`Report::not_judged`] lists what the file
+//! does not tell. The report is `Display` (the page for a person) and `Serialize` (what `--json`
+//! prints).
 //!
 //! # What it holds in memory
 //! One byte for each page frame the stream names, the contents of page tables (PV only), and small records. All of it is counted
@@ -61,15 +63,15 @@ pub use target::Xen;
 /// What to assume, and how much memory to use.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The most bytes to hold; see the module's text. By default 1 GiB, enough for every PVH guest up to 4 TiB and for PV
-    /// guests of some 50 GiB, whose page tables all map memory.
+    /// The most bytes to hold; see the module's text. By default 1 GiB, enough for every PVH guest
+    /// up to 4 TiB and for PV guests of some 50 GiB, whose page tables all map memory.
     pub memory: u64,
     /// Whether the host that is to restore allows linear page tables (Xen's `pv-linear-pt`, on by default).
     pub linear: bool,
     /// The Xen that is to restore. By default the one that saved, or the next higher one whose rules are known.
     pub for_xen: Option<Xen>,
-    /// Judge a checkpointed stream as a Remus backup does, which goes on from the last whole checkpoint. `xl restore` refuses such
-    /// streams.
+    /// Judge a checkpointed stream as a Remus backup does, which goes on from the last whole
+    /// checkpoint. `xl restore` refuses such streams.
     pub backup: bool,
 }
 

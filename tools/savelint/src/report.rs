@@ -28,8 +28,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The verdict: `xl restore` will succeed, as far as the stream decides it. (It can still fail for want of memory, of a host
-    /// without 32-bit PV, of a device that is gone.)
+    /// The verdict: `xl restore` will succeed, as far as the stream decides it. (It can still fail
+    /// for want of memory, of a host without 32-bit PV, of a device that is gone.)
     pub fn restores(&self) -> bool {
         matches!(self.verdict, Verdict::Restores)
     }
@@ -191,7 +191,8 @@ pub struct Holder {
     pub place: Option<u64>,
     /// What its linear entries point to, at most 16.
     pub targets: Vec<Target>,
-    /// It is pinned before one of its targets, so that the restore meets the entry before the table it points to has a type.
+    /// It is pinned before one of its targets, so that the restore meets the entry before the table
+    /// it points to has a type.
     pub too_early: bool,
 }
 

@@ -42,8 +42,8 @@ impl Input<'_> {
         }
     }
 
-    /// Takes the 8 bytes that the body of several records begins with, a number and a reserved field; gives the number, or none if
-    /// the record is shorter.
+    /// Takes the 8 bytes that the body of several records begins with, a number and a reserved
+    /// field; gives the number, or none if the record is shorter.
     pub fn body_header(&mut self, record: &Record) -> Result<Option<u32>, Stop> {
         let length = record.length;
         if length < 8 {

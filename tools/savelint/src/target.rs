@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A version of Xen whose rules are known. Those between two known ones are judged by the next higher: it reads what they
-/// write.
+/// A version of Xen whose rules are known. Those between two known ones are judged by the next
+/// higher: it reads what they write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Xen {
     /// 4.14 (compared with 4.14.5), also for what is older.

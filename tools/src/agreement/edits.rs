@@ -1,5 +1,5 @@
-//! The edits: one thing changed in a good image, most of which Xen must refuse. What savelint says of each is not written here; it
-//! is compared with what `xl restore` does.
+//! The edits: one thing changed in a good image, most of which Xen must refuse. What savelint says
+//! of each is not written here; it is compared with what `xl restore` does.
 
 use anyhow::{Context, Result};
 

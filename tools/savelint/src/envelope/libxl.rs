@@ -1,5 +1,5 @@
-//! libxl's stream (`docs/specs/libxl-migration-stream.pandoc`): a header, then records; libxc's stream stands bare behind one of
-//! them.
+//! libxl's stream (`docs/specs/libxl-migration-stream.pandoc`): a header, then records; libxc's
+//! stream stands bare behind one of them.
 
 use crate::envelope::others::not_a_stream;
 use crate::envelope::Reader;

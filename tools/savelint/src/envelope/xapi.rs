@@ -1,5 +1,6 @@
-//! xapi's image (`ocaml/xenopsd/lib/suspend_image.ml` there): a signature, then headers of a type and a length, each before what it
-//! says. libxc's stream stands bare behind one of them, with the length 0.
+//! xapi's image (`ocaml/xenopsd/lib/suspend_image.ml` there): a signature, then headers of a type
+//! and a length, each before what it says. libxc's stream stands bare behind one of them, with the
+//! length 0.
 
 use crate::envelope::others::not_a_stream;
 use crate::envelope::Reader;

@@ -111,8 +111,8 @@ const EFER_BITS: &[Bit] = &[
     },
 ];
 
-/// Bits that are set and not known, or whose features the domain does not have. What the stream's CPUID does not say is taken
-/// as there.
+/// Bits that are set and not known, or whose features the domain does not have. What the stream's
+/// CPUID does not say is taken as there.
 fn refused_bits(value: u64, bits: &[Bit], policy: &CpuPolicy, xen: Xen) -> Option<String> {
     for n in (0..64).filter(|n| value >> n & 1 != 0) {
         let Some(known) = bits.iter().find(|bit| bit.bit == n && bit.since <= xen) else {

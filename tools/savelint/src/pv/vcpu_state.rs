@@ -1,5 +1,5 @@
-//! What Xen refuses of a PV vCPU's four records by its value: `arch_set_info_guest`, and the domctls `set_ext_vcpucontext`,
-//! `setvcpuextstate`, `set_vcpu_msrs`.
+//! What Xen refuses of a PV vCPU's four records by its value: `arch_set_info_guest`, and the
+//! domctls `set_ext_vcpucontext`, `setvcpuextstate`, `set_vcpu_msrs`.
 
 use crate::cpu_policy::CpuPolicy;
 use crate::format::{u32_at, u64_at, Layout};
@@ -13,7 +13,8 @@ const LDT_MAX: u64 = 8192;
 /// `VMASST_TYPE_*` of any PV domain, and of a 64-bit one only.
 const ASSISTS: u64 = 0x3f;
 const ASSIST_M2P_STRICT: u64 = 1 << 32;
-/// Of `struct xen_domctl_ext_vcpucontext`: where the machine-check part begins, and the capabilities that any domain may have.
+/// Of `struct xen_domctl_ext_vcpucontext`: where the machine-check part begins, and the
+/// capabilities that any domain may have.
 const EXTENDED_SHORTEST: u32 = 32;
 const MCG_KNOWN: u64 = 0xff | 1 << 8 | 1 << 11 | 1 << 24 | 1 << 27;
 
