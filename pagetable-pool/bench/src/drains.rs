@@ -1,12 +1,11 @@
-//! What a drain costs, what it holds off, and what a miss costs.
+//! What a drain and a miss cost.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use pagetable_pool::*;
 
 use crate::backend::{on, Simulated, Spin, MAX_CPUS};
-use crate::pairs::processor_time;
 
 /// A drain of so many CPUs with so many sets in each cache.
 pub struct Row {
@@ -71,97 +70,11 @@ pub fn drains() -> Vec<Row> {
     rows
 }
 
-/// Times that somebody is held off by a drain of 4 CPUs, on a backend with hypercalls' costs. Nanoseconds.
-pub struct HeldOff {
-    /// The drainer, interrupts off, the other three idle: the shortest drain.
-    pub drainer: u64,
-    /// Sets that it took.
-    pub sets: usize,
-    /// The longest single get or put on a CPU that works while another drains, in processor time, so that what the host's
-    /// scheduler does is left out. Of each drain the longest; then the median over the drains.
-    pub other_median: u64,
-    /// And the longest of all.
-    pub other_worst: u64,
-    pub drains: usize,
-}
-
-pub fn held_off(call_ns: u32, set_ns: u32) -> HeldOff {
-    static POOL: Pool<Simulated, 4, 8> = Pool::new(BY_ONES, Simulated::new());
-    static STOP: AtomicBool = AtomicBool::new(false);
-    static WORKING: AtomicBool = AtomicBool::new(false);
-    static ROUND: AtomicUsize = AtomicUsize::new(0);
-    const DRAINS: usize = 50;
-    POOL.backend().call_ns.store(call_ns, Relaxed);
-    POOL.backend().set_ns.store(set_ns, Relaxed);
-    let fill = |cpu: usize| {
-        POOL.cpu_online(&on(cpu)).expect("it has a place");
-        let sets: Vec<_> = (0..16).filter_map(|_| POOL.get(&on(cpu)).ok()).collect();
-        sets.into_iter()
-            .for_each(|set| POOL.put(&on(cpu), set).expect("the gate is open"));
-        POOL.idle_enter(&on(cpu)).expect("it is outside the pool");
-    };
-    let drain = || {
-        let drained = POOL
-            .drain(&on(0), &mut Spin(Instant::now()))
-            .expect("whoever runs passes all the time");
-        (drained.report().ns, drained.sets())
-    };
-    let alone = (0..DRAINS).map(|_| {
-        (0..4).for_each(fill);
-        drain()
-    });
-    let (drainer, sets) = alone.min().expect("some drains");
-
-    let worker = std::thread::spawn(|| {
-        let mut longest = vec![0u64; DRAINS];
-        POOL.cpu_online(&on(1)).expect("it has a place");
-        WORKING.store(true, Relaxed);
-        while !STOP.load(Relaxed) {
-            let round = ROUND.load(Relaxed);
-            let began = processor_time();
-            let result = POOL.get(&on(1));
-            let between = processor_time();
-            if let Ok(set) = result {
-                POOL.put(&on(1), set).expect("a put is not refused");
-            }
-            let took = (between - began).max(processor_time() - between);
-            longest[round] = longest[round].max(took);
-            POOL.quiescent(&on(1));
-        }
-        longest
-    });
-    // From here on no drain ends before the worker has passed.
-    while !WORKING.load(Relaxed) {
-        std::thread::yield_now();
-    }
-    for round in 0..DRAINS {
-        [0, 2, 3].into_iter().for_each(fill);
-        ROUND.store(round, Relaxed);
-        drain();
-    }
-    STOP.store(true, Relaxed);
-    let mut longest = worker.join().expect("the worker");
-    longest.sort_unstable();
-    HeldOff {
-        drainer,
-        sets,
-        other_median: longest[DRAINS / 2],
-        other_worst: longest[DRAINS - 1],
-        drains: DRAINS,
-    }
-}
-
 /// Nanoseconds of a get that misses, with batches of `batch`, and of a hit.
 pub fn miss(call_ns: u32, set_ns: u32, batch: usize) -> (f64, f64) {
     static POOLS: [Pool<Simulated, 1, 1>; 2] = [
-        Pool::new(
-            Config::new().construct_batch(1),
-            Simulated::new(),
-        ),
-        Pool::new(
-            Config::new().construct_batch(4),
-            Simulated::new(),
-        ),
+        Pool::new(Config::new().construct_batch(1), Simulated::new()),
+        Pool::new(Config::new().construct_batch(4), Simulated::new()),
     ];
     let pool = &POOLS[usize::from(batch == 4)];
     pool.backend().call_ns.store(call_ns, Relaxed);

@@ -50,7 +50,7 @@ pub fn processor_time() -> u64 {
 
 /// Nanoseconds of processor time for one pair on each of `threads` threads at once: the slowest thread's, and the median
 /// of several runs: in the shortest the threads may not have met, if the machine had other work.
-fn measure(threads: usize, work: impl Fn(usize, u64) + Send + Sync + 'static) -> f64 {
+pub fn measure(threads: usize, work: impl Fn(usize, u64) + Send + Sync + 'static) -> f64 {
     let work = Arc::new(work);
     let run = |pairs: u64| {
         let barrier = Arc::new(Barrier::new(threads));
@@ -160,14 +160,15 @@ pub fn compare(threads: &[usize]) -> Vec<(&'static str, Vec<f64>)> {
     rows
 }
 
-/// Counts the instructions of a hit pair: runs this program under callgrind with few pairs and with many.
-pub fn instructions() -> Result<f64, String> {
+/// Counts the instructions of a hit pair of `design`, as `--pairs` names it: runs this program under callgrind with few pairs and
+/// with many.
+pub fn instructions(design: &str) -> Result<f64, String> {
     let count = |pairs: u64| -> Result<u64, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let output = std::process::Command::new("valgrind")
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .arg(program)
-            .args(["--pairs", &pairs.to_string()])
+            .args(["--pairs", design, &pairs.to_string()])
             .output()
             .map_err(|error| format!("valgrind does not start: {error}"))?;
         let text = String::from_utf8_lossy(&output.stderr);
