@@ -5,7 +5,7 @@ use crate::arch::changes::Changes;
 use crate::arch::{self, memory as raw};
 use crate::audit::{self, Kind};
 use crate::cmdline;
-use crate::memory::Pfn;
+use crate::memory::{frames, Pfn};
 use crate::paging::entry::{Entry, Flags};
 use crate::paging::layout::{ENTRIES, HOLDER, WINDOW_SLOT};
 use crate::paging::set;
@@ -38,6 +38,11 @@ pub fn plant() -> Option<Planted> {
         Plant::Foreign => {
             let table = audit::marked(Kind::L1).next()?;
             let bits = arch::pv::start_info::shared_info_frame().address() | Flags::KERNEL.bits();
+            write(table, empty_slot(table)?, bits)
+        }
+        Plant::Away => {
+            let table = audit::marked(Kind::L1).next()?;
+            let bits = u64::from(frames::all_away().next()?.0) << 12 | Flags::KERNEL.bits();
             write(table, empty_slot(table)?, bits)
         }
         Plant::StoreFrame => {

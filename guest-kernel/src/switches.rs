@@ -66,6 +66,8 @@ pub enum Plant {
     Foreign,
     /// A machine frame in `start_info` that is not the domain's.
     StoreFrame,
+    /// A frame that the balloon has given away, in an L1 table of a live set (PVH).
+    Away,
 }
 
 /// The steps to leave out.
@@ -185,7 +187,8 @@ impl Switches {
                 "superpage" => Plant::Superpage,
                 "foreign" => Plant::Foreign,
                 "store-frame" => Plant::StoreFrame,
-                _ => return Err("what can be planted is linear, superpage, foreign and store-frame"),
+                "away" => Plant::Away,
+                _ => return Err("what can be planted is linear, superpage, foreign, store-frame and away"),
             });
             return Ok(());
         }

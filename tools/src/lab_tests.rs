@@ -788,7 +788,7 @@ fn other_vcpus() -> Vec<LabTest> {
 fn below_maxmem() -> Vec<LabTest> {
     use Action::{
         Checkpoint, Create, MemSet, MemSetBelow, MemSetDuringMigrate, Migrate, Ping, Poweroff,
-        Restore, RestoreFails, Save, SaveAnyway, SaveGivenUp,
+        Restore, RestoreFails, Save, SaveAnyway, SaveGivenUp, SaveRefused,
     };
     let life = || {
         vec![
@@ -844,6 +844,13 @@ fn below_maxmem() -> Vec<LabTest> {
         test.switches = true;
         test.config.cmdline = format!("{} balloon=off", test.config.cmdline);
     }
+    let mut away = LabTest::new(
+        Arch::X86_64,
+        "control/plant=away",
+        vec![Create, SaveRefused(&["L1 page", "slot", "not our memory"])],
+    );
+    away.switches = true;
+    away.config.cmdline = format!("{} plant=away", away.config.cmdline);
     let mut tests = vec![
         LabTest::new(Arch::X86_64, "memory-below-maxmem", life()),
         pv(Arch::X86_64),
@@ -851,6 +858,7 @@ fn below_maxmem() -> Vec<LabTest> {
         long,
     ];
     tests.extend(controls);
+    tests.push(away);
     for test in &mut tests {
         test.config.extra = "maxmem = 96\n".into();
     }
