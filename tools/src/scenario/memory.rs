@@ -5,6 +5,9 @@ use anyhow::{Context, Result};
 use super::{Life, Step, XL};
 use crate::event::Event;
 
+/// MiB that the receiving domain has when the balloon begins to move.
+const RECEIVED: u64 = 8;
+
 impl Life<'_> {
     /// `xl mem-set`, until the guest says that it has this much.
     pub(super) fn mem_set(&mut self, mib: u64, step: &mut Step) -> Result<()> {
@@ -25,10 +28,17 @@ impl Life<'_> {
     /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the target at the start, so the migration may
     /// fail; then the guest goes on where it was. In the end it has what its domain's target says.
     pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
-        let name = self.config.name.clone();
+        let (name, id) = (self.config.name.clone(), self.domid()?);
+        // Once the new domain has a part of the pages: what goes then has been sent, or not, as it falls.
+        let received =
+            format!("xl list {name}--incoming 2>/dev/null | awk 'NR == 2 {{ print $3 }}'");
         let out = self.machine.dom0.run(
             &format!(
-                "xl migrate -s '' {name} 'xl migrate-receive' & migrate=$!; xl mem-set {name} {mib}m; wait $migrate"
+                "xl migrate -s '' {name} 'xl migrate-receive' & migrate=$!
+                 while kill -0 $migrate 2>/dev/null; do
+                     mib=$({received}); [ \"${{mib:-0}}\" -lt {RECEIVED} ] || break
+                 done
+                 xl mem-set {id} {mib}m; wait $migrate"
             ),
             XL,
         )?;
