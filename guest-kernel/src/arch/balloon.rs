@@ -1,9 +1,11 @@
 //! Memory that goes back to Xen, and memory that comes from there.
 //!
 //! What makes the functions here safe to call: they touch only frames behind the kernel's image, where no Rust object lives.
-//! Under PVH a frame that is given leaves the guest's physical address space, and the direct map's entry for it maps a hole. Under PV the
-//! direct map's entry is cleared first, on all CPUs, then the frame's entry in the physical-to-machine list, and the machine frame
-//! goes last.
+//! The direct map's entry of a frame that is given is cleared first. Under PVH that spares a Xen with shadow paging a search of all its
+//! tables for each frame (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`); nothing needs to be flushed, for Xen does so when
+//! the frame leaves the guest's physical address space. Frames that nobody has touched go with their entries in place, which
+//! map a hole then. Under PV the entry leaves all CPUs' TLBs, then the frame's entry in the physical-to-machine list goes, and the
+//! machine frame last.
 
 use core::fmt;
 
@@ -12,7 +14,7 @@ use xen_bindings::{memory as xen, HypercallError};
 
 use super::changes::{Changes, Pins, TableError};
 use super::pv::m2p;
-use super::tables::direct_entry;
+use super::tables::{direct_entry, write_direct};
 use super::xen::shared_info;
 use super::{is_pv, memory};
 use crate::memory::frames::CHUNK;
@@ -79,8 +81,22 @@ pub fn give(frames: &[Pfn]) -> Done {
     if is_pv() {
         return give_pv(frames);
     }
+    map_pvh(frames, false);
     // SAFETY: no Rust object is there (checked), and the caller says that nobody has them.
-    Done::of(unsafe { xen::decrease_reservation(&mut gfns(frames)[..frames.len()], 0) })
+    let done = Done::of(unsafe { xen::decrease_reservation(&mut gfns(frames)[..frames.len()], 0) });
+    map_pvh(&frames[done.frames..], true);
+    done
+}
+
+fn map_pvh(frames: &[Pfn], mapped: bool) {
+    for &pfn in frames.iter().filter(is_mapped) {
+        let entry = if mapped {
+            Entry::new(pfn, Flags::KERNEL)
+        } else {
+            Entry::EMPTY
+        };
+        write_direct(pfn, entry);
+    }
 }
 
 /// Gives Xen 2 MiB for each of `chunks` (PVH).
@@ -91,6 +107,7 @@ pub fn give_chunks(chunks: &[Pfn]) -> Done {
     Done::of(unsafe { xen::decrease_reservation(&mut gfns(chunks)[..chunks.len()], CHUNK.ilog2()) })
 }
 
+/// Is it in the direct map?
 fn is_mapped(pfn: &&Pfn) -> bool {
     (pfn.0 as usize) < DIRECT_MAP_FRAMES
 }
@@ -146,7 +163,11 @@ pub fn take(frames: &[Pfn]) -> Done {
     let mut places = gfns(frames);
     // SAFETY: holes that nothing uses; what Xen writes into the list of a PV guest goes into its tables.
     let mut done = Done::of(unsafe { xen::populate_physmap(&mut places[..frames.len()]) });
-    if !is_pv() || done.frames == 0 {
+    if !is_pv() {
+        map_pvh(&frames[..done.frames], true);
+        return done;
+    }
+    if done.frames == 0 {
         return done;
     }
     let came = &frames[..done.frames];

@@ -209,6 +209,15 @@ pub fn direct_bits(page: Pfn) -> u64 {
     unsafe { place.add(slot).read_volatile() }
 }
 
+/// Writes the entry that maps `page` in the direct map (PVH).
+pub(super) fn write_direct(page: Pfn, entry: Entry) {
+    assert!(!is_pv() && memory::is_managed(page));
+    let (l1, slot) = direct_place(page);
+    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
+    // SAFETY: an L1 of the direct map, which maps itself; in bounds. No Rust object is where it maps.
+    unsafe { place.add(slot).write_volatile(entry.bits()) };
+}
+
 /// Is the direct map of `page` read-only (PV)?
 pub fn is_read_only(page: Pfn) -> bool {
     direct_bits(page) & Flags::WRITABLE.bits() == 0
