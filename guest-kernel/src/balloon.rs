@@ -21,10 +21,12 @@ use crate::strays::Told;
 use crate::{arch, cmdline, control, pool, time};
 
 /// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other things to do.
-const PER_ROUND: u64 = 10_000_000;
+const PER_ROUND: u64 = 20_000_000;
 /// A call that takes longer moves too many frames, and one that takes less than a fifth of it too few. On a Xen with shadow paging under
 /// emulation a frame was seen to take 40 ms, and on another a few microseconds.
-const PER_CALL: u64 = 5_000_000;
+const PER_CALL: u64 = 20_000_000;
+/// Never fewer: a call may also take long because the vCPU does not run meanwhile.
+const LEAST: usize = 16;
 
 /// How long a suspend waits for the target to be reached, nanoseconds of the guest's clock: libxl waits 60 s for an answer.
 const BEFORE_SUSPEND: u64 = 10_000_000_000;
@@ -62,7 +64,7 @@ pub fn start(extent: Extent, store: &mut Store) {
         // The toolstack counts just a PV guest's frames.
         measured: arch::is_pv(),
         failures: (0, Told::NOTHING),
-        batch: 8,
+        batch: LEAST,
         refused: false,
         reserved: None,
     };
@@ -166,7 +168,7 @@ impl Driver {
             Step::Take(count) => self.take(frames(count)),
         };
         self.batch = match time::now() - began {
-            long if long > PER_CALL => (self.batch / 2).max(1),
+            long if long > PER_CALL => (self.batch / 2).max(LEAST),
             short if short < PER_CALL / 5 => (self.batch * 2).min(BATCH),
             _ => self.batch,
         };
