@@ -1,9 +1,11 @@
-//! The balloon: the guest has as much memory as `memory/target` says, so that an image of it can be restored.
+//! The balloon: the guest has as much memory as `memory/target` says, so that an image of it can be
+//! restored.
 //!
-//! The books are the `migration` crate's ([`migration::balloon`]), the calls are [`crate::arch::balloon`]'s. At boot everything above the target
-//! is given back in one go, before a frame of it was touched: a PVH guest made with less memory than it may come to have is
-//! populated on demand. Later vCPU 0 gives and takes a few frames each time round its loop. While the domain is
-//! suspended nothing moves: vCPU 0 is not in its loop then.
+//! The books are the `migration` crate's ([`migration::balloon`]), the calls are
+//! [`crate::arch::balloon`]'s. At boot everything above the target is given back in one go, before
+//! a frame of it was touched: a PVH guest made with less memory than it may come to have is
+//! populated on demand. Later vCPU 0 gives and takes a few frames each time round its loop. While
+//! the domain is suspended nothing moves: vCPU 0 is not in its loop then.
 
 use migration::balloon::{Balloon, News, NotASize, Step, TooMuch, Why, STATIC_MAX, TARGET};
 use migration::xenstore::{StoreError, Xenstore};
@@ -20,15 +22,18 @@ use crate::store::Store;
 use crate::strays::Told;
 use crate::{arch, cmdline, control, pool, time};
 
-/// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other things to do.
+/// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other
+/// things to do.
 const PER_ROUND: u64 = 20_000_000;
-/// A call that takes longer moves too many frames, and one that takes less than a fifth of it too few. On a Xen with shadow paging under
-/// emulation a frame was seen to take 40 ms, and on another a few microseconds.
+/// A call that takes longer moves too many frames, and one that takes less than a fifth of it too
+/// few. On a Xen with shadow paging under emulation a frame was seen to take 40 ms, and on another
+/// a few microseconds.
 const PER_CALL: u64 = 20_000_000;
 /// Never fewer: a call may also take long because the vCPU does not run meanwhile.
 const LEAST: usize = 16;
 
-/// How long a suspend waits for the target to be reached, nanoseconds of the guest's clock: libxl waits 60 s for an answer.
+/// How long a suspend waits for the target to be reached, nanoseconds of the guest's clock: libxl
+/// waits 60 s for an answer.
 const BEFORE_SUSPEND: u64 = 10_000_000_000;
 
 /// Longest value of a node that is a number.
@@ -40,7 +45,8 @@ struct Driver {
     read_again: Option<u64>,
     /// The memory that the toolstack counts beside the guest's own is known.
     measured: bool,
-    /// Nodes that could not be read or made no sense, and at how many of them there is something to tell.
+    /// Nodes that could not be read or made no sense, and at how many of them there is something to
+    /// tell.
     failures: (u64, Told),
     /// Frames to give or take with one call.
     batch: usize,
@@ -52,8 +58,8 @@ struct Driver {
 
 static DRIVER: Mutex<Option<Driver>> = Mutex::new(None);
 
-/// Reads the target and gives back what is above it; then all other frames can be had. On vCPU 0, before anything but the first few
-/// frames was touched.
+/// Reads the target and gives back what is above it; then all other frames can be had. On vCPU 0,
+/// before anything but the first few frames was touched.
 pub fn start(extent: Extent, store: &mut Store) {
     if cmdline::options().switches.no_balloon() {
         return frames::release();
@@ -130,7 +136,8 @@ impl Driver {
         }
     }
 
-    /// Has `take` take the value of a node. One that is not there wants nothing, and nonsense is told and forgotten.
+    /// Has `take` take the value of a node. One that is not there wants nothing, and nonsense is
+    /// told and forgotten.
     fn read_node(
         &mut self,
         store: &mut Store,
@@ -279,7 +286,8 @@ impl Driver {
         .send();
     }
 
-    /// A page that a live migration had sent, and that was given away before it ended, has come back.
+    /// A page that a live migration had sent, and that was given away before it ended, has come
+    /// back.
     fn give_again(&mut self) {
         let extra = match (self.reserved.take(), calls::reservation()) {
             (Some(before), Some(now)) if now > before => now - before,

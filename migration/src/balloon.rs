@@ -170,14 +170,16 @@ impl Blame for TooMuch {
 pub struct Balloon {
     have: u64,
     most: u64,
-    /// What the toolstack counts and the guest does not see as memory of its own: video memory, for one.
+    /// What the toolstack counts and the guest does not see as memory of its own: video memory, for
+    /// one.
     outside: i64,
     target: Option<u64>,
     pause: Duration,
     /// No attempt before this.
     not_before: Duration,
     why: Option<Why>,
-    /// Attempts that led nowhere since the wish, and at how many of them there is something to tell again.
+    /// Attempts that led nowhere since the wish, and at how many of them there is something to tell
+    /// again.
     failures: u32,
     tell_at: u32,
     settled: bool,
@@ -200,12 +202,12 @@ impl Balloon {
         }
     }
 
-    /// Takes the value of [`STATIC_MAX`]: the difference to what the guest's own map has is memory that the toolstack counts
-    /// and the guest cannot give or take, the same in every target. Linux does so too (`watch_target`,
-    /// `drivers/xen/xen-balloon.c`). Once, at boot, and not in a PV guest, of which the toolstack counts just its frames.
+    /// Takes the value of [`STATIC_MAX`]: the difference to what the guest's own map has is memory
+    /// that the toolstack counts and the guest cannot give or take, the same in every target. Linux
+    /// does so too (`watch_target`, `drivers/xen/xen-balloon.c`). Once, at boot, and not in a PV
+    /// guest, of which the toolstack counts just its frames.
     ///
-    /// # Errors
-    /// If it is no number of KiB; then nothing is changed.
+    /// # Errors If it is no number of KiB; then nothing is changed.
     pub fn measure(&mut self, static_max: &[u8]) -> Result<(), NotASize> {
         let frames = parse_kib(static_max)? / KIB_PER_FRAME;
         // 2^63 frames are more than there are addresses.
@@ -213,10 +215,10 @@ impl Balloon {
         Ok(())
     }
 
-    /// Takes the value of [`TARGET`]. The wish stands until it is reached or another comes; the same one again changes nothing.
+    /// Takes the value of [`TARGET`]. The wish stands until it is reached or another comes; the
+    /// same one again changes nothing.
     ///
-    /// # Errors
-    /// If it is no number of KiB; then the former wish stands.
+    /// # Errors If it is no number of KiB; then the former wish stands.
     pub fn wish(&mut self, target: &[u8]) -> Result<(), NotASize> {
         let frames = parse_kib(target)? / KIB_PER_FRAME;
         let target = frames.saturating_add_signed(self.outside.saturating_neg());
@@ -263,7 +265,8 @@ impl Balloon {
         self.moved(frames);
     }
 
-    /// So many frames are there, or are not there, without the guest's doing: found after a restore.
+    /// So many frames are there, or are not there, without the guest's doing: found after a
+    /// restore.
     pub fn found(&mut self, have: u64) {
         if self.have != have {
             self.have = have;
@@ -286,7 +289,8 @@ impl Balloon {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// What has not been told yet: each end of a wish once, a failure at its first, second, fourth, eighth, ... time.
+    /// What has not been told yet: each end of a wish once, a failure at its first, second, fourth,
+    /// eighth, ... time.
     pub fn news(&mut self) -> Option<News> {
         let target = self.target?;
         if self.have == target.min(self.most) {

@@ -1,11 +1,13 @@
 //! Memory that goes back to Xen, and memory that comes from there.
 //!
-//! What makes the functions here safe to call: they touch only frames behind the kernel's image, where no Rust object lives.
-//! The direct map's entry of a frame that is given is cleared first. Under PVH that spares a Xen with shadow paging a search of all its
-//! tables for each frame (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`); nothing needs to be flushed, for Xen does so when
-//! the frame leaves the guest's physical address space. Frames that nobody has touched go with their entries in place, which
-//! map a hole then. Under PV the entry leaves all CPUs' TLBs, then the frame's entry in the physical-to-machine list goes, and the
-//! machine frame last.
+//! What makes the functions here safe to call: they touch only frames behind the kernel's image,
+//! where no Rust object lives. The direct map's entry of a frame that is given is cleared first.
+//! Under PVH that spares a Xen with shadow paging a search of all its tables for each frame
+//! (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`); nothing needs to be flushed, for
+//! Xen does so when the frame leaves the guest's physical address space. Frames that nobody has
+//! touched go with their entries in place, which map a hole then. Under PV the entry leaves all
+//! CPUs' TLBs, then the frame's entry in the physical-to-machine list goes, and the machine frame
+//! last.
 
 use core::fmt;
 
@@ -138,7 +140,8 @@ fn give_pv(frames: &[Pfn]) -> Done {
         Ok(()) => {
             m2p::change(shared_info(), frames.iter().map(|&pfn| (pfn, None)));
             let mut machine = machine.map(|mfn| Gfn(mfn.0));
-            // SAFETY: no Rust object is there (checked), nothing maps them, and the caller says that nobody has them.
+            // SAFETY: no Rust object is there (checked), nothing maps them, and the caller says
+            // that nobody has them.
             Done::of(unsafe { xen::decrease_reservation(&mut machine[..frames.len()], 0) })
         }
         Err(error) => Done {
@@ -161,7 +164,8 @@ fn give_pv(frames: &[Pfn]) -> Done {
 pub fn take(frames: &[Pfn]) -> Done {
     check(frames);
     let mut places = gfns(frames);
-    // SAFETY: holes that nothing uses; what Xen writes into the list of a PV guest goes into its tables.
+    // SAFETY: holes that nothing uses; what Xen writes into the list of a PV guest goes into its
+    // tables.
     let mut done = Done::of(unsafe { xen::populate_physmap(&mut places[..frames.len()]) });
     if !is_pv() {
         map_pvh(&frames[..done.frames], true);
@@ -191,8 +195,8 @@ pub fn take(frames: &[Pfn]) -> Done {
     done
 }
 
-/// Gives Xen what it has put at a frame that is away: a live migration brings back what it had sent before the frame was given. Gives whether
-/// there was anything.
+/// Gives Xen what it has put at a frame that is away: a live migration brings back what it had sent
+/// before the frame was given. Gives whether there was anything.
 pub fn give_again(pfn: Pfn) -> bool {
     check(&[pfn]);
     if !is_pv() {

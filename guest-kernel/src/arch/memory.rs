@@ -40,8 +40,9 @@ pub fn can_be_populated(pfn: Pfn) -> bool {
     !is_pv() || (pfn.0 as usize) < pv::m2p::pages()
 }
 
-/// PV: makes room in the physical-to-machine list for the frames below `end`, in frames from `first` on. Gives the first frame that is
-/// free afterwards. Once, on vCPU 0, when the direct map stands.
+/// PV: makes room in the physical-to-machine list for the frames below `end`, in frames from
+/// `first` on. Gives the first frame that is free afterwards. Once, on vCPU 0, when the direct map
+/// stands.
 pub fn grow_frame_list(end: Pfn, first: Pfn) -> Pfn {
     if is_pv() {
         pv::m2p::grow(end.0 as usize, first)
@@ -180,7 +181,8 @@ pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
             continue;
         }
         for (i, bits) in line.into_iter().enumerate() {
-            // Where the guest has given the memory away, the entry stays: the frame is a hole like any other.
+            // Where the guest has given the memory away, the entry stays: the frame is a hole like
+            // any other.
             if direct.is_some() && differs((i, &bits)) == 0 {
                 continue;
             }

@@ -24,8 +24,8 @@ static NEXT: [AtomicU32; DIRECT_MAP_FRAMES] = [const { AtomicU32::new(NONE) }; D
 static AWAY: [AtomicU32; DIRECT_MAP_FRAMES.div_ceil(32)] =
     [const { AtomicU32::new(0) }; DIRECT_MAP_FRAMES.div_ceil(32)];
 
-/// Frames that are there to begin with, before it is known how many the guest may touch: 2 MiB. It takes a few dozen to get
-/// as far as xenstore.
+/// Frames that are there to begin with, before it is known how many the guest may touch: 2 MiB. It
+/// takes a few dozen to get as far as xenstore.
 const AT_FIRST: u32 = 512;
 
 /// Frames in 2 MiB, which Xen can take at once.
@@ -40,8 +40,8 @@ struct FreeList {
     /// Frames that Xen has, linked like the free ones.
     away_head: u32,
     away: usize,
-    /// Frames that nobody has touched or may have: from the first up to this end. What is RAM from there on, and above the direct map,
-    /// Xen has.
+    /// Frames that nobody has touched or may have: from the first up to this end. What is RAM from
+    /// there on, and above the direct map, Xen has.
     untouched: (u32, u32),
     map: MemoryMap,
 }
@@ -133,7 +133,8 @@ pub fn is_away(pfn: Pfn) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfFrames;
 
-/// How many frames the guest has, and how many it can have: all that its map says, below the kernel too.
+/// How many frames the guest has, and how many it can have: all that its map says, below the kernel
+/// too.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     pub have: u64,
@@ -200,7 +201,8 @@ pub fn pick_chunk() -> Option<Pfn> {
     Some(Pfn(start))
 }
 
-/// Takes frames for Xen: those that nobody has touched, the highest first, and then free ones. Gives how many.
+/// Takes frames for Xen: those that nobody has touched, the highest first, and then free ones.
+/// Gives how many.
 pub fn pick(room: &mut [Pfn]) -> usize {
     let mut list = FREE.lock();
     let mut count = 0;
@@ -244,7 +246,8 @@ pub fn put_back(frames: impl Iterator<Item = Pfn>) {
     }
 }
 
-/// Chooses frames that Xen has, to ask for memory there. Those of the direct map first: the kernel uses no others. Gives how many.
+/// Chooses frames that Xen has, to ask for memory there. Those of the direct map first: the kernel
+/// uses no others. Gives how many.
 pub fn pick_away(room: &mut [Pfn]) -> usize {
     let mut list = FREE.lock();
     let mut count = 0;

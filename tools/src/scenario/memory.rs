@@ -25,11 +25,13 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the target at the start, so the migration may
-    /// fail; then the guest goes on where it was. In the end it has what its domain's target says.
+    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the
+    /// target at the start, so the migration may fail; then the guest goes on where it was. In the
+    /// end it has what its domain's target says.
     pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
         let (name, id) = (self.config.name.clone(), self.domid()?);
-        // Once the new domain has a part of the pages: what goes then has been sent, or not, as it falls.
+        // Once the new domain has a part of the pages: what goes then has been sent, or not, as it
+        // falls.
         let received =
             format!("xl list {name}--incoming 2>/dev/null | awk 'NR == 2 {{ print $3 }}'");
         let out = self.machine.dom0.run(

@@ -45,9 +45,10 @@ pub fn pages() -> usize {
 /// Where the domain has no memory.
 const INVALID: usize = usize::MAX;
 
-/// Gives the list entries for `pages` frames, without memory at the new ones: the builder's list ends with the memory that it gave, and
-/// the domain may be given more. The new list takes frames from `first` on, which are mapped; gives the first frame behind it.
-/// Once, on vCPU 0, before anything is published.
+/// Gives the list entries for `pages` frames, without memory at the new ones: the builder's list
+/// ends with the memory that it gave, and the domain may be given more. The new list takes frames
+/// from `first` on, which are mapped; gives the first frame behind it. Once, on vCPU 0, before
+/// anything is published.
 pub fn grow(pages: usize, first: Pfn) -> Pfn {
     let before = self::pages();
     let frames = pages.div_ceil(PER_PAGE) as u32;
@@ -67,11 +68,12 @@ pub fn grow(pages: usize, first: Pfn) -> Pfn {
 
 /// Changes what machine frames the guest's frames are on; none: there is no memory. On vCPU 0.
 ///
-/// Xen's tools, which may be reading the list for a live migration, are told so before and after (`p2m_generation`, `xen/include/public/arch-x86/xen.h`:
-/// odd means that a change is under way).
+/// Xen's tools, which may be reading the list for a live migration, are told so before and after
+/// (`p2m_generation`, `xen/include/public/arch-x86/xen.h`: odd means that a change is under way).
 pub fn change(shared: &SharedInfo, entries: impl Iterator<Item = (Pfn, Option<Mfn>)>) {
     let arch = shared.as_ptr();
-    // SAFETY: a field of the mapped shared-info page that only this guest writes and only Xen's tools read.
+    // SAFETY: a field of the mapped shared-info page that only this guest writes and only Xen's
+    // tools read.
     let generation = unsafe { &raw mut (*arch).arch.p2m_generation };
     let count = || {
         fence(Ordering::SeqCst);
@@ -83,7 +85,8 @@ pub fn change(shared: &SharedInfo, entries: impl Iterator<Item = (Pfn, Option<Mf
     for (pfn, mfn) in entries {
         assert!((pfn.0 as usize) < pages());
         let list = LIST.load(Ordering::Relaxed) as *mut usize;
-        // SAFETY: within the list (checked), which is mapped writable and only written here; a word is written at once.
+        // SAFETY: within the list (checked), which is mapped writable and only written here; a word
+        // is written at once.
         unsafe {
             list.add(pfn.0 as usize)
                 .write_volatile(mfn.map_or(INVALID, |mfn| mfn.0))

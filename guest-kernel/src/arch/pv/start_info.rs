@@ -72,8 +72,9 @@ pub fn read() -> Result<BootInfo, BadStartInfo> {
 
 /// How many pages the domain may come to have, as far as this kernel can use them; it has `pages`.
 ///
-/// The toolstack says so in the memory map, which then is one range (`xc_domain_set_memmap_limit`). Each page takes 4 to 8 bytes in
-/// the physical-to-machine list and 8 in the direct map, and what there is to begin with must do.
+/// The toolstack says so in the memory map, which then is one range (`xc_domain_set_memmap_limit`).
+/// Each page takes 4 to 8 bytes in the physical-to-machine list and 8 in the direct map, and what
+/// there is to begin with must do.
 fn most_pages(pages: usize) -> usize {
     let mut room = [MapEntry::default(); 2];
     let most = match memory_map(&mut room) {
