@@ -24,7 +24,7 @@ use crate::{arch, cmdline, control, pool, time};
 
 /// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other
 /// things to do.
-const PER_ROUND: u64 = 20_000_000;
+const PER_ROUND: u64 = 50_000_000;
 /// A call that takes longer moves too many frames, and one that takes less than a fifth of it too
 /// few. On a Xen with shadow paging under emulation a frame was seen to take 40 ms, and on another
 /// a few microseconds.

@@ -821,6 +821,8 @@ fn below_maxmem() -> Vec<LabTest> {
     let pv = |arch| LabTest::pv(arch, Kind::Pv, Xen::Pv32, "memory-below-maxmem", life());
     let mut long = LabTest::new(Arch::I686, "", life());
     long.name = "long/memory-below-maxmem/i686/pvh".to_owned();
+    // Each frame costs Xen's shadow paging a write to a page table, emulated twice.
+    long.limit = Duration::from_secs(240);
     // Without a balloon the save succeeds and nobody can restore what it wrote.
     let lost = || {
         vec![
