@@ -242,8 +242,8 @@ fn other_toolstacks() -> [LabTest; 3] {
 /// A guest's life in the hands of libvirt, on one host and between two.
 fn libvirt() -> [LabTest; 2] {
     use Virsh::{
-        ManagedSave, Migrate, Pause, Reboot, Restore, Save, SetVcpus, Shutdown, Sleeps, Start,
-        StartSaved,
+        ManagedSave, Migrate, Pause, Reboot, Restore, Save, SetMem, SetVcpus, Shutdown, Sleeps,
+        Start, StartSaved,
     };
     let by = |name: &str, commands: &[Virsh], hosts| {
         let mut life: Vec<Action> = commands.iter().map(|&c| Action::Virsh(c)).collect();
@@ -255,23 +255,28 @@ fn libvirt() -> [LabTest; 2] {
         test.name = name.to_owned();
         test.xen = Xen::Debian12Toolstacks;
         test.fixed = true;
+        // setvcpus takes no more than the host has.
+        test.config.max_vcpus = 2;
+        test.config.vcpus = 2;
         test
     };
     let one = [
         Start,
+        SetVcpus(1),
         SetVcpus(2),
-        SetVcpus(4),
+        SetMem(24),
         Save,
         Restore,
         ManagedSave,
         StartSaved,
+        SetMem(32),
         Sleeps(20),
         Pause,
         Reboot,
         Sleeps(1),
         Shutdown,
     ];
-    let two = [Start, Migrate, SetVcpus(2), Sleeps(2), Migrate, Shutdown];
+    let two = [Start, Migrate, SetVcpus(1), Sleeps(2), Migrate, Shutdown];
     [
         by("long/libvirt", &one, 1),
         by("long/hosts/libvirt", &two, 2),

@@ -16,6 +16,8 @@ pub enum Virsh {
     Start,
     /// `setvcpus`.
     SetVcpus(u64),
+    /// `setmem` to so many MiB, until the guest has them.
+    SetMem(u64),
     /// `save`: the domain is gone afterwards.
     Save,
     /// `restore` of that.
@@ -42,6 +44,7 @@ impl Virsh {
         match self {
             Self::Start => "virsh define, virsh start".into(),
             Self::SetVcpus(n) => format!("virsh setvcpus {n}"),
+            Self::SetMem(mib) => format!("virsh setmem {mib} MiB"),
             Self::Save => "virsh save".into(),
             Self::Restore => "virsh restore".into(),
             Self::ManagedSave => "virsh managedsave".into(),
@@ -116,6 +119,10 @@ impl Life<'_> {
                 self.virsh(&format!("setvcpus {name} {n} --live"))?;
                 self.hotplugged(&old, &new, step)?;
                 self.churn_on(step, 1)?;
+            }
+            Virsh::SetMem(mib) => {
+                self.virsh(&format!("setmem {name} {mib}MiB --live"))?;
+                self.has_memory(mib, step)?;
             }
             Virsh::Save => {
                 self.virsh(&format!("save {name} /lab/{name}.save"))?;

@@ -13,6 +13,11 @@ impl Life<'_> {
     pub(super) fn mem_set(&mut self, mib: u64, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         self.xl(&format!("xl mem-set {name} {mib}m"))?;
+        self.has_memory(mib, step)
+    }
+
+    /// The guest says that it has so many MiB, as it was told to.
+    pub(super) fn has_memory(&mut self, mib: u64, step: &mut Step) -> Result<()> {
         let kib = mib * 1024;
         let event = self.wait(&format!("{mib} MiB"), |e| {
             e.is("balloon", "is", "reached") && e.num("target_kib") == Some(kib)
