@@ -109,6 +109,13 @@ pub fn prepare_suspend() -> Result<(), TooMuch> {
     checked
 }
 
+/// What keeps the guest from being saved, as long as that lasts: it has more memory than it should, and cannot give it back.
+pub fn obstacle() -> Option<TooMuch> {
+    let driver = DRIVER.lock();
+    let too_much = driver.as_ref()?.books.check().err()?;
+    too_much.why.is_some().then_some(too_much)
+}
+
 /// The guest runs again: what a restore has brought that was away goes again.
 pub fn returned(outcome: Outcome) {
     let mut driver = DRIVER.lock();

@@ -2,8 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use migration::availability;
-use migration::balloon::TARGET;
+use migration::balloon::TooMuch;
 use migration::shutdown::{self, Accepts, Activity, Answer, Request};
 use migration::xenstore::{StoreError, Xenstore};
 use migration::{Limits, Party};
@@ -13,7 +12,8 @@ use crate::arch::cpu;
 use crate::hotplug::Hotplug;
 use crate::memory::frames::{self, Extent};
 use crate::paging::layout::PAGE_SIZE;
-use crate::store::{Change, Store};
+use crate::store::{Change, Store, PING};
+use crate::wants::{Duty, Wants};
 use crate::workload::churn;
 use crate::{balloon, bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
 
@@ -21,8 +21,7 @@ use crate::{balloon, bench, console, events, fill, pool, report, smp, strays, su
 const CPU_LIMIT: u64 = 30_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
-/// Where somebody in dom0 asks whether the guest lives, and where it answers.
-const PING: &str = "data/ping";
+/// Where the guest answers who asks at [`PING`].
 const PONG: &str = "data/pong";
 
 /// Longest line read from the console, and longest token.
@@ -30,6 +29,17 @@ const INPUT: usize = 128;
 
 struct Control {
     store: Store,
+    wants: Wants,
+    /// To take up this domain's console.
+    console: Duty,
+    /// To read `control/shutdown` and answer it.
+    shutdown: Duty,
+    /// To answer who asks at [`PING`].
+    ping: Duty,
+    /// To say why the guest cannot be saved, or that it can.
+    cant_suspend: Duty,
+    /// What is to stand there.
+    obstacle: Option<TooMuch>,
     hotplug: Hotplug,
     rounds: u64,
     next_report: u64,
@@ -53,59 +63,38 @@ pub fn look_again() {
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
 pub fn start(extent: Extent) {
-    let mut store = match Store::connect() {
-        Ok(store) => store,
-        Err(error) => {
-            frames::release();
-            return report::error(Party::Xen, "xenstore", error);
-        }
-    };
+    let mut store = Store::new();
+    if let Err(error) = store.attach() {
+        report::error(Party::Xen, "xenstore", error);
+    }
     // Before more frames are touched than the guest may have.
     balloon::start(extent, &mut store);
-    learn_domid(&mut store);
-    let mut hotplug = Hotplug::new();
-    let accepts = Accepts::USUAL;
-    let advertised = shutdown::advertise(&mut store, &accepts);
-    if let Some((node, error)) = advertised.failed {
-        // Older toolstacks make no such node; the requests are obeyed all the same.
-        log::warn!("{node}: {error}");
-    }
-    if let Err(error) = set_watches(&mut store) {
-        report::error(Party::Toolstack, "watches", error);
-    }
-    hotplug.follow(&mut store, "boot");
-    look_again();
-    *CONTROL.lock() = Some(Control {
+    let mut control = Control {
         store,
-        hotplug,
+        wants: Wants::everything(),
+        console: Duty::new("console"),
+        shutdown: Duty::new(shutdown::NODE),
+        ping: Duty::new(PING),
+        cant_suspend: Duty::new(shutdown::CANT_SUSPEND_NODE),
+        obstacle: None,
+        hotplug: Hotplug::new(),
         rounds: 0,
         next_report: time::now() + SECOND,
         input: [0; INPUT],
         input_len: 0,
         strays: strays::Teller::new(),
-    });
-}
-
-/// Asks xenstore for the domain's number, which nobody else tells a PV guest.
-pub fn learn_domid(store: &mut Store) {
-    let mut text = [0; 8];
-    let Ok(len) = store.read(None, "domid", &mut text) else {
-        return;
     };
-    if let Some(domid) = core::str::from_utf8(&text[..len.min(text.len())])
-        .ok()
-        .and_then(|t| t.parse().ok())
-    {
-        xen::set_domid(domid);
+    if !control.store.is_there() {
+        report::error(
+            Party::Toolstack,
+            "xenstore",
+            "the domain has none: nobody can ask anything of it",
+        );
     }
-}
-
-/// Sets the watches; each fires once at once.
-pub fn set_watches(store: &mut Store) -> Result<(), StoreError> {
-    store.watch(shutdown::NODE, Change::Shutdown.token())?;
-    store.watch(availability::WATCH, Change::Availability.token())?;
-    store.watch(TARGET, Change::Memory.token())?;
-    store.watch(PING, Change::Ping.token())
+    control.wants.pursue(&mut control.store);
+    control.hotplug.follow(&mut control.store, "boot");
+    look_again();
+    *CONTROL.lock() = Some(control);
 }
 
 /// One pass of vCPU 0's duties. Short when there is nothing to do.
@@ -119,6 +108,7 @@ pub fn poll() {
             .send();
     }
     control.strays.tell();
+    control.mend_console();
     control.read_console();
     control.follow_xenstore();
     control.hotplug.poll();
@@ -129,84 +119,161 @@ pub fn poll() {
 }
 
 impl Control {
+    /// Takes up the console, if that was refused.
+    fn mend_console(&mut self) {
+        if console::is_connected() {
+            return;
+        }
+        self.console.ask_again();
+        if self.console.is_due() {
+            // Told when there is somebody to tell.
+            self.console.settle(console::connect(), Party::Xen);
+        }
+    }
+
     fn follow_xenstore(&mut self) {
-        let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
-        let changed = self.store.changes();
+        let memory_changed = self.note_changes();
         // Before a suspend is asked for, which needs the target reached.
-        balloon::poll(&mut self.store, again || changed.contains(Change::Memory));
-        if again || changed.contains(Change::Shutdown) {
+        balloon::poll(&mut self.store, memory_changed);
+        self.note_obstacle(balloon::obstacle());
+        if !self.wants.pursue(&mut self.store) {
+            return;
+        }
+        if self.shutdown.is_due() {
             self.answer_shutdown();
         }
-        if again || changed.contains(Change::Availability) {
+        if self.hotplug.is_due() {
             self.hotplug.follow(&mut self.store, "hotplug");
         }
-        if changed.contains(Change::Ping) {
+        if self.ping.is_due() {
             self.answer_ping();
         }
+        if self.cant_suspend.is_due() {
+            self.tell_obstacle();
+        }
+    }
+
+    /// A reason is news if there was none, or another.
+    fn note_obstacle(&mut self, now: Option<TooMuch>) {
+        let reason = |obstacle: Option<TooMuch>| obstacle.map(|obstacle| obstacle.why);
+        if reason(now) != reason(self.obstacle) {
+            self.cant_suspend.ask();
+            self.obstacle = now;
+        }
+    }
+
+    fn tell_obstacle(&mut self) {
+        let told = match self.obstacle {
+            None => self.store.remove(shutdown::CANT_SUSPEND_NODE),
+            Some(obstacle) => shutdown::say_cannot_suspend(&mut self.store, obstacle),
+        };
+        self.cant_suspend.settle(told, Party::Toolstack);
+    }
+
+    /// Notes what there is to be done; gives whether the balloon's target may have changed.
+    fn note_changes(&mut self) -> bool {
+        let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
+        if again {
+            self.shutdown.ask_again();
+            self.hotplug.ask_again();
+        }
+        let changed = self.store.changes();
+        if changed.contains(Change::Shutdown) {
+            self.shutdown.ask();
+        }
+        if changed.contains(Change::Availability) {
+            self.hotplug.ask();
+        }
+        if changed.contains(Change::Ping) {
+            self.ping.ask();
+        }
+        again || changed.contains(Change::Memory)
     }
 
     fn answer_shutdown(&mut self) {
         let accepts = Accepts::USUAL;
-        let (request, answer) = match shutdown::receive(
-            &mut self.store,
-            Activity::Running,
-            &accepts,
-            Limits::DEFAULT.transaction_tries,
-        ) {
+        let tries = Limits::DEFAULT.transaction_tries;
+        let received = shutdown::receive(&mut self.store, Activity::Running, &accepts, tries);
+        let (request, answer) = match received {
             Ok(received) => received,
-            Err(error) => return report::error(Party::Toolstack, shutdown::NODE, error),
+            Err(error) => {
+                self.shutdown.failed();
+                return self.shutdown.complain(Party::Toolstack, error);
+            }
         };
+        if (request, answer) == (Request::Suspend, Answer::Obey) {
+            return self.suspend();
+        }
+        self.shutdown.done();
         // Built only to be sent: an event that is being written keeps others of this CPU waiting.
         let say = |answer| report::event("control").text("request", request).text("answer", answer);
         match answer {
             Answer::Nothing | Answer::Defer => {}
-            Answer::Refuse(why) => say("refused").text("msg", why).send(),
-            Answer::Obey => match request {
-                Request::Suspend => self.suspend(),
-                going => {
-                    say("acknowledged").send();
-                    xen::end(match going {
-                        Request::Reboot => xen::End::Reboot,
-                        Request::Halt => xen::End::Halt,
-                        _ => xen::End::Poweroff,
-                    })
+            Answer::Refuse(why) => {
+                if self.shutdown.is_news(request) {
+                    say("refused").text("msg", why).send();
                 }
-            },
+            }
+            Answer::Obey => {
+                say("acknowledged").send();
+                xen::end(match request {
+                    Request::Reboot => xen::End::Reboot,
+                    Request::Halt => xen::End::Halt,
+                    _ => xen::End::Poweroff,
+                })
+            }
         }
     }
 
     fn suspend(&mut self) {
         self.rounds += 1;
         let Control {
-            store, hotplug, rounds, ..
+            store,
+            wants,
+            hotplug,
+            rounds,
+            ..
         } = self;
         if let Err(too_much) = balloon::prepare_suspend() {
+            // The balloon asks for another look when the target is reached.
+            self.shutdown.done();
             return suspend::refuse(store, *rounds, too_much);
         }
-        suspend::suspend(store, *rounds, |outcome| {
+        let answered = suspend::suspend(store, wants, *rounds, |outcome| {
             balloon::returned(outcome);
             hotplug.returned(outcome);
         });
+        match answered {
+            true => self.shutdown.done(),
+            // The request stands, and is looked at again. Not at once: it would fail as fast as it can be tried.
+            false => self.shutdown.failed(),
+        }
         self.next_report = time::now();
     }
 
     fn answer_ping(&mut self) {
+        if let Err((node, error)) = self.try_answer_ping() {
+            self.ping.failed();
+            return self.ping.complain(Party::Toolstack, format_args!("{node}: {error}"));
+        }
+        self.ping.done();
+    }
+
+    fn try_answer_ping(&mut self) -> Result<(), (&'static str, StoreError)> {
         let mut token = [0; INPUT];
         let len = match self.store.read(None, PING, &mut token) {
+            Ok(0) | Err(StoreError::NotFound) => return Ok(()),
             Ok(len) => len.min(INPUT),
-            Err(StoreError::NotFound) => return,
-            Err(error) => return report::error(Party::Toolstack, PING, error),
+            Err(error) => return Err((PING, error)),
         };
-        if len == 0 {
-            return;
-        }
-        if let Err(error) = self.store.write(None, PONG, &token[..len]) {
-            report::error(Party::Toolstack, PONG, error);
-        }
+        self.store
+            .write(None, PONG, &token[..len])
+            .map_err(|error| (PONG, error))?;
         report::event("pong")
             .text("via", "xenstore")
             .text("token", migration::Text::<INPUT>::new(&token[..len]))
             .send();
+        Ok(())
     }
 
     fn read_console(&mut self) {
@@ -216,7 +283,7 @@ impl Control {
                 b'\r' | b'\n' => {
                     let line = core::mem::take(&mut self.input_len);
                     let text = core::str::from_utf8(&self.input[..line]).unwrap_or("(not UTF-8)");
-                    obey(text.trim(), &mut self.store);
+                    obey(text.trim(), &mut self.store, &mut self.wants);
                 }
                 other if self.input_len < INPUT => {
                     self.input[self.input_len] = other;
@@ -235,13 +302,13 @@ impl Control {
 /// one fail after the next, `starve N`, which leaves N frames (`starve off` gives them all back), `step`, which has the CPU trap after
 /// one instruction, `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that exception's gate.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
-fn obey(line: &str, store: &mut Store) {
+fn obey(line: &str, store: &mut Store, wants: &mut Wants) {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("", _) => {}
         ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
         ("status", _) => report_churn(),
         #[cfg(feature = "switches")]
-        ("faults", _) => crate::rehearse::run(store),
+        ("faults", _) => crate::rehearse::run(store, wants),
         #[cfg(feature = "switches")]
         ("fault-resume", nth) => crate::rehearse::fail_next_resume(nth),
         #[cfg(feature = "switches")]

@@ -1,27 +1,23 @@
 //! Brings vCPUs up and down until they are as xenstore says. On vCPU 0.
 
-use migration::availability::{self, Action};
+use migration::availability::{self, Action, Complaint};
 use migration::hotplug::{BringUp, Change, Cpus, Operation};
 use migration::{Outcome, Party, Return};
 
 use crate::store::Store;
-use crate::{cmdline, control, report, smp, suspend, time, xen};
+use crate::wants::Duty;
+use crate::{cmdline, control, report, smp, suspend, xen};
 
 /// Longest wait for a vCPU to come or go, nanoseconds in which vCPU 0 ran. Far above what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
-
-/// How long after a wish could not be obeyed it is looked at again, nanoseconds: at first, and at most. Each time it is twice as long.
-const FIRST_PAUSE: u64 = 5_000_000_000;
-const LONGEST_PAUSE: u64 = 320_000_000_000;
 
 /// The vCPUs, and what is to be done about them.
 pub struct Hotplug {
     cpus: Cpus,
     /// From the first change of a round until no vCPU is on its way any more. Meanwhile no suspend begins.
     operation: Option<Operation<'static>>,
-    /// A wish could not be obeyed: when to look again.
-    again_at: Option<u64>,
-    pause: u64,
+    /// To read what is wanted, and do it.
+    wish: Duty,
 }
 
 impl Hotplug {
@@ -30,9 +26,23 @@ impl Hotplug {
         Hotplug {
             cpus: Cpus::at_boot(xen::max_vcpus()),
             operation: None,
-            again_at: None,
-            pause: FIRST_PAUSE,
+            wish: Duty::new("cpu/*/availability"),
         }
+    }
+
+    /// What is wanted has changed.
+    pub fn ask(&mut self) {
+        self.wish.ask();
+    }
+
+    /// It may be that something is to be done.
+    pub fn ask_again(&mut self) {
+        self.wish.ask_again();
+    }
+
+    /// Is there anything to be done now?
+    pub fn is_due(&self) -> bool {
+        self.wish.is_due()
     }
 
     /// Reads what is wanted and does it, as far as it can be done now.
@@ -45,10 +55,11 @@ impl Hotplug {
         }
         let before = self.cpus.online();
         self.observe();
-        let wanted = availability::read_wanted(store, self.cpus.count(), |complaint| {
-            report::error(Party::Toolstack, "cpu/*/availability", complaint);
-        });
         let mut obeyed = true;
+        let wanted = availability::read_wanted(store, self.cpus.count(), |complaint| {
+            obeyed &= !matches!(complaint, Complaint::Unreadable { .. });
+            self.wish.complain(Party::Toolstack, complaint);
+        });
         for action in availability::plan(&wanted, self.cpus.online(), availability::MAX_CPUS) {
             obeyed &= match action {
                 // Whatever it is on its way to, it is looked at again when it is there.
@@ -57,23 +68,18 @@ impl Hotplug {
                 Action::Offline(cpu) => self.take_down(cpu),
             };
         }
-        self.again_at = (!obeyed).then(|| time::now() + self.pause);
-        self.pause = match obeyed {
-            true => FIRST_PAUSE,
-            false => (self.pause * 2).min(LONGEST_PAUSE),
-        };
+        match obeyed {
+            true => self.wish.done(),
+            false => self.wish.failed(),
+        }
         self.settle();
         if why != "boot" && self.cpus.online() != before {
             control::verify("hotplug");
         }
     }
 
-    /// Looks at the vCPUs that are on their way, if there are any, and at wishes that could not be obeyed.
+    /// Looks at the vCPUs that are on their way, if there are any.
     pub fn poll(&mut self) {
-        if self.again_at.is_some_and(|at| time::now() >= at) {
-            self.again_at = None;
-            control::look_again();
-        }
         if self.operation.is_none() {
             return;
         }

@@ -41,6 +41,7 @@ mod time;
 mod trim;
 #[cfg(feature = "switches")]
 mod unpin_only;
+mod wants;
 mod workload;
 mod xen;
 

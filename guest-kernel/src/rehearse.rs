@@ -15,16 +15,18 @@ use crate::cmdline;
 use crate::memory::frames;
 use crate::report::{self, Party};
 use crate::store::Store;
+use crate::switches::ResumeFault;
+use crate::wants::Wants;
 use crate::{control, suspend};
 
 /// More than any way has.
 const MOST: usize = 2000;
 
 /// Rehearses until no call is left to fail, once more for the suspend call itself, and says what came of each.
-pub fn run(store: &mut Store) {
+pub fn run(store: &mut Store, wants: &mut Wants) {
     let (mut gave_up, mut went_on) = (0, 0);
     let mut rehearse = |nth: usize| {
-        let result = suspend::rehearse(store);
+        let result = suspend::rehearse(store, wants);
         let met = faults::disarm();
         match (met, result) {
             (None, Err(failed)) => report::error(
@@ -86,14 +88,24 @@ pub fn fail_next_resume(nth: &str) {
 
 /// Has a hypercall fail on the way back from the suspend call, if that is asked for; the call itself is the first that follows.
 pub fn arm_resume() {
-    let nth = match NEXT_RESUME.swap(0, Ordering::Relaxed) {
-        0 => cmdline::options().switches.resume_fault().unwrap_or(0),
-        nth => nth,
+    let asked = NEXT_RESUME.swap(0, Ordering::Relaxed);
+    let fault = if asked > 0 {
+        ResumeFault {
+            nth: asked,
+            for_good: false,
+        }
+    } else if let Some(fault) = cmdline::options().switches.resume_fault() {
+        fault
+    } else {
+        return ARMED.store(0, Ordering::Relaxed);
     };
-    ARMED.store(nth, Ordering::Relaxed);
-    if nth > 0 {
-        faults::arm(nth + 1, cpu::my_stack());
-    }
+    ARMED.store(fault.nth, Ordering::Relaxed);
+    let arm = if fault.for_good {
+        faults::arm_for_good
+    } else {
+        faults::arm
+    };
+    arm(fault.nth + 1, cpu::my_stack());
 }
 
 /// The way back is over: says which call was refused, or that there were not so many.

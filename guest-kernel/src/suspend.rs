@@ -11,7 +11,7 @@ use migration::hotplug::{Hold, Lockout};
 use migration::shutdown::{self, Acknowledgement};
 use migration::xenstore::StoreError;
 use migration::{
-    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Return, SuspendFailed, Timeline,
+    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Resumed, Return, SuspendFailed,
 };
 use xen_bindings::count;
 
@@ -25,6 +25,7 @@ use crate::paging::windows;
 use crate::smp::{self, Parked, Stuck};
 use crate::store::Store;
 use crate::trim::Trimming;
+use crate::wants::Wants;
 use crate::workload::churn;
 use crate::{arch, audit, cmdline, console, control, events, pool, report, time, trim, xen};
 
@@ -135,6 +136,7 @@ fn nanos(at: Duration) -> u64 {
 
 struct Guest<'s> {
     store: &'s mut Store,
+    wants: &'s mut Wants,
     round: u64,
     hold: Option<Hold<'static>>,
     parked: Option<Parked>,
@@ -144,44 +146,76 @@ struct Guest<'s> {
     hypercalls: (u32, u32),
     /// From the acknowledgement until everything is ready for the suspend call: the console need not be read meanwhile.
     silence: Option<console::Silence>,
+    /// From the request to the end of the way back: nobody waits for the console's reader.
+    window: Option<console::Window>,
     /// Interrupts are off from `detach` to the end of `reattach`.
     alone: Option<CpuGuard>,
     /// PV: what is to be put back if the domain stays the same.
     away: Option<arch::xen::Away>,
     /// What Xen refused on the way back and then granted: told once the console works again.
     refused: Option<Error>,
+    /// The first thing that Xen refused for good, and that is tried again later.
+    collected: Option<Error>,
     #[cfg(feature = "switches")]
     planted: Option<crate::plant::Planted>,
     /// Everything but xenstore's part and the call itself.
     #[cfg(feature = "switches")]
     rehearsal: bool,
-    incarnation: u32,
+    /// How often the domain was restored, before the suspend call; none if Xen does not say.
+    incarnation: Option<u32>,
 }
 
 impl<'s> Guest<'s> {
-    fn new(store: &'s mut Store, round: u64) -> Self {
+    fn new(store: &'s mut Store, wants: &'s mut Wants, round: u64) -> Self {
         Guest {
             store,
+            wants,
             round,
             hold: None,
             parked: None,
             trimming: None,
             hypercalls: (count::made(), count::made()),
             silence: None,
+            window: None,
             alone: None,
             away: None,
             refused: None,
+            collected: None,
             #[cfg(feature = "switches")]
             planted: None,
             #[cfg(feature = "switches")]
             rehearsal: false,
-            incarnation: 0,
+            incarnation: None,
         }
     }
 
     /// Makes a call that the way back depends on, again if Xen refuses it: there is no other way to go.
     fn insist<T, E: Into<Error>>(&mut self, call: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
         insist(call, |error| self.refused = Some(error.into())).map_err(Into::into)
+    }
+
+    /// Makes a call without which the domain cannot live on. If Xen refuses it for good, the domain ends as crashed, so that the
+    /// toolstack sees it: a guest without a clock or without events would neither run nor end.
+    fn vital<T, E: Into<Error>>(&mut self, what: &'static str, call: impl FnMut() -> Result<T, E>) -> T {
+        match self.insist(call) {
+            Ok(value) => value,
+            Err(error) => {
+                // For the last words. Xen's own console has them in any case.
+                let _ = console::connect();
+                panic!("the way back from the suspend call ends here: {what}: {error}")
+            }
+        }
+    }
+
+    /// Makes a call that can be made again later: what it is for stands. Gives whether it was made.
+    fn collect<E: Into<Error>>(&mut self, call: impl FnMut() -> Result<(), E>) -> bool {
+        match self.insist(call) {
+            Ok(()) => true,
+            Err(error) => {
+                self.collected.get_or_insert(error);
+                false
+            }
+        }
     }
 
     /// Says what was refused and granted at last.
@@ -202,6 +236,42 @@ impl<'s> Guest<'s> {
     #[cfg(not(feature = "switches"))]
     fn is_rehearsal(&self) -> bool {
         false
+    }
+}
+
+impl Guest<'_> {
+    /// Sets up in a new domain what Xen does not carry over.
+    fn reattach_restored(&mut self) {
+        let switches = cmdline::options().switches;
+        // The new host has other frames, and may have more of them.
+        self.vital("Xen's machine-to-physical table", arch::xen::learn_host);
+        // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
+        // looked at; without that page there are no events and no clock; all this before any cross-call.
+        if !switches.no_latch() && !arch::is_pv() {
+            self.vital("the word size", xen::latch_word_size);
+        }
+        if !switches.no_shared_info() {
+            self.vital("the shared-info page", arch::xen::map_shared_info);
+        }
+        time::thaw();
+        if !switches.no_evtchn() {
+            // The new domain's event channels are all closed; only our names for them are left.
+            events::forget();
+            for cpu in smp::online() {
+                self.vital("event channels", || events::bind_cpu(cpu));
+            }
+            console::lost();
+            self.collect(console::connect);
+            let attached = insist(|| self.store.attach(), |error| self.refused = Some(error.into()));
+            if let Err(error) = attached {
+                self.collected.get_or_insert(error.into());
+            }
+        }
+        if !switches.no_vector() {
+            for cpu in smp::online() {
+                self.vital("the upcall vector", || xen::set_upcall_vector(cpu));
+            }
+        }
     }
 }
 
@@ -231,6 +301,7 @@ impl Platform for Guest<'_> {
     }
 
     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Error> {
+        self.window = Some(console::window());
         // Before the request is answered: xenstored takes its time, and the other vCPUs have theirs.
         self.trimming = Trimming::begin();
         if self.is_rehearsal() {
@@ -345,47 +416,24 @@ impl Platform for Guest<'_> {
         Ok(outcome.checked(self.incarnation, xen::incarnation()))
     }
 
+    /// Whatever is refused here for good is either vital, and then the domain ends, or it is tried again later: the clock runs and the guest
+    /// goes on when this returns.
     fn reattach(&mut self, how: Return) -> Result<(), Error> {
         let _alone = self.alone.take();
         if let Some(away) = self.away.take() {
             if how != Return::Restored {
                 away.write_back();
-                self.insist(arch::xen::map_shared_info)?;
+                self.vital("the shared-info page", arch::xen::map_shared_info);
             }
         }
         if how == Return::Restored {
-            let switches = cmdline::options().switches;
-            // The new host has other frames, and may have more of them.
-            self.insist(arch::xen::learn_host)?;
-            // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
-            // looked at; without that page there are no events and no clock; all this before any cross-call.
-            if !switches.no_latch() && !arch::is_pv() {
-                self.insist(xen::latch_word_size)?;
-            }
-            if !switches.no_shared_info() {
-                self.insist(arch::xen::map_shared_info)?;
-            }
-            time::thaw();
-            if !switches.no_evtchn() {
-                // The new domain's event channels are all closed; only our names for them are left.
-                events::forget();
-                for cpu in smp::online() {
-                    self.insist(|| events::bind_cpu(cpu))?;
-                }
-                self.insist(console::connect)?;
-                insist(|| self.store.reconnect(), |error| self.refused = Some(error.into()))?;
-            }
-            if !switches.no_vector() {
-                for cpu in smp::online() {
-                    self.insist(|| xen::set_upcall_vector(cpu))?;
-                }
-            }
+            self.reattach_restored();
         } else {
             time::thaw();
         }
         events::rearm_after_suspend(0);
         churn::await_first_work();
-        Ok(())
+        self.collected.take().map_or(Ok(()), Err)
     }
 
     fn reread(&mut self, how: Return) -> Result<(), Error> {
@@ -397,12 +445,13 @@ impl Platform for Guest<'_> {
             churn::step(0);
         }
         let switches = cmdline::options().switches;
-        if how == Return::Restored && !switches.no_watches() {
-            self.store.reset_watches()?;
-            control::set_watches(self.store)?;
-        }
         if how == Return::Restored {
-            control::learn_domid(self.store);
+            self.wants.anew();
+            if !switches.no_watches() {
+                self.wants.watches_anew();
+            }
+            // What fails stands, and was told.
+            self.wants.pursue(self.store);
         }
         if !switches.no_reread() {
             control::look_again();
@@ -415,13 +464,18 @@ impl Platform for Guest<'_> {
 const WAKE_LIMIT: u64 = 4_000_000_000;
 
 /// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
-pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
-    let mut guest = Guest::new(store, round);
+///
+/// Gives false if the request could not be answered: it still stands.
+pub fn suspend(store: &mut Store, wants: &mut Wants, round: u64, after: impl FnOnce(Outcome)) -> bool {
+    let mut guest = Guest::new(store, wants, round);
     let limits = Limits::DEFAULT;
     let result = Machine::new(&mut guest, &mut [], limits).suspend();
     #[cfg(feature = "switches")]
     crate::rehearse::disarm_resume();
     guest.silence = None;
+    // What there is to say of the suspend belongs to it.
+    let window = guest.window.take();
+    let waits = window.as_ref().map_or(0, console::Window::waited);
     guest.report_refused();
     match result {
         Ok(resumed) => {
@@ -430,13 +484,20 @@ pub fn suspend(store: &mut Store, round: u64, after: impl FnOnce(Outcome)) {
                 log::warn!("{}: {error}", shutdown::FAILURE_NODE);
             }
             let (before, after) = guest.hypercalls;
-            report_resumed(round, resumed.outcome, &resumed.timeline, after.wrapping_sub(before));
+            report_resumed(round, &resumed, after.wrapping_sub(before), waits);
             if let Some(fault) = resumed.faults.first() {
                 report::error(fault.cause.party(), fault.step, fault.cause);
             }
             control::verify(resumed.outcome.name());
+            true
         }
-        Err(failed) => report_failed(guest.store, round, &failed),
+        Err(failed) => {
+            report_failed(guest.store, round, &failed);
+            !matches!(
+                (failed.phase, failed.cause),
+                (Phase::Acknowledged, Cause::Step(Error::Store(_)))
+            )
+        }
     }
 }
 
@@ -464,14 +525,16 @@ fn report_failed(store: &mut Store, round: u64, failed: &SuspendFailed<Error>) {
     }
 }
 
-fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline, hypercalls: u32) {
+fn report_resumed(round: u64, resumed: &Resumed<Error>, hypercalls: u32, waits: u32) {
+    let timeline = &resumed.timeline;
     report::event("resumed")
         .num("round", round)
-        .text("how", outcome.name())
+        .text("how", resumed.outcome.name())
         .num("domid", u64::from(xen::domid()))
         .nums("online", smp::online().map(|cpu| cpu as u64))
-        .num("incarnation", u64::from(xen::incarnation()))
+        .num("incarnation", u64::from(xen::incarnation().unwrap_or(0)))
         .num("hypercalls", u64::from(hypercalls))
+        .num("console_waits", u64::from(waits))
         .num("wall_us", time::wall_us())
         .object("ns", timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))))
         .send();
@@ -481,8 +544,8 @@ fn report_resumed(round: u64, outcome: Outcome, timeline: &Timeline, hypercalls:
 /// anything did, and otherwise whether something went wrong on the way back.
 #[cfg(feature = "switches")]
 #[allow(clippy::result_large_err)] // There is no heap to put it on.
-pub fn rehearse(store: &mut Store) -> Result<bool, SuspendFailed<Error>> {
-    let mut guest = Guest::new(store, 0);
+pub fn rehearse(store: &mut Store, wants: &mut Wants) -> Result<bool, SuspendFailed<Error>> {
+    let mut guest = Guest::new(store, wants, 0);
     guest.rehearsal = true;
     let result = Machine::new(&mut guest, &mut [], Limits::DEFAULT).suspend();
     let refused = guest.refused.take();

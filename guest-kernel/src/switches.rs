@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const NMI_RESET = 1 << 16;
         const M2P_ASKED = 1 << 17;
         const BALLOON = 1 << 18;
+        const STORE_RETRIED = 1 << 20;
+        const CONSOLE_QUEUED = 1 << 19;
     }
 }
 
@@ -52,6 +54,8 @@ const WORDS: &[(&str, Off)] = &[
     ("nmi=pending", Off::NMI_RESET),
     ("m2p=header", Off::M2P_ASKED),
     ("balloon=off", Off::BALLOON),
+    ("store=once", Off::STORE_RETRIED),
+    ("console=wait", Off::CONSOLE_QUEUED),
 ];
 
 /// What a test wants the audit to find.
@@ -80,7 +84,17 @@ pub struct Switches {
     #[cfg(feature = "switches")]
     plant: Option<Plant>,
     #[cfg(feature = "switches")]
-    resume_fault: Option<usize>,
+    resume_fault: Option<ResumeFault>,
+}
+
+/// A hypercall after the suspend call that is to fail.
+#[cfg(feature = "switches")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeFault {
+    /// Which, counted from 1.
+    pub nth: usize,
+    /// Each time it is made, and not only the first time.
+    pub for_good: bool,
 }
 
 macro_rules! question {
@@ -146,6 +160,10 @@ impl Switches {
         m2p_of_header M2P_ASKED;
         /// Take no notice of `memory/target`?
         no_balloon BALLOON;
+        /// Try what is to be done by way of xenstore only once?
+        store_once STORE_RETRIED;
+        /// Wait for dom0 to read the console in the middle of a suspend?
+        console_waits CONSOLE_QUEUED;
         /// Leave `HVM_PARAM_CALLBACK_IRQ` zero?
         no_cancel_trick CANCEL_TRICK;
     }
@@ -156,9 +174,9 @@ impl Switches {
         self.skip_cache
     }
 
-    /// Which hypercall after the suspend call fails, counted from 1.
+    /// Which hypercall after the suspend call fails.
     #[cfg(feature = "switches")]
-    pub fn resume_fault(&self) -> Option<usize> {
+    pub fn resume_fault(&self) -> Option<ResumeFault> {
         self.resume_fault
     }
 
@@ -176,10 +194,12 @@ impl Switches {
             self.skip_cache = Some(cpu);
             return Ok(());
         }
-        if let Some(nth) = word.strip_prefix("fault=resume:") {
-            let nth = nth.parse().map_err(|_| "a number is needed")?;
-            self.resume_fault = Some(nth);
-            return Ok(());
+        for (prefix, for_good) in [("fault=resume:", false), ("fault=resume-for-good:", true)] {
+            if let Some(nth) = word.strip_prefix(prefix) {
+                let nth = nth.parse().map_err(|_| "a number is needed")?;
+                self.resume_fault = Some(ResumeFault { nth, for_good });
+                return Ok(());
+            }
         }
         if let Some(what) = word.strip_prefix("plant=") {
             self.plant = Some(match what {

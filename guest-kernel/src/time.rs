@@ -36,7 +36,10 @@ pub fn latest() -> u64 {
     LATEST.load(Ordering::Acquire)
 }
 
-/// The time of day by Xen: microseconds since 1970, UTC. 0 while the clock stands still.
+/// The time of day by Xen: microseconds since 1970. 0 while the clock stands still.
+///
+/// UTC plus the domain's own offset (`rtc_timeoffset` of its configuration), which Xen has added already (`update_domain_wallclock_time`,
+/// `xen/common/time.c`) and which a guest cannot tell from the time.
 ///
 /// Both of its parts, the time of day at which system time was 0 and system time, are read anew each time: after a restore
 /// or a migration they are another host's. `wc_sec`, `wc_nsec` and `wc_sec_hi` of `struct shared_info`, `xen/include/public/xen.h`.

@@ -140,12 +140,11 @@ pub fn set_domid(domid: u32) {
     TOLD_DOMID.store(domid, Ordering::Relaxed);
 }
 
-/// How often this domain was restored.
-pub fn incarnation() -> u32 {
-    LEAVES
-        .get()
-        .and_then(|leaves| leaves.time())
-        .map_or(0, |time| time.incarnation)
+/// The domain's incarnation, which goes up with each restore; none if Xen does not say.
+pub fn incarnation() -> Option<u32> {
+    let time = LEAVES.get()?.time()?;
+    // Xen counts from 1 (`tsc_set_info`): a zero is a leaf that was masked.
+    (time.incarnation != 0).then_some(time.incarnation)
 }
 
 /// Suspends the domain. Without a proof that nothing is cached this cannot be called.

@@ -174,6 +174,7 @@ mod participant;
 mod phase;
 mod platform;
 pub mod shutdown;
+pub mod standing;
 mod text;
 pub mod xenstore;
 

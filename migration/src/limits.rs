@@ -35,7 +35,8 @@ pub struct Limits {
     pub audit: Duration,
     /// Taking down clocks and shared pages.
     pub detach: Duration,
-    /// All of it, from the acknowledgement to the hypercall. Shorter than [`LIBXL_SUSPEND_WINDOW`].
+    /// All of it, from the moment before the acknowledgement is written to the hypercall. Shorter than
+    /// [`LIBXL_SUSPEND_WINDOW`], which opens when that is committed: the reply that says so may come much later.
     pub until_suspended: Duration,
     /// Waking the parked vCPUs on the way back, until each has said that it runs.
     pub unpark: Duration,

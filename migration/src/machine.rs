@@ -86,7 +86,7 @@ struct Run<E> {
     faults: Faults<E>,
     /// How many participants are suspended: a prefix of the sorted list.
     suspended: usize,
-    /// From the acknowledgement to the hypercall.
+    /// From the beginning of the acknowledgement to the hypercall.
     overall: Option<Deadline>,
     /// What the clock said when it was last looked at. A look may be dear (Xen may have to emulate the time-stamp counter), so there is
     /// one at the end of each step, and the next step begins there.
@@ -275,20 +275,19 @@ impl<'r, 'm, 'p, P: Platform> Requested<'r, 'm, 'p, P> {
         let fail = |step, cause| Err(failed(Phase::Acknowledged, step, cause));
 
         let deadline = m.deadline(m.limits.acknowledge, "acknowledging");
+        // libxl's second window opens when the answer is committed, which may be long before this side hears of it.
+        m.run.overall = Some(Deadline::after(
+            m.run.now,
+            m.limits.until_suspended,
+            "the suspend since its acknowledgement began",
+        ));
         let answer = m.platform.acknowledge(deadline, m.limits.transaction_tries);
         match answer {
             Ok(Acknowledgement::Given) => {}
             Ok(Acknowledgement::Withdrawn) => return fail("acknowledge", Cause::Withdrawn),
             Err(error) => return fail("acknowledge", Cause::Step(error)),
         }
-        // libxl's second window opens now, however late the first answer was.
-        let in_time = m.check(deadline);
-        m.run.overall = Some(Deadline::after(
-            m.run.now,
-            m.limits.until_suspended,
-            "the suspend since its acknowledgement",
-        ));
-        if let Err(cause) = in_time {
+        if let Err(cause) = m.check(deadline) {
             return fail("acknowledge", cause);
         }
         m.enter(Phase::Acknowledged);
@@ -505,10 +504,12 @@ impl<P: Platform> Detached<'_, '_, '_, P> {
     pub fn hypercall(mut self) -> Result<Outcome, SuspendFailed<P::Error>> {
         let drained = &mut self.audited.drained;
         let m = drained.quiesced.machine();
-        m.look_at_clock();
+        let now = m.look_at_clock();
+        // The domain may have been paused since the last look. From here the clock may be anything until `reattach`.
+        if let Some(Err(late)) = m.run.overall.map(|overall| overall.check(now)) {
+            return Err(failed(Phase::Suspended, "suspend", Cause::Late(late)));
+        }
         m.enter(Phase::Suspended);
-        // Whether somebody still waits for the shutdown was checked at the end of `detach`. From here the clock may be
-        // anything until `reattach`.
         match m.platform.suspend(&drained.proof) {
             Ok(outcome) => {
                 m.run.how = outcome.into();

@@ -49,15 +49,20 @@ impl Outcome {
     /// The number goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c`; CPUID leaf base+3,
     /// subleaf 0, EDX). A return of 0 with the number unchanged is a cancelled suspend whose return value the
     /// toolstack could not write.
-    pub fn checked(self, before: u32, after: u32) -> Outcome {
-        if self == Outcome::Restored && before == after {
-            log::warn!(
-                "the suspend call returned 0, but the incarnation is still {before}: taken for cancelled; \
-                 is HVM_PARAM_CALLBACK_IRQ 0?"
-            );
-            return Outcome::Cancelled;
+    ///
+    /// `None` is a number that could not be read, for the leaf need not be there (a `cpuid` line in the domain's
+    /// configuration can hide it). Then the return value stands: an absent number proves nothing.
+    pub fn checked(self, before: Option<u32>, after: Option<u32>) -> Outcome {
+        match (before, after) {
+            (Some(before), Some(after)) if self == Outcome::Restored && before == after => {
+                log::warn!(
+                    "the suspend call returned 0, but the incarnation is still {before}: taken for cancelled; \
+                     is HVM_PARAM_CALLBACK_IRQ 0?"
+                );
+                Outcome::Cancelled
+            }
+            _ => self,
         }
-        self
     }
 
     /// The name used in events (`docs/events.md`).
@@ -119,8 +124,16 @@ mod tests {
 
     #[test]
     fn an_unchanged_incarnation_disproves_a_restore() {
-        assert_eq!(Outcome::Restored.checked(3, 4), Outcome::Restored);
-        assert_eq!(Outcome::Restored.checked(3, 3), Outcome::Cancelled);
-        assert_eq!(Outcome::Cancelled.checked(3, 3), Outcome::Cancelled);
+        let checked = |outcome: Outcome, before, after| outcome.checked(Some(before), Some(after));
+        assert_eq!(checked(Outcome::Restored, 3, 4), Outcome::Restored);
+        assert_eq!(checked(Outcome::Restored, 3, 3), Outcome::Cancelled);
+        assert_eq!(checked(Outcome::Cancelled, 3, 3), Outcome::Cancelled);
+    }
+
+    #[test]
+    fn an_incarnation_that_cannot_be_read_proves_nothing() {
+        for (before, after) in [(None, None), (Some(0), None), (None, Some(0))] {
+            assert_eq!(Outcome::Restored.checked(before, after), Outcome::Restored);
+        }
     }
 }

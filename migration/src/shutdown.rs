@@ -29,6 +29,11 @@ pub const NODE: &str = "control/shutdown";
 /// may write; libxl reads none of it.
 pub const FAILURE_NODE: &str = "data/suspend-failed";
 
+/// Where a guest says why it cannot be suspended now, and nothing when it can: XAPI asks there before it asks for a suspend
+/// (`cant_suspend_reason`, `ocaml/xenopsd/xc/xenops_server_xen.ml`). An empty node counts as a reason, so it has to be
+/// removed.
+pub const CANT_SUSPEND_NODE: &str = "data/cant_suspend_reason";
+
 /// What the toolstack asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -302,6 +307,18 @@ where
         ),
     );
     xs.write(None, FAILURE_NODE, buf.as_str().as_bytes())
+}
+
+/// Writes to [`CANT_SUSPEND_NODE`] why the guest cannot be suspended, at most 200 bytes. When it can again, the node is to be
+/// removed.
+pub fn say_cannot_suspend<X>(xs: &mut X, reason: impl fmt::Display) -> Result<(), StoreError>
+where
+    X: Xenstore + ?Sized,
+{
+    let mut buf: Buf<200> = Buf::new();
+    // A `Buf` cuts and never fails.
+    let _ = fmt::write(&mut buf, format_args!("{reason}"));
+    xs.write(None, CANT_SUSPEND_NODE, buf.as_str().as_bytes())
 }
 
 /// Empties [`FAILURE_NODE`], after a suspend that worked.

@@ -154,6 +154,40 @@ fn steps_within_their_limits_may_still_be_late_together() {
 }
 
 #[test]
+fn the_time_of_the_acknowledgement_counts() {
+    // It may be committed at once, and its reply come 29 s later: libxl's window is open all that time.
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    for (step, seconds) in [("acknowledge", 29), ("park", 14), ("drain", 15)] {
+        world.sabotage(step, Sabotage::Slow(Duration::from_secs(seconds)));
+    }
+    let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+    assert!(matches!(failure.cause, Cause::Late(_)), "{failure}");
+    assert_eq!(world.hypercalls.get(), 0);
+    works_again(&mut guest);
+}
+
+#[test]
+fn a_domain_that_was_paused_right_before_the_call_does_not_make_it() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    world
+        .paused_after
+        .set(Some((Phase::Detached, Duration::from_secs(60))));
+    let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+    assert!(matches!(failure.cause, Cause::Late(_)), "{failure}");
+    assert_eq!((failure.phase, failure.step), (Phase::Suspended, "suspend"));
+    assert_eq!(world.hypercalls.get(), 0);
+    // Everything that was detached is there again.
+    assert_eq!(
+        world.take_journal(),
+        expected(ALL - 1, ALL - 1, Return::Failed)
+    );
+    world.paused_after.set(None);
+    works_again(&mut guest);
+}
+
+#[test]
 fn limits_outside_libxls_windows_are_refused_before_anything_is_done() {
     let world = World::new();
     let mut guest = Guest::new(&world);
@@ -486,7 +520,7 @@ proptest! {
                     prop_assert_eq!(journal, expected(ALL, ALL, outcome.into()));
                     prop_assert_eq!(world.hypercalls.get(), calls_before + 1);
                     let waited = resumed.timeline.entered(Phase::Suspended).unwrap()
-                        - resumed.timeline.entered(Phase::Acknowledged).unwrap();
+                        - resumed.timeline.entered(Phase::Requested).unwrap();
                     prop_assert!(waited <= Limits::DEFAULT.until_suspended);
                 }
                 Err(failure) => {

@@ -265,6 +265,11 @@ pub fn resumed(events: &[Event], round: u64, how: &str, online: &[u64]) -> Findi
             event.nums("online")
         ));
     }
+    if let Some(waits @ 1..) = event.num("console_waits") {
+        found.push(format!(
+            "the suspend waited {waits} times for dom0 to read the console"
+        ));
+    }
     let before = events
         .iter()
         .filter(|e| e.num("round") == Some(round) && e.ev != "resumed")
@@ -694,6 +699,9 @@ mod tests {
         assert!(!resumed(&log(&[good]), 1, "cancelled", &[0, 1]).is_empty());
         assert!(!resumed(&log(&[good]), 1, "restored", &[0]).is_empty());
         assert!(!resumed(&log(&[good]), 2, "restored", &[0, 1]).is_empty());
+        let waits = |n: u32| good.to_owned() + &format!(r#","console_waits":{n}"#);
+        assert!(resumed(&log(&[&waits(0)]), 1, "restored", &[0, 1]).is_empty());
+        assert!(!resumed(&log(&[&waits(1)]), 1, "restored", &[0, 1]).is_empty());
         let phase = r#""ev":"suspend","round":1,"phase":"detached""#;
         let mut events = log(&[phase, good]);
         assert!(resumed(&events, 1, "restored", &[0, 1]).is_empty());

@@ -36,6 +36,7 @@ pub fn config(arch: Arch) -> Config {
         mem: 32,
         cmdline: churn(arch).to_owned(),
         hap: xen_build::hap(arch, qemu::accel().0),
+        time_offset: 0,
         extra: String::new(),
     }
 }

@@ -83,6 +83,8 @@ pub struct Config {
     /// Hardware-assisted paging; without it Xen must have shadow paging. See [`crate::xen_build::hap`]. A PV
     /// guest has none, and the shim always has it: it is a 64-bit guest, whatever runs in it.
     pub hap: bool,
+    /// Seconds by which the domain's time of day differs from UTC (`rtc_timeoffset`).
+    pub time_offset: i32,
     /// Further lines, each with its line break.
     pub extra: String,
 }
@@ -99,8 +101,12 @@ impl Config {
                 shim_cpuid(qemu::accel().0)
             ),
         };
+        let offset = match self.time_offset {
+            0 => String::new(),
+            seconds => format!("rtc_timeoffset = {seconds}\n"),
+        };
         format!(
-            "name = \"{}\"\n{kind}kernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
+            "name = \"{}\"\n{kind}{offset}kernel = \"{}\"\nvcpus = {}\nmaxvcpus = {}\nmemory = {}\n\
              cmdline = \"{quoted}\"\non_crash = \"preserve\"\non_poweroff = \"destroy\"\non_reboot = \"restart\"\n{}",
             self.name, self.kernel, self.vcpus, self.max_vcpus, self.mem, self.extra,
         )
@@ -121,6 +127,7 @@ mod tests {
             mem: 32,
             cmdline: "a=\"b\" c".into(),
             hap: false,
+            time_offset: 0,
             extra: String::new(),
         }
     }

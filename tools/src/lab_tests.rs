@@ -229,8 +229,9 @@ const PV_CONTROLS: &[Control] = {
 
 const CONTROLS: &[Control] = {
     use Action::{
-        Boot, Checkpoint, Churn, Create, NmiOffline, Nmis, Ping, Restore, RestoreThenError,
-        RestoreThenVcpuSet, Save, SaveRefused, VcpuSet,
+        Boot, Checkpoint, CheckpointUnread, Churn, Create, NmiOffline, Nmis, Ping, Restore,
+        RestoreCrashes, RestoreThenError, RestoreThenVcpuSet, Save, SaveRefused, VcpuSet,
+        VcpuSetUnheard,
     };
     &[
         // What the drain leaves, the audit finds; and without the audit the events still show it.
@@ -320,6 +321,13 @@ const CONTROLS: &[Control] = {
             expect: SILENCE,
             archs: &[Arch::X86_64],
         },
+        // The watch is spent, and the one look at what it was about had no answer.
+        Control {
+            word: "store=once",
+            actions: &[Create, VcpuSetUnheard(2)],
+            expect: SILENCE,
+            archs: &[Arch::X86_64],
+        },
         Control {
             // Setting a watch fires it once, which reads the values again: only without both is nobody told.
             word: "resume=no-reread resume=no-watches",
@@ -331,6 +339,19 @@ const CONTROLS: &[Control] = {
             word: "resume=no-vcpu-reset",
             actions: &[Create, VcpuSet(2), Save, Restore, VcpuSet(4)],
             expect: &["nothing within", "the guest says error"],
+            archs: &[Arch::X86_64],
+        },
+        Control {
+            word: "console=wait",
+            actions: &[Create, CheckpointUnread],
+            expect: &["the suspend waited"],
+            archs: &[Arch::X86_64],
+        },
+        // Refused for good: without the word size the domain cannot live on.
+        Control {
+            word: "fault=resume-for-good:1",
+            actions: &[Create, Save, RestoreCrashes("the word size")],
+            expect: NOTHING,
             archs: &[Arch::X86_64],
         },
         // Xen refuses the first call after the suspend call (the word size), and one of those for event channels.
@@ -541,6 +562,7 @@ fn pv() -> Vec<LabTest> {
     tests.extend(nmis());
     tests.extend(other_vcpus());
     tests.extend(below_maxmem());
+    tests.extend(unheard());
     for arch in [Arch::X86_64, Arch::I686] {
         let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, "differential", Vec::new());
         test.switches = true;
@@ -758,6 +780,8 @@ fn other_vcpus() -> Vec<LabTest> {
         ],
     );
     no_x2apic.config.extra = "cpuid = \"host,x2apic=0\"\n".into();
+    // Xen's wall clock has the domain's own offset in it, also in the next domain.
+    no_x2apic.config.time_offset = 7200;
     vec![
         pvh("gaps", gaps()).vcpus(8, 64),
         pv("gaps", gaps()).vcpus(8, 64),
@@ -784,11 +808,38 @@ fn other_vcpus() -> Vec<LabTest> {
     ]
 }
 
+/// Wishes that cannot be read in time, and what a toolstack reads of the guest before it asks for anything.
+fn unheard() -> Vec<LabTest> {
+    use Action::{
+        Advertised, CheckpointUnheard, CheckpointUnread, Create, Poweroff, Restore, Save,
+        Unanswerable, VcpuSetUnheard,
+    };
+    let life = || {
+        vec![
+            Create,
+            Advertised,
+            VcpuSetUnheard(2),
+            Save,
+            Restore,
+            Advertised,
+            CheckpointUnheard,
+            CheckpointUnread,
+            Unanswerable,
+            Save,
+            Restore,
+            Poweroff,
+        ]
+    };
+    let mut pv = LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "", life());
+    pv.name = "long/unheard/pv".into();
+    vec![LabTest::new(Arch::X86_64, "unheard", life()), pv]
+}
+
 /// Memory that is less than it may become: the guest keeps to its target, and is saved and restored with what it has.
 fn below_maxmem() -> Vec<LabTest> {
     use Action::{
-        Checkpoint, Create, MemSet, MemSetBelow, MemSetDuringMigrate, Migrate, Ping, Poweroff,
-        Restore, RestoreFails, Save, SaveAnyway, SaveGivenUp, SaveRefused,
+        CannotSuspend, Checkpoint, Create, MemSet, MemSetBelow, MemSetDuringMigrate, Migrate, Ping,
+        Poweroff, Restore, RestoreFails, Save, SaveAnyway, SaveGivenUp, SaveRefused,
     };
     let life = || {
         vec![
@@ -811,7 +862,9 @@ fn below_maxmem() -> Vec<LabTest> {
                 },
                 &["its target is 2048 KiB", "uses all frames"],
             ),
+            CannotSuspend(true),
             MemSet(96),
+            CannotSuspend(false),
             Ping,
             Save,
             Restore,

@@ -12,6 +12,8 @@ pub mod libvirt;
 mod memory;
 mod nmi;
 mod toolstacks;
+mod unheard;
+mod unread;
 mod vcpus;
 
 use std::fs::File;
@@ -144,6 +146,18 @@ pub enum Action {
     XapiPoweroff,
     /// A command of libvirt's.
     Virsh(Virsh),
+    /// `xl vcpu-set`, which the guest cannot read in time: xenstored is stopped.
+    VcpuSetUnheard(u64),
+    /// `xl save -c`, whose request the guest cannot read in time: xenstored is stopped.
+    CheckpointUnheard,
+    /// `xl save -c` with the console's ring full: xenconsoled is stopped.
+    CheckpointUnread,
+    /// `xl restore` of a guest that cannot live on: it says so, with these words, and ends as crashed.
+    RestoreCrashes(&'static str),
+    /// A suspend is asked for in a node that the guest cannot write.
+    Unanswerable,
+    /// The guest says in xenstore why it cannot be suspended, or does not.
+    CannotSuspend(bool),
 }
 
 impl Action {
@@ -197,6 +211,13 @@ impl Action {
             Self::Xapi => "requests in a transaction".into(),
             Self::Virsh(command) => command.name(),
             Self::XapiPoweroff => "poweroff in a transaction".into(),
+            Self::VcpuSetUnheard(n) => format!("xl vcpu-set {n} while xenstored is stopped"),
+            Self::CheckpointUnheard => "xl save -c while xenstored is stopped".into(),
+            Self::CheckpointUnread => "xl save -c while nobody reads the console".into(),
+            Self::RestoreCrashes(_) => "xl restore of a guest that cannot live on".into(),
+            Self::Unanswerable => "a request that cannot be answered".into(),
+            Self::CannotSuspend(true) => "xenstore says why it cannot be suspended".into(),
+            Self::CannotSuspend(false) => "xenstore says nothing against a suspend".into(),
             Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),
             Self::SaveUndrained => "xl save, not drained".into(),
             Self::SaveAnyway(_) => "xl save, which cannot know better".into(),
@@ -218,8 +239,10 @@ impl Action {
     /// Whether an event that would otherwise be a finding belongs to the action.
     fn expects(&self, event: &Event) -> bool {
         match self {
-            Self::SaveRefused(_) | Self::SaveGivenUp(..) => event.ev == "suspend-failed",
-            Self::BootFails(_) => event.ev == "panic",
+            Self::SaveRefused(_) | Self::SaveGivenUp(..) | Self::Unanswerable => {
+                event.ev == "suspend-failed"
+            }
+            Self::BootFails(_) | Self::RestoreCrashes(_) => event.ev == "panic",
             Self::SaveAnyway(Some(place)) | Self::RestoreThenError(place) => {
                 event.is("error", "where", place)
             }
@@ -232,6 +255,8 @@ impl Action {
             }
             Self::LateToCome(_) => event.is("error", "where", "cpu-up"),
             Self::LateToLeave(_) => event.is("error", "where", "cpu-down"),
+            Self::VcpuSetUnheard(_) => event.is("error", "where", "cpu/*/availability"),
+            Self::CheckpointUnheard => event.is("error", "where", "control/shutdown"),
             Self::UnderNmis(actions) => actions.iter().any(|action| action.expects(event)),
             _ => false,
         }
@@ -576,6 +601,7 @@ impl<'m> Life<'m> {
         match *action {
             Action::Boot | Action::Create => {
                 self.xl(&format!("xl create /lab/{name}.cfg"))?;
+                self.begins_here()?;
                 let event = self.wait("ready", |e| e.ev == "ready")?;
                 step.findings.extend(self.ready());
                 self.check_wall_clock(&event, step)?;
@@ -693,6 +719,15 @@ impl<'m> Life<'m> {
             Action::Xapi => self.xapi(step)?,
             Action::XapiPoweroff => self.xapi_poweroff(step)?,
             Action::Virsh(command) => self.by_libvirt(command, step)?,
+            Action::VcpuSetUnheard(n) => self.vcpu_set_unheard(n, step)?,
+            Action::CheckpointUnheard => self.checkpoint_unheard(step)?,
+            Action::CheckpointUnread => self.checkpoint_unread(step)?,
+            Action::RestoreCrashes(words) => {
+                self.xl(&format!("xl restore /lab/{name}.save"))?;
+                self.last_words(step, words)?;
+            }
+            Action::Unanswerable => self.unanswerable(step)?,
+            Action::CannotSuspend(cannot) => self.cannot_suspend(cannot, step)?,
             Action::Ping => self.ping(step)?,
             Action::Faults => {
                 self.type_line("faults")?;
@@ -717,8 +752,11 @@ impl<'m> Life<'m> {
                 self.churn_on(step, 1)?;
             }
             Action::Unknown => {
-                self.request("dance")?;
-                let event = self.wait("control", |e| e.is("control", "request", "dance"))?;
+                // Another word each time: the same is told of at a growing interval.
+                self.pings += 1;
+                let word = format!("dance{}", self.pings);
+                self.request(&word)?;
+                let event = self.wait("control", |e| e.is("control", "request", &word))?;
                 if event.text("answer") != Some("refused") {
                     step.findings
                         .push(format!("an unknown request was {:?}", event.text("answer")));
@@ -749,18 +787,12 @@ impl<'m> Life<'m> {
     /// The guest ended for a reboot, and a new one runs in its place.
     fn rebooted(&mut self, step: &mut Step) -> Result<()> {
         self.wait("end", |e| e.is("end", "why", "reboot"))?;
-        self.wait("boot", |e| e.ev == "boot")?;
+        // Only what the new domain says may be compared.
+        self.begins_here()?;
         // It has the vCPUs that were online: xl reads their availability out of the old domain
         // (libxl_retrieve_domain_configuration, libxl_domain.c), and starts the new one with these.
         self.round = 0;
         self.wait("ready", |e| e.ev == "ready")?;
-        // Only what the new incarnation says may be compared.
-        let at = self
-            .window()
-            .iter()
-            .rposition(|e| e.ev == "ready")
-            .unwrap_or(0);
-        self.mark += at;
         step.findings.extend(self.ready());
         self.churn_on(step, 1)
     }
@@ -858,9 +890,23 @@ impl<'m> Life<'m> {
     }
 
     /// The guest says once why it cannot run, and its domain has crashed, so that the toolstack sees it too.
+    /// Waits until the domain boots, and leaves out what came before: xenconsoled may write the last lines of a former domain of this
+    /// name only now.
+    fn begins_here(&mut self) -> Result<()> {
+        self.wait("boot", |e| e.ev == "boot")?;
+        let at = self.window().iter().rposition(|e| e.ev == "boot");
+        self.mark += at.unwrap_or(0);
+        Ok(())
+    }
+
     fn boot_fails(&mut self, step: &mut Step, words: &str) -> Result<()> {
+        self.xl(&format!("xl create /lab/{}.cfg", self.config.name))?;
+        self.last_words(step, words)
+    }
+
+    /// The guest says these words and ends as crashed, so that the toolstack sees it.
+    fn last_words(&mut self, step: &mut Step, words: &str) -> Result<()> {
         let name = self.config.name.clone();
-        self.xl(&format!("xl create /lab/{name}.cfg"))?;
         let event = self.wait("its last words", |e| e.ev == "panic")?;
         let said = event.text("msg").unwrap_or_default().to_owned();
         if !said.contains(words) {
@@ -1038,7 +1084,7 @@ impl<'m> Life<'m> {
         Ok(())
     }
 
-    /// The time of day in this event, which the present action has caused, is dom0's.
+    /// The time of day in this event, which the present action has caused, is dom0's and the domain's own offset.
     fn check_wall_clock(&self, event: &Event, step: &mut Step) -> Result<()> {
         let text = self.machine.dom0.must("date +%s", XL)?;
         let now: u32 = text
@@ -1046,7 +1092,8 @@ impl<'m> Life<'m> {
             .parse()
             .with_context(|| format!("dom0's date says {text:?}"))?;
         // dom0's date knows whole seconds.
-        let (now, since) = (f64::from(now), self.began.elapsed().as_secs_f64());
+        let now = f64::from(now) + f64::from(self.config.time_offset);
+        let since = self.began.elapsed().as_secs_f64();
         let found = check::wall_clock(event, now - since, now + 1.0);
         step.findings.extend(found);
         Ok(())

@@ -96,6 +96,7 @@ pub fn run(args: &Args) -> Result<()> {
         mem: args.mem,
         cmdline: args.cmdline.clone(),
         hap: xen_build::hap(arch, accel),
+        time_offset: 0,
         extra: String::new(),
     };
     dom0.put("/lab/try.cfg", config.text().as_bytes())?;

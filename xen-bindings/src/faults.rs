@@ -1,6 +1,6 @@
 //! Hypercalls that fail on purpose: for tests of what a kernel does then. Only with the feature `faults`.
 //!
-//! One hypercall in the calls that follow [`arm`] is not made and returns `-ENOMEM`. Counted are the calls from one stack, so
+//! One hypercall in the calls that follow [`arm`] is not made and returns `-ENOMEM`: once, or from then on ([`arm_for_good`]). Counted are the calls from one stack, so
 //! that what other vCPUs do meanwhile does not change which call it is. Giving the CPU away is not counted: a kernel may do that
 //! any number of times while it waits, and nothing follows from a refusal.
 
@@ -21,11 +21,22 @@ static FAILED: AtomicU32 = AtomicU32::new(0);
 /// The error that the call gives.
 pub const ERROR: Errno = Errno::ENOMEM;
 
+/// The call that failed fails again each time it is made, with this first argument.
+static FOR_GOOD: AtomicBool = AtomicBool::new(false);
+static REFUSED_FIRST: AtomicUsize = AtomicUsize::new(0);
+
+/// As [`arm`], and then the call fails however often it is made: by its number and its first argument.
+pub fn arm_for_good(nth: usize, stack: Range<usize>) {
+    arm(nth, stack);
+    FOR_GOOD.store(true, Ordering::Release);
+}
+
 /// Has the `nth` call from now on fail, counted from 1, of those made on the stack at `stack`.
 pub fn arm(nth: usize, stack: Range<usize>) {
     STACK_START.store(stack.start, Ordering::Relaxed);
     STACK_END.store(stack.end, Ordering::Relaxed);
     FAILED.store(0, Ordering::Relaxed);
+    FOR_GOOD.store(false, Ordering::Relaxed);
     LEFT.store(nth, Ordering::Release);
 }
 
@@ -41,6 +52,7 @@ pub fn arm_probe() {
 pub fn disarm() -> Option<u32> {
     LEFT.store(0, Ordering::Release);
     PROBE.store(false, Ordering::Release);
+    FOR_GOOD.store(false, Ordering::Release);
     FAILED.load(Ordering::Relaxed).checked_sub(1)
 }
 
@@ -56,8 +68,15 @@ pub fn spare<T>(work: impl FnOnce() -> T) -> T {
 pub(crate) fn inject(nr: u32, first: usize) -> Option<isize> {
     let here = 0u8;
     let stack = STACK_START.load(Ordering::Relaxed)..STACK_END.load(Ordering::Relaxed);
-    if LEFT.load(Ordering::Acquire) == 0 || !stack.contains(&(&raw const here as usize)) {
+    if !stack.contains(&(&raw const here as usize)) {
         return None;
+    }
+    let error = -(ERROR.number() as isize);
+    if LEFT.load(Ordering::Acquire) == 0 {
+        let refused = FOR_GOOD.load(Ordering::Acquire)
+            && FAILED.load(Ordering::Relaxed) == nr + 1
+            && REFUSED_FIRST.load(Ordering::Relaxed) == first;
+        return refused.then_some(error);
     }
     if gives_cpu_away(nr, first) || nr == ffi::__HYPERVISOR_xen_version {
         return None;
@@ -66,7 +85,8 @@ pub(crate) fn inject(nr: u32, first: usize) -> Option<isize> {
         return None;
     }
     FAILED.store(nr + 1, Ordering::Relaxed);
-    Some(-(ERROR.number() as isize))
+    REFUSED_FIRST.store(first, Ordering::Relaxed);
+    Some(error)
 }
 
 /// Stands for a call that a rehearsal leaves out: it is counted, and may be the one that fails.
@@ -104,6 +124,13 @@ mod tests {
         arm(1, stack.clone());
         assert_eq!(spare(|| inject(26, 0)), None);
         assert_eq!(inject(26, 0), Some(-12));
+        arm_for_good(1, stack.clone());
+        assert_eq!(inject(26, 0), Some(-12));
+        assert_eq!(inject(26, 1), None);
+        assert_eq!(inject(32, 0), None);
+        assert_eq!(inject(26, 0), Some(-12));
+        assert_eq!(disarm(), Some(26));
+        assert_eq!(inject(26, 0), None);
         arm(1, 0..1);
         assert_eq!(inject(26, 0), None);
         assert_eq!(disarm(), None);

@@ -51,6 +51,8 @@ pub struct World {
     pub sabotage: RefCell<BTreeMap<String, Sabotage>>,
     pub phases: RefCell<Vec<(Phase, Duration)>>,
     pub hypercalls: Cell<u32>,
+    /// The domain is paused for so long as soon as it is in this phase.
+    pub paused_after: Cell<Option<(Phase, Duration)>>,
 }
 
 impl World {
@@ -135,6 +137,10 @@ impl Platform for Guest {
 
     fn entered(&mut self, phase: Phase, since: Duration) {
         self.world.phases.borrow_mut().push((phase, since));
+        let paused = self.world.paused_after.get();
+        if let Some((_, time)) = paused.filter(|(after, _)| *after == phase) {
+            self.world.now.set(self.world.now.get() + time);
+        }
     }
     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Broken> {
         assert!(tries > 0);

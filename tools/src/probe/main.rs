@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: labprobe watch NAME... | passes FILE | backup CHECKPOINTS FILE | replace PATH VALUE | load VCPUS | nmis VCPUS MILLISECONDS FILE | \
-                     catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU";
+                     catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU | unpause DOMAIN";
 
 fn number<T: std::str::FromStr<Err: std::fmt::Display>>(word: &str) -> Result<T, String> {
     word.parse().map_err(|e| format!("{word}: {e}"))
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         [what @ ("hold" | "release"), domain, vcpu] => {
             number(domain).and_then(|domain| vcpus::hold(domain, number(vcpu)?, what == "hold"))
         }
+        ["unpause", domain] => number(domain).and_then(vcpus::unpause),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -29,3 +29,11 @@ pub fn hold(domain: u16, vcpu: u32, hold: bool) -> Result<(), String> {
     domains.pause(domain, false)?;
     result
 }
+
+/// Lets a paused domain go on. `xl unpause` would ask xenstored first, which may be stopped.
+///
+/// # Errors
+/// If this is no dom0, or there is no such domain.
+pub fn unpause(domain: u16) -> Result<(), String> {
+    Domains::open()?.pause(domain, false)
+}

@@ -329,7 +329,7 @@ impl Life<'_> {
     }
 
     /// The guest suspended once and came back.
-    fn cancelled(&mut self, step: &mut Step) -> Result<()> {
+    pub(super) fn cancelled(&mut self, step: &mut Step) -> Result<()> {
         let said = std::mem::take(&mut step.checked);
         self.round += 1;
         self.suspended(step)?;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use super::{Life, Step, XL};
 use crate::event::Event;
+use crate::stop;
 
 /// MiB that the receiving domain has when the balloon begins to move.
 const RECEIVED: u64 = 8;
@@ -33,6 +34,19 @@ impl Life<'_> {
     /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the
     /// target at the start, so the migration may fail; then the guest goes on where it was. In the
     /// end it has what its domain's target says.
+    /// `data/cant_suspend_reason`, which XAPI reads, says why the guest cannot be suspended, or is not there.
+    pub(super) fn cannot_suspend(&self, cannot: bool, step: &mut Step) -> Result<()> {
+        let id = self.domid()?;
+        let read = format!("xenstore-read /local/domain/{id}/data/cant_suspend_reason");
+        step.checked = stop::wait_for("the reason to come or go", self.limit, || {
+            let out = self.machine.dom0.run(&read, XL)?;
+            Ok((out.ok() == cannot).then(|| out.stdout.trim().to_owned()))
+        })?;
+        Ok(())
+    }
+
+    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the target at the start, so the migration may
+    /// fail; then the guest goes on where it was. In the end it has what its domain's target says.
     pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
         let (name, id) = (self.config.name.clone(), self.domid()?);
         // Once the new domain has a part of the pages: what goes then has been sent, or not, as it
