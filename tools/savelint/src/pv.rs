@@ -5,6 +5,7 @@ mod vcpu_state;
 use std::collections::BTreeMap;
 
 use crate::config::Config;
+use crate::cpu_policy::CpuPolicy;
 use crate::finding::Code;
 use crate::format::{libxc, *};
 use crate::refusal::Refusal;
@@ -284,7 +285,7 @@ fn vcpu(
             vcpu_state::xsave(start, size, &guest.policy)
                 .map(|known| guest.pv.unknown_xsave_length |= !known)
         }
-        _ => msrs(input, size)?,
+        _ => msrs(input, size, &guest.policy)?,
     };
     let slot = Vcpu::KINDS
         .iter()
@@ -296,9 +297,9 @@ fn vcpu(
     Ok(())
 }
 
-fn msrs(input: &mut Input<'_>, size: u32) -> Result<Result<(), Refusal>, Stop> {
+fn msrs(input: &mut Input<'_>, size: u32, policy: &CpuPolicy) -> Result<Result<(), Refusal>, Stop> {
     for _ in 0..size / 16 {
-        let judged = vcpu_state::msr(input.source.take(16)?);
+        let judged = vcpu_state::msr(input.source.take(16)?, policy);
         if judged.is_err() {
             return Ok(judged);
         }

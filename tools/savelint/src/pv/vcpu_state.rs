@@ -1,7 +1,7 @@
 //! What Xen refuses of a PV vCPU's four records by its value: `arch_set_info_guest`, and the
 //! domctls `set_ext_vcpucontext`, `setvcpuextstate`, `set_vcpu_msrs`.
 
-use crate::cpu_policy::CpuPolicy;
+use crate::cpu_policy::{CpuPolicy, Feature, NO_SUBLEAF};
 use crate::format::{u32_at, u64_at, Layout};
 use crate::refusal::{Errno, Refusal};
 use crate::xsave;
@@ -17,6 +17,10 @@ const ASSIST_M2P_STRICT: u64 = 1 << 32;
 /// capabilities that any domain may have.
 const EXTENDED_SHORTEST: u32 = 32;
 const MCG_KNOWN: u64 = 0xff | 1 << 8 | 1 << 11 | 1 << 24 | 1 << 27;
+
+const TSC_AUX: u32 = 0xc000_0103;
+/// RDTSCP and RDPID, one of which TSC_AUX needs.
+const TSC_AUX_NEEDS: [Feature; 2] = [(0x8000_0001, NO_SUBLEAF, 3, 27), (7, 0, 2, 22)];
 
 fn invalid(why: String) -> Result<(), Refusal> {
     Refusal::err(Errno::Einval, why)
@@ -119,7 +123,7 @@ pub fn xsave(start: &[u8], size: u64, policy: &CpuPolicy) -> Result<bool, Refusa
 }
 
 /// One entry of X86_PV_VCPU_MSRS; the values are the host's to judge.
-pub fn msr(entry: &[u8]) -> Result<(), Refusal> {
+pub fn msr(entry: &[u8], policy: &CpuPolicy) -> Result<(), Refusal> {
     let (index, reserved) = (u32_at(entry, 0), u32_at(entry, 4));
     // SPEC_CTRL, MISC_FEATURES_ENABLES, TSC_AUX, the address masks of AMD.
     let known = matches!(
@@ -130,6 +134,13 @@ pub fn msr(entry: &[u8]) -> Result<(), Refusal> {
         return invalid(format!(
             "MSR {index:#x} (reserved field {reserved:#x}), which Xen does not take"
         ));
+    }
+    if index == TSC_AUX
+        && TSC_AUX_NEEDS
+            .iter()
+            .all(|feature| policy.has(*feature) == Some(false))
+    {
+        return invalid("MSR_TSC_AUX without RDTSCP and RDPID in the domain's CPUID".into());
     }
     Ok(())
 }
