@@ -31,9 +31,6 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the
-    /// target at the start, so the migration may fail; then the guest goes on where it was. In the
-    /// end it has what its domain's target says.
     /// `data/cant_suspend_reason`, which XAPI reads, says why the guest cannot be suspended, or is not there.
     pub(super) fn cannot_suspend(&self, cannot: bool, step: &mut Step) -> Result<()> {
         let id = self.domid()?;
