@@ -9,7 +9,7 @@
 
 use migration::balloon::{Balloon, News, NotASize, Step, TooMuch, Why, STATIC_MAX, TARGET};
 use migration::xenstore::{StoreError, Xenstore};
-use migration::{Blame, Outcome};
+use migration::{Blame, Outcome, Party};
 use spin::Mutex;
 
 use core::time::Duration;
@@ -298,6 +298,13 @@ impl Driver {
     fn give_again(&mut self) {
         let extra = match (self.reserved.take(), calls::reservation()) {
             (Some(before), Some(now)) if now > before => now - before,
+            (Some(before), Some(now)) if now < before => {
+                let text = format_args!(
+                    "{} frames less than before the suspend: what came during a live migration was not sent",
+                    before - now
+                );
+                return report::error(Party::Xen, "balloon", text);
+            }
             _ => return,
         };
         let mut gone = 0;
