@@ -156,7 +156,8 @@ impl Channel {
     /// # Errors
     /// If dom0 has no room for it, among others.
     pub fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        self.run_with(&format!("cat > '{path}'"), bytes, Duration::from_secs(120))?
+        let script = format!("cat > {}", quoted(path));
+        self.run_with(&script, bytes, Duration::from_secs(120))?
             .success(&format!("copying {path} to dom0"))?;
         Ok(())
     }
@@ -219,6 +220,20 @@ impl Channel {
         command
     }
 
+    /// That command as a line to type, for as long as the machine runs.
+    pub fn line(&self) -> String {
+        let command = base(&self.key, &self.known_hosts, Path::new("/nonexistent"));
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./@:,+".contains(c);
+        let words: Vec<String> = words
+            .map(|word| match word.to_string_lossy() {
+                word if word.chars().all(plain) => word.into_owned(),
+                word => quoted(&word),
+            })
+            .collect();
+        format!("{} -p {} root@dom0", words.join(" "), self.port)
+    }
+
     /// Whether the connection is gone.
     pub fn lost(&self) -> bool {
         self.master
@@ -231,6 +246,11 @@ impl Channel {
         command.args(["-T", "-p", &self.port.to_string(), "root@dom0", script]);
         command
     }
+}
+
+/// A word as dom0's shell takes it for one.
+pub fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn base(key: &Path, known_hosts: &Path, dir: &Path) -> Command {
@@ -261,4 +281,15 @@ fn base(key: &Path, known_hosts: &Path, dir: &Path) -> Command {
         .arg(format!("ControlPath={}", dir.join("s").display()));
     command.arg("-i").arg(key);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_quoted_word_stays_one_word() {
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
 }

@@ -8,6 +8,7 @@ mod bench;
 mod bench_linux;
 mod bench_pv;
 mod bindings;
+mod by_hand;
 mod channel;
 mod check;
 mod child;
@@ -45,7 +46,7 @@ mod xen_build;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 use clap::{Parser, Subcommand};
 use hosts::Host;
 use machine::{Machine, Spec, UpState};
@@ -130,20 +131,11 @@ enum Cmd {
         hosts: u8,
     },
     /// Runs one shell command in dom0 of the machine that `up --detach` left running
-    Exec {
-        /// The command
-        #[arg(trailing_var_arg = true, required = true)]
-        command: Vec<String>,
-        /// Seconds it may take
-        #[arg(long, default_value_t = 120)]
-        limit: u64,
-        /// The machine's hypervisor
-        #[arg(long, default_value = "debian12")]
-        xen: Xen,
-        /// One of two hosts
-        #[arg(long, conflicts_with = "xen")]
-        host: Option<Host>,
-    },
+    Exec(by_hand::Exec),
+    /// Copies a file into that dom0
+    Put(by_hand::Put),
+    /// Copies a file out of that dom0
+    Get(by_hand::Get),
     /// Boots one guest kernel and shows its console, then Xen's messages
     Try(trial::Args),
     /// Makes xen-bindings/src/ffi from Xen's headers, or checks that it is current
@@ -222,28 +214,9 @@ fn run(command: Cmd) -> Result<ExitCode> {
             Some(state) => state.stop(),
             None => bail!("no detached machine with Xen {} is running", xen.name()),
         },
-        Cmd::Exec {
-            command,
-            limit,
-            xen,
-            host,
-        } => {
-            let state = match host {
-                Some(host) => UpState::load_host(host)
-                    .context("no two hosts are running: cargo lab up --detach --hosts 2")?,
-                None => UpState::load(xen).with_context(|| {
-                    let xen = xen.name();
-                    format!("no such machine is running: cargo lab up --detach --xen {xen}")
-                })?,
-            };
-            let machine = Machine::attach(&state)?;
-            let out = machine
-                .dom0
-                .run(&command.join(" "), Duration::from_secs(limit))?;
-            print!("{}", out.stdout);
-            eprint!("{}", out.stderr);
-            return Ok(ExitCode::from(out.status.clamp(0, 255) as u8));
-        }
+        Cmd::Exec(args) => return by_hand::exec(&args),
+        Cmd::Put(args) => by_hand::put(&args)?,
+        Cmd::Get(args) => by_hand::get(&args)?,
         Cmd::Try(args) => {
             packages::ensure(packages::LAB)?;
             trial::run(&args)?;
@@ -281,9 +254,12 @@ fn up(detach: bool, hold: bool, xens: &[Xen], mem: &[u32], hosts: u8) -> Result<
             if hosts == 2 {
                 "The hosts run on. cargo lab exec --host b -- xl list; cargo lab down --hosts 2"
             } else {
-                "The machine runs on. cargo lab exec -- xl list; cargo lab try ELF; cargo lab down"
+                "The machine runs on. cargo lab exec -- xl list; cargo lab put FILE; cargo lab try ELF; cargo lab down"
             }
         );
+        for one in std::iter::once(&machine).chain(machine.peer.as_deref()) {
+            println!("{}", one.dom0.line());
+        }
         return Ok(());
     }
     if hold {
