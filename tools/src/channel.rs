@@ -73,7 +73,7 @@ impl Channel {
             let log = dir.path().join("log");
             // ssh appends; only the last try's words are of use.
             let _ = std::fs::remove_file(&log);
-            let mut command = base(key, known_hosts, dir.path());
+            let mut command = base(key, known_hosts, &dir.path().join("s"));
             command
                 .args(["-M", "-N", "-p", &port.to_string(), "-E"])
                 .arg(&log)
@@ -215,14 +215,14 @@ impl Channel {
 
     /// An ssh command for a person at a terminal.
     pub fn interactive(&self) -> Command {
-        let mut command = base(&self.key, &self.known_hosts, self.dir.path());
+        let mut command = base(&self.key, &self.known_hosts, &self.dir.path().join("s"));
         command.args(["-t", "-p", &self.port.to_string(), "root@dom0"]);
         command
     }
 
     /// That command as a line to type, for as long as the machine runs.
     pub fn line(&self) -> String {
-        let command = base(&self.key, &self.known_hosts, Path::new("/nonexistent"));
+        let command = base(&self.key, &self.known_hosts, Path::new("none"));
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./@:,+".contains(c);
         let words: Vec<String> = words
@@ -242,7 +242,7 @@ impl Channel {
     }
 
     fn command(&self, script: &str) -> Command {
-        let mut command = base(&self.key, &self.known_hosts, self.dir.path());
+        let mut command = base(&self.key, &self.known_hosts, &self.dir.path().join("s"));
         command.args(["-T", "-p", &self.port.to_string(), "root@dom0", script]);
         command
     }
@@ -253,7 +253,7 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-fn base(key: &Path, known_hosts: &Path, dir: &Path) -> Command {
+fn base(key: &Path, known_hosts: &Path, control: &Path) -> Command {
     let mut command = Command::new("ssh");
     // -F none: nothing of the user's own ssh set-up plays a part.
     command.args([
@@ -278,7 +278,7 @@ fn base(key: &Path, known_hosts: &Path, dir: &Path) -> Command {
         .arg(format!("UserKnownHostsFile={}", known_hosts.display()));
     command
         .arg("-o")
-        .arg(format!("ControlPath={}", dir.join("s").display()));
+        .arg(format!("ControlPath={}", control.display()));
     command.arg("-i").arg(key);
     command
 }
