@@ -27,6 +27,7 @@ mod image;
 mod kernel;
 mod lab_tests;
 mod labprobe;
+mod life;
 mod machine;
 mod packages;
 mod progress;
@@ -136,6 +137,8 @@ enum Cmd {
     Put(by_hand::Put),
     /// Copies a file out of that dom0
     Get(by_hand::Get),
+    /// Any guest through a life on real Xen: does it survive save, restore, migration?
+    Life(life::Args),
     /// Boots one guest kernel and shows its console, then Xen's messages
     Try(trial::Args),
     /// Makes xen-bindings/src/ffi from Xen's headers, or checks that it is current
@@ -217,6 +220,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
         Cmd::Exec(args) => return by_hand::exec(&args),
         Cmd::Put(args) => by_hand::put(&args)?,
         Cmd::Get(args) => by_hand::get(&args)?,
+        Cmd::Life(args) => return life::run(&args),
         Cmd::Try(args) => {
             packages::ensure(packages::LAB)?;
             trial::run(&args)?;
