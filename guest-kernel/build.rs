@@ -10,7 +10,8 @@ fn main() {
         "x86_64" => "x86_64.ld",
         other => panic!("no linker script for {other}: the guest runs on x86 and x86_64"),
     };
-    let dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets the folder")).join("linker");
+    let dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets the folder"))
+        .join("linker");
     println!("cargo:rustc-link-arg=-T{}", dir.join(script).display());
     println!("cargo:rerun-if-changed={}", dir.display());
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,7 +1,8 @@
-//! What the `migration` crate's page-table audit needs to know: every page that is a page table, and every frame.
+//! What the `migration` crate's page-table audit needs to know: every page that is a page table,
+//! and every frame.
 //!
-//! Under PVH Xen does not read a guest's page tables. What must not be there is a mapping of memory that is not the
-//! domain's own, and a table in no use: that is a cache that was not drained.
+//! Under PVH Xen does not read a guest's page tables. What must not be there is a mapping of memory
+//! that is not the domain's own, and a table in no use: that is a cache that was not drained.
 
 use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 use core::time::Duration;
@@ -21,7 +22,8 @@ const GROUP: usize = 64;
 const _: () = assert!(DIRECT_MAP_FRAMES.is_multiple_of(GROUP));
 
 /// What a managed frame is, for the audit. One byte each.
-static KINDS: [AtomicU8; DIRECT_MAP_FRAMES] = [const { AtomicU8::new(Kind::Plain as u8) }; DIRECT_MAP_FRAMES];
+static KINDS: [AtomicU8; DIRECT_MAP_FRAMES] =
+    [const { AtomicU8::new(Kind::Plain as u8) }; DIRECT_MAP_FRAMES];
 
 /// One past the highest frame that was ever marked: the allocator hands out low frames first.
 static MARKED_END: AtomicU32 = AtomicU32::new(0);
@@ -40,7 +42,8 @@ pub enum Kind {
     L1 = 3,
     /// The holder of a set in use, with the notes that lead to its other pages.
     LiveHolder = 4,
-    /// An L2 page of a set that Xen was told to let go, and that was left as it was: what a test wants to be found.
+    /// An L2 page of a set that Xen was told to let go, and that was left as it was: what a test
+    /// wants to be found.
     #[cfg_attr(not(feature = "switches"), allow(dead_code))]
     StaleL2 = 5,
 }
@@ -54,7 +57,8 @@ pub fn marked(kind: Kind) -> impl Iterator<Item = Pfn> {
 
 /// The frames that are marked as anything but plain, and as what, in rising order.
 ///
-/// Few of a guest's frames are page tables, and they lie close together: a group of plain ones is passed over as one.
+/// Few of a guest's frames are page tables, and they lie close together: a group of plain ones is
+/// passed over as one.
 fn tables_marked() -> impl Iterator<Item = (Pfn, u8)> {
     let load = |kind: &AtomicU8| kind.load(Ordering::Relaxed);
     let groups = (MARKED_END.load(Ordering::Relaxed) as usize).div_ceil(GROUP);
@@ -62,7 +66,9 @@ fn tables_marked() -> impl Iterator<Item = (Pfn, u8)> {
         .chunks_exact(GROUP)
         .take(groups)
         .enumerate()
-        .filter(move |(_, group)| group.iter().fold(0, |all, kind| all | load(kind)) != Kind::Plain as u8)
+        .filter(move |(_, group)| {
+            group.iter().fold(0, |all, kind| all | load(kind)) != Kind::Plain as u8
+        })
         .flat_map(move |(n, group)| (n * GROUP..).zip(group.iter().map(load)))
         .filter(|&(_, kind)| kind != Kind::Plain as u8)
         .map(|(pfn, kind)| (Pfn(pfn as u32), kind))
@@ -79,11 +85,12 @@ pub fn mark(pfn: Pfn, kind: Kind) {
 /// Findings reported one by one; the rest only count.
 const REPORTED: u32 = 8;
 
-/// The clock is looked at once for so many tables: Xen may have to emulate the time-stamp counter, and then that takes longer than
-/// a table.
+/// The clock is looked at once for so many tables: Xen may have to emulate the time-stamp counter,
+/// and then that takes longer than a table.
 const CLOCK_EVERY: u32 = 32;
 
-/// Looks at every page table. The first finding, if there is any, is the error; the others are logged.
+/// Looks at every page table. The first finding, if there is any, is the error; the others are
+/// logged.
 pub fn run(deadline: Deadline) -> Result<(), Finding> {
     if cmdline::options().switches.no_audit() {
         return Ok(());
@@ -96,11 +103,16 @@ pub fn run(deadline: Deadline) -> Result<(), Finding> {
     let mut tables = 0u32;
     let in_time = || {
         tables += 1;
-        !tables.is_multiple_of(CLOCK_EVERY) || !deadline.has_passed(Duration::from_nanos(time::now()))
+        !tables.is_multiple_of(CLOCK_EVERY)
+            || !deadline.has_passed(Duration::from_nanos(time::now()))
     };
     let seen = audit::audit(
         &Tables,
-        &if is_pv() { Rules::pv(mode) } else { Rules::pvh(mode) },
+        &if is_pv() {
+            Rules::pv(mode)
+        } else {
+            Rules::pvh(mode)
+        },
         REPORTED,
         in_time,
         |finding| log::error!("audit: {finding}"),
@@ -167,7 +179,9 @@ impl PageTables for Tables {
     }
 
     fn table(&self, pfn: u64) -> Option<Table> {
-        u32::try_from(pfn).ok().and_then(|pfn| Tables::describe(Pfn(pfn)))
+        u32::try_from(pfn)
+            .ok()
+            .and_then(|pfn| Tables::describe(Pfn(pfn)))
     }
 
     fn entries(&self, table: &Table, visit: &mut dyn FnMut(u16, Entry) -> bool) {
@@ -181,15 +195,17 @@ impl PageTables for Tables {
     fn frame(&self, frame: u64) -> Frame {
         match raw::own_frame(frame) {
             Some(pfn) => Frame::Own(u64::from(pfn.0)),
-            // The rings' pages, which the toolstack made above RAM and makes again at the same place.
+            // The rings' pages, which the toolstack made above RAM and makes again at the same
+            // place.
             None if raw::is_ring(frame) => Frame::Xen,
             None => Frame::Foreign,
         }
     }
 }
 
-/// The slot, if it is in this table, of the one entry that maps shared-info under PV. It does so until the last moment, and the step
-/// right before the call puts the domain's own page there; a failure of that is the call's own error.
+/// The slot, if it is in this table, of the one entry that maps shared-info under PV. It does so
+/// until the last moment, and the step right before the call puts the domain's own page there; a
+/// failure of that is the call's own error.
 fn shared_info_slot(table: &Table) -> Option<usize> {
     if !is_pv() || table.level != Level::L1 {
         return None;

@@ -83,7 +83,9 @@ pub fn start(extent: Extent, store: &mut Store) {
 /// Reads the target if it may have changed, and goes a few steps towards it.
 pub fn poll(store: &mut Store, changed: bool) {
     let mut driver = DRIVER.lock();
-    let Some(driver) = driver.as_mut() else { return };
+    let Some(driver) = driver.as_mut() else {
+        return;
+    };
     if changed || driver.read_again.is_some_and(|at| time::now() >= at) {
         driver.read(store);
     }
@@ -98,7 +100,9 @@ pub fn poll(store: &mut Store, changed: bool) {
 /// If the guest has more than its target even so: then it is not to be saved.
 pub fn prepare_suspend() -> Result<(), TooMuch> {
     let mut driver = DRIVER.lock();
-    let Some(driver) = driver.as_mut() else { return Ok(()) };
+    let Some(driver) = driver.as_mut() else {
+        return Ok(());
+    };
     let deadline = time::now() + BEFORE_SUSPEND;
     driver.books.hurry();
     while driver.books.check().is_err() && time::now() < deadline && driver.step() {}
@@ -109,7 +113,8 @@ pub fn prepare_suspend() -> Result<(), TooMuch> {
     checked
 }
 
-/// What keeps the guest from being saved, as long as that lasts: it has more memory than it should, and cannot give it back.
+/// What keeps the guest from being saved, as long as that lasts: it has more memory than it should,
+/// and cannot give it back.
 pub fn obstacle() -> Option<TooMuch> {
     let driver = DRIVER.lock();
     let too_much = driver.as_ref()?.books.check().err()?;
@@ -119,7 +124,9 @@ pub fn obstacle() -> Option<TooMuch> {
 /// The guest runs again: what a restore has brought that was away goes again.
 pub fn returned(outcome: Outcome) {
     let mut driver = DRIVER.lock();
-    let Some(driver) = driver.as_mut() else { return };
+    let Some(driver) = driver.as_mut() else {
+        return;
+    };
     if outcome == Outcome::Restored {
         driver.give_again();
     }
@@ -222,7 +229,9 @@ impl Driver {
         let mut room = [Pfn::default(); BATCH];
         let mut count = 0;
         for place in room.iter_mut().take(chunks) {
-            let Some(chunk) = frames::pick_chunk() else { break };
+            let Some(chunk) = frames::pick_chunk() else {
+                break;
+            };
             *place = chunk;
             count += 1;
         }
@@ -275,7 +284,9 @@ impl Driver {
                 control::look_again();
             }
         }
-        let Some(news) = self.books.news() else { return };
+        let Some(news) = self.books.news() else {
+            return;
+        };
         let (is, why) = match news {
             News::Reached => ("reached", None),
             News::AtMost => ("at-most", None),
@@ -314,6 +325,8 @@ impl Driver {
                 break;
             }
         }
-        log::info!("balloon: {extra} frames more than before the suspend, {gone} of them given back again");
+        log::info!(
+            "balloon: {extra} frames more than before the suspend, {gone} of them given back again"
+        );
     }
 }

@@ -1,12 +1,14 @@
-//! The console's `bench`: what making, unmaking, taking and draining sets costs on this Xen. Best with `churn=off`.
+//! The console's `bench`: what making, unmaking, taking and draining sets costs on this Xen. Best
+//! with `churn=off`.
 
 use crate::cmdline;
 use crate::pool::{self, Cost};
 use crate::report::{self, Party};
 use crate::{smp, time};
 
-/// Each figure is that of the middle round, by cycles per set. (Not the quickest: on some machines the counters of two CPUs differ,
-/// and a vCPU that moves between two readings would win with a figure that means nothing.)
+/// Each figure is that of the middle round, by cycles per set. (Not the quickest: on some machines
+/// the counters of two CPUs differ, and a vCPU that moves between two readings would win with a
+/// figure that means nothing.)
 const ROUNDS: usize = 5;
 /// Takes from the cache that are measured together.
 const PAIRS: u64 = 1000;
@@ -24,13 +26,14 @@ pub fn run(limit: u64) {
         middle((0..ROUNDS).filter_map(|_| pool::measure_hits(PAIRS))),
     );
     for (one_by_one, how) in [(false, "batched"), (true, "single")] {
-        let rounds = (0..ROUNDS).filter_map(|_| match smp::fill_caches(cmdline::MAX_PREFILL, limit) {
-            Ok(()) => pool::measure_drain(one_by_one, time::now() + limit),
-            Err(stuck) => {
-                report::error(Party::Guest, "bench", stuck);
-                None
-            }
-        });
+        let rounds =
+            (0..ROUNDS).filter_map(|_| match smp::fill_caches(cmdline::MAX_PREFILL, limit) {
+                Ok(()) => pool::measure_drain(one_by_one, time::now() + limit),
+                Err(stuck) => {
+                    report::error(Party::Guest, "bench", stuck);
+                    None
+                }
+            });
         say("drain", how, middle(rounds));
     }
     report::event("bench-end")
@@ -52,7 +55,11 @@ fn middle(rounds: impl Iterator<Item = Cost>) -> Option<Cost> {
 
 fn say(what: &str, how: &str, cost: Option<Cost>) {
     let Some(cost) = cost else {
-        return report::error(Party::Guest, "bench", format_args!("{what}, {how}: it failed"));
+        return report::error(
+            Party::Guest,
+            "bench",
+            format_args!("{what}, {how}: it failed"),
+        );
     };
     report::event("bench")
         .text("what", what)

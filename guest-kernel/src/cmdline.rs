@@ -71,7 +71,11 @@ pub fn report_unknown(line: &str) {
     let mut scratch = DEFAULTS;
     for word in line.split_ascii_whitespace() {
         if let Err(why) = apply(&mut scratch, word) {
-            report::error(Party::Toolstack, "command line", format_args!("`{word}`: {why}"));
+            report::error(
+                Party::Toolstack,
+                "command line",
+                format_args!("`{word}`: {why}"),
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The Xen console. One writer at a time; lines are never mixed.
 //!
-//! Where dom0 does not read, what is written waits in a queue, and what finds no room there is dropped as a whole, counted and told of.
-//! A writer waits for dom0 once, for [`ROOM_LIMIT`]; from then on nobody does, until dom0 has read. In a suspend ([`Window`]) nobody
-//! waits at all.
+//! Where dom0 does not read, what is written waits in a queue, and what finds no room there is
+//! dropped as a whole, counted and told of. A writer waits for dom0 once, for [`ROOM_LIMIT`]; from
+//! then on nobody does, until dom0 has read. In a suspend ([`Window`]) nobody waits at all.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -15,10 +15,12 @@ use crate::arch::cpu::{self, CpuGuard};
 use crate::events::Doorbell;
 use crate::{arch, cmdline, events, time, xen};
 
-/// Longest wait for room in the ring, nanoseconds: a dom0 that does not read must not stop the guest.
+/// Longest wait for room in the ring, nanoseconds: a dom0 that does not read must not stop the
+/// guest.
 const ROOM_LIMIT: u64 = 2_000_000_000;
 
-/// Bytes that can wait for dom0 beside the ring's 2048: more than twice what a whole suspend has to say.
+/// Bytes that can wait for dom0 beside the ring's 2048: more than twice what a whole suspend has to
+/// say.
 const QUEUE: usize = 16 << 10;
 
 struct State {
@@ -53,8 +55,9 @@ static WINDOW: AtomicBool = AtomicBool::new(false);
 /// How often somebody waited for room while a [`Window`] was held.
 static WAITED: AtomicU32 = AtomicU32::new(0);
 
-/// While it is held, what is written waits in the ring, as far as there is room, and dom0 is not woken for it: it would run on
-/// the very processors that this guest needs to get something done quickly. A panic breaks it.
+/// While it is held, what is written waits in the ring, as far as there is room, and dom0 is not
+/// woken for it: it would run on the very processors that this guest needs to get something done
+/// quickly. A panic breaks it.
 pub struct Silence(());
 
 /// Begins a [`Silence`]. There is one at a time: vCPU 0's.
@@ -74,8 +77,9 @@ impl Drop for Silence {
     }
 }
 
-/// While it is held, no vCPU waits for dom0 to read: from the acknowledgement of a suspend to the end of the way back, when the clock may
-/// stand still and somebody waits for the guest. A panic breaks it.
+/// While it is held, no vCPU waits for dom0 to read: from the acknowledgement of a suspend to the
+/// end of the way back, when the clock may stand still and somebody waits for the guest. A panic
+/// breaks it.
 pub struct Window(());
 
 /// Begins a [`Window`]. There is one at a time: vCPU 0's.
@@ -98,8 +102,8 @@ impl Drop for Window {
     }
 }
 
-/// PV: uses the ring from the first moment on, for the last words of a kernel that does not come up. Nobody listens yet to what
-/// dom0 types.
+/// PV: uses the ring from the first moment on, for the last words of a kernel that does not come
+/// up. Nobody listens yet to what dom0 types.
 pub fn connect_early() {
     if !arch::is_pv() {
         return;
@@ -111,7 +115,8 @@ pub fn connect_early() {
     }
 }
 
-/// Whether this domain's console is taken up. Its page can be written before, and then dom0 need not hear of it.
+/// Whether this domain's console is taken up. Its page can be written before, and then dom0 need
+/// not hear of it.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
 
 /// In a new domain the port is another: [`connect`] is due.
@@ -125,7 +130,8 @@ pub fn is_connected() -> bool {
 }
 
 /// Connects to the ring that the toolstack made, or, in a restored domain, to the one it made anew.
-/// A domain without a console is no error: what is written is dropped. What waits for dom0 is said in the new domain.
+/// A domain without a console is no error: what is written is dropped. What waits for dom0 is said
+/// in the new domain.
 pub fn connect() -> Result<()> {
     let Some(ring) = arch::xen::console_ring()? else {
         CONNECTED.store(true, Ordering::Relaxed);
@@ -182,7 +188,8 @@ pub fn write(text: &[u8]) {
 }
 
 impl State {
-    /// Puts what waits, and then as much of `text` as there is room for, into the ring; gives how much of `text` that was.
+    /// Puts what waits, and then as much of `text` as there is room for, into the ring; gives how
+    /// much of `text` that was.
     fn push(&mut self, text: &[u8]) -> usize {
         let State { ring, queue, .. } = self;
         let Some(ring) = ring else { return 0 };
@@ -205,13 +212,18 @@ impl State {
 
     /// Tells of what was dropped, between two lines; gives whether there was room.
     fn push_note(&mut self) -> bool {
-        let mut note = Note { bytes: [0; 64], len: 0 };
+        let mut note = Note {
+            bytes: [0; 64],
+            len: 0,
+        };
         let lost = self.dropped;
         let _ = core::fmt::write(
             &mut note,
             format_args!("({lost} bytes were not read in time and are lost)\n"),
         );
-        let Some(ring) = &mut self.ring else { return false };
+        let Some(ring) = &mut self.ring else {
+            return false;
+        };
         if ring.room().is_ok_and(|room| room < note.len) {
             return false;
         }
@@ -227,8 +239,9 @@ impl State {
             && !cmdline::options().switches.console_waits()
     }
 
-    /// Has the rest of a text wait in the queue. One that does not fit is dropped as a whole, so that no line is cut: of the text whose
-    /// beginning is in the ring already the rest always fits, for then the queue is empty.
+    /// Has the rest of a text wait in the queue. One that does not fit is dropped as a whole, so
+    /// that no line is cut: of the text whose beginning is in the ring already the rest always
+    /// fits, for then the queue is empty.
     ///
     /// Half of the queue is kept for what a suspend has to say.
     fn keep(&mut self, rest: &[u8]) {
@@ -263,7 +276,8 @@ fn put(ring: &mut Console<'static, Doorbell>, text: &[u8]) -> usize {
 /// Text that waits for room in the ring.
 ///
 /// # Invariants
-/// `start < QUEUE` and `len <= QUEUE`: the bytes are the `len` from `start` on, which go on at the beginning.
+/// `start < QUEUE` and `len <= QUEUE`: the bytes are the `len` from `start` on, which go on at the
+/// beginning.
 struct Queue {
     bytes: [u8; QUEUE],
     start: usize,
@@ -308,8 +322,8 @@ struct Limit {
 }
 
 impl Limit {
-    /// Each look gives the CPU away once: on a machine of today they take more than a tenth of a second together, in the lab
-    /// some seconds.
+    /// Each look gives the CPU away once: on a machine of today they take more than a tenth of a
+    /// second together, in the lab some seconds.
     const LOOKS: u32 = 1 << 19;
 
     fn at(deadline: u64) -> Limit {
@@ -350,7 +364,8 @@ pub fn flush(deadline: u64) -> bool {
     }
 }
 
-/// Reads what somebody typed; gives the number of bytes. To be called again and again: what waits for dom0 is sent on here.
+/// Reads what somebody typed; gives the number of bytes. To be called again and again: what waits
+/// for dom0 is sent on here.
 pub fn read(room: &mut [u8]) -> usize {
     let _guard = CpuGuard::new();
     let mut state = STATE.lock();

@@ -15,9 +15,12 @@ use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store, PING};
 use crate::wants::{Duty, Wants};
 use crate::workload::churn;
-use crate::{balloon, bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen};
+use crate::{
+    balloon, bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen,
+};
 
-/// Longest wait for a vCPU to check or to fill its cache, and for a drain, nanoseconds. Far above what an emulated machine needs.
+/// Longest wait for a vCPU to check or to fill its cache, and for a drain, nanoseconds. Far above
+/// what an emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
@@ -100,7 +103,9 @@ pub fn start(extent: Extent) {
 /// One pass of vCPU 0's duties. Short when there is nothing to do.
 pub fn poll() {
     let mut control = CONTROL.lock();
-    let Some(control) = control.as_mut() else { return };
+    let Some(control) = control.as_mut() else {
+        return;
+    };
     if !READY.swap(true, Ordering::Relaxed) {
         report::event("ready")
             .nums("online", smp::online().map(|cpu| cpu as u64))
@@ -206,7 +211,11 @@ impl Control {
         }
         self.shutdown.done();
         // Built only to be sent: an event that is being written keeps others of this CPU waiting.
-        let say = |answer| report::event("control").text("request", request).text("answer", answer);
+        let say = |answer| {
+            report::event("control")
+                .text("request", request)
+                .text("answer", answer)
+        };
         match answer {
             Answer::Nothing | Answer::Defer => {}
             Answer::Refuse(why) => {
@@ -245,7 +254,8 @@ impl Control {
         });
         match answered {
             true => self.shutdown.done(),
-            // The request stands, and is looked at again. Not at once: it would fail as fast as it can be tried.
+            // The request stands, and is looked at again. Not at once: it would fail as fast as it
+            // can be tried.
             false => self.shutdown.failed(),
         }
         self.next_report = time::now();
@@ -254,7 +264,9 @@ impl Control {
     fn answer_ping(&mut self) {
         if let Err((node, error)) = self.try_answer_ping() {
             self.ping.failed();
-            return self.ping.complain(Party::Toolstack, format_args!("{node}: {error}"));
+            return self
+                .ping
+                .complain(Party::Toolstack, format_args!("{node}: {error}"));
         }
         self.ping.done();
     }
@@ -298,9 +310,11 @@ impl Control {
 
 /// Does what a line on the console asks.
 ///
-/// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other fails, `fault-resume N`, which has
-/// one fail after the next, `starve N`, which leaves N frames (`starve off` gives them all back), `step`, which has the CPU trap after
-/// one instruction, `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that exception's gate.
+/// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other
+/// fails, `fault-resume N`, which has one fail after the next, `starve N`, which leaves N frames
+/// (`starve off` gives them all back), `step`, which has the CPU trap after one instruction,
+/// `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that
+/// exception's gate.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
 fn obey(line: &str, store: &mut Store, wants: &mut Wants) {
     match line.split_once(' ').unwrap_or((line, "")) {
@@ -372,8 +386,14 @@ fn report_churn() {
         .num("in_flight", pool.in_flight)
         .num("no_frames", sum(|c| &c.no_frames))
         .nums("timer_ticks", possible().map(events::ticks))
-        .nums("stack_left", possible().map(|cpu| cpu::stack_untouched(cpu) as u64))
-        .num("free_kib", frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64)
+        .nums(
+            "stack_left",
+            possible().map(|cpu| cpu::stack_untouched(cpu) as u64),
+        )
+        .num(
+            "free_kib",
+            frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64,
+        )
         .nums("early_ticks", possible().map(events::early_ticks))
         .nums("nmis", possible().map(strays::nmis))
         .send();

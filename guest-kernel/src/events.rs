@@ -19,8 +19,9 @@ use crate::{cmdline, time};
 /// Time between two ticks of a vCPU's timer, nanoseconds.
 const TICK: u64 = 20_000_000;
 
-/// By how much a tick may come before it is due, nanoseconds. Xen's timer goes by the clock of the processor on which it was set, and
-/// each processor's clock is set right once a second (`local_time_calibration` in `xen/arch/x86/time.c`): a little is no fault.
+/// By how much a tick may come before it is due, nanoseconds. Xen's timer goes by the clock of the
+/// processor on which it was set, and each processor's clock is set right once a second
+/// (`local_time_calibration` in `xen/arch/x86/time.c`): a little is no fault.
 const EARLY: u64 = TICK / 4;
 
 /// No port: Xen never hands out port 0.
@@ -29,8 +30,8 @@ const NONE: u32 = 0;
 struct CpuEvents {
     timer: AtomicU32,
     ipi: AtomicU32,
-    /// The ports that this vCPU handles. The pending bits of all vCPUs share words: without it one vCPU would
-    /// swallow another's events.
+    /// The ports that this vCPU handles. The pending bits of all vCPUs share words: without it one
+    /// vCPU would swallow another's events.
     mine: PortSet,
     /// An event other than the tick came since the loop last looked.
     woken: AtomicBool,
@@ -66,8 +67,9 @@ pub fn forget() {
     }
 }
 
-/// Gives vCPU `cpu`, which may be any, its timer and its IPI. What it has already stays, so that this can be done again after a
-/// refusal: a port that was bound then and could not be unmasked is unmasked now.
+/// Gives vCPU `cpu`, which may be any, its timer and its IPI. What it has already stays, so that
+/// this can be done again after a refusal: a port that was bound then and could not be unmasked is
+/// unmasked now.
 pub fn bind_cpu(cpu: usize) -> Result<()> {
     let vcpu = cpu as u32;
     let events = &CPUS[cpu];
@@ -83,8 +85,8 @@ pub fn bind_cpu(cpu: usize) -> Result<()> {
     listen(cpu, Port::new(events.ipi.load(Ordering::Relaxed)))
 }
 
-/// The port of a ring, to tell its other side that something changed. Asks again if Xen refuses: what is in the ring would
-/// lie there unread.
+/// The port of a ring, to tell its other side that something changed. Asks again if Xen refuses:
+/// what is in the ring would lie there unread.
 #[derive(Clone, Copy, Debug)]
 pub struct Doorbell(pub Port);
 
@@ -156,7 +158,8 @@ pub fn take_wakeup(me: usize) -> bool {
     CPUS[me].woken.swap(false, Ordering::AcqRel)
 }
 
-/// Arms the timer of vCPU `me`, which is the running one (Xen refuses it for another), for the next tick.
+/// Arms the timer of vCPU `me`, which is the running one (Xen refuses it for another), for the next
+/// tick.
 pub fn rearm(me: usize) {
     debug_assert_eq!(me, cpu::id());
     let due = time::now() + TICK;
@@ -177,20 +180,26 @@ fn early_by() -> u64 {
     }
 }
 
-/// Arms the timer of vCPU `me`, the running one, for the first time in this domain, or since the vCPU was away.
+/// Arms the timer of vCPU `me`, the running one, for the first time in this domain, or since the
+/// vCPU was away.
 ///
-/// What an earlier timer has left pending (the periodic one, or one that went off while nobody listened) is dropped: it would be
-/// taken for the tick that is armed here. Both timers are stopped before, so that no tick that counts is dropped with it.
+/// What an earlier timer has left pending (the periodic one, or one that went off while nobody
+/// listened) is dropped: it would be taken for the tick that is armed here. Both timers are stopped
+/// before, so that no tick that counts is dropped with it.
 pub fn arm(me: usize) {
     let _guard = cpu::CpuGuard::new();
     if is_pv() {
-        // Xen starts each vCPU of a PV domain with a periodic timer, in every new domain; the other one is all the guest wants.
+        // Xen starts each vCPU of a PV domain with a periodic timer, in every new domain; the other
+        // one is all the guest wants.
         if let Err(error) = vcpu::stop_periodic_timer(me as u32) {
             report::error(Party::Xen, "timer", error);
         }
     }
     stop_timer(me);
-    two_level::clear_pending(shared_info(), Port::new(CPUS[me].timer.load(Ordering::Acquire)));
+    two_level::clear_pending(
+        shared_info(),
+        Port::new(CPUS[me].timer.load(Ordering::Acquire)),
+    );
     rearm(me);
 }
 

@@ -8,13 +8,15 @@ use crate::store::Store;
 use crate::wants::Duty;
 use crate::{cmdline, control, report, smp, suspend, xen};
 
-/// Longest wait for a vCPU to come or go, nanoseconds in which vCPU 0 ran. Far above what an emulated machine needs.
+/// Longest wait for a vCPU to come or go, nanoseconds in which vCPU 0 ran. Far above what an
+/// emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
 
 /// The vCPUs, and what is to be done about them.
 pub struct Hotplug {
     cpus: Cpus,
-    /// From the first change of a round until no vCPU is on its way any more. Meanwhile no suspend begins.
+    /// From the first change of a round until no vCPU is on its way any more. Meanwhile no suspend
+    /// begins.
     operation: Option<Operation<'static>>,
     /// To read what is wanted, and do it.
     wish: Duty,
@@ -63,7 +65,11 @@ impl Hotplug {
         for action in availability::plan(&wanted, self.cpus.online(), availability::MAX_CPUS) {
             obeyed &= match action {
                 // Whatever it is on its way to, it is looked at again when it is there.
-                Action::Online(cpu) | Action::Offline(cpu) if self.cpus.in_transit().contains(cpu) => true,
+                Action::Online(cpu) | Action::Offline(cpu)
+                    if self.cpus.in_transit().contains(cpu) =>
+                {
+                    true
+                }
                 Action::Online(cpu) => self.bring_up(cpu, why),
                 Action::Offline(cpu) => self.take_down(cpu),
             };
@@ -150,7 +156,9 @@ impl Hotplug {
                     smp::BringUpError::Xen(_) | smp::BringUpError::Tables(_) => {
                         (Party::Xen, self.cpus.start_failed(cpu, !fresh))
                     }
-                    smp::BringUpError::Stuck(_) => (Party::Guest, self.cpus.start_failed(cpu, true)),
+                    smp::BringUpError::Stuck(_) => {
+                        (Party::Guest, self.cpus.start_failed(cpu, true))
+                    }
                     smp::BringUpError::Coming(_) => (Party::Guest, Ok(())),
                 };
                 report::error(party, "cpu-up", error);
@@ -191,7 +199,10 @@ impl Hotplug {
 }
 
 fn came(cpu: usize, why: &str) {
-    report::event("cpu-up").num("vcpu", cpu as u64).text("why", why).send();
+    report::event("cpu-up")
+        .num("vcpu", cpu as u64)
+        .text("why", why)
+        .send();
 }
 
 fn went(cpu: usize, left: smp::Left) {

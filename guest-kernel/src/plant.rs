@@ -1,5 +1,5 @@
-//! `plant=...`: puts an entry into a live table that the audit must find, or a frame into `start_info` that the step before the suspend
-//! call must find.
+//! `plant=...`: puts an entry into a live table that the audit must find, or a frame into
+//! `start_info` that the step before the suspend call must find.
 
 use crate::arch::changes::Changes;
 use crate::arch::{self, memory as raw};
@@ -16,7 +16,11 @@ use crate::switches::Plant;
 #[derive(Clone, Copy, Debug)]
 pub enum Planted {
     /// An entry of a table.
-    Entry { table: Pfn, slot: usize, before: u64 },
+    Entry {
+        table: Pfn,
+        slot: usize,
+        before: u64,
+    },
     /// The machine frame of xenstore's ring.
     StoreFrame(usize),
 }
@@ -32,7 +36,10 @@ pub fn plant() -> Option<Planted> {
         Plant::Superpage => {
             let live = set::live().next()?;
             let (table, slot) = (live.pages[0], empty_slot(live.pages[0])?);
-            let bits = raw::bits_of(Entry::new(live.pages[0], Flags::KERNEL.union(Flags::SUPERPAGE)));
+            let bits = raw::bits_of(Entry::new(
+                live.pages[0],
+                Flags::KERNEL.union(Flags::SUPERPAGE),
+            ));
             write(table, slot, bits)
         }
         Plant::Foreign => {
@@ -47,7 +54,9 @@ pub fn plant() -> Option<Planted> {
         }
         Plant::StoreFrame => {
             let foreign = arch::pv::start_info::shared_info_frame();
-            Ok(Planted::StoreFrame(arch::pv::start_info::plant_store_frame(foreign.0)))
+            Ok(Planted::StoreFrame(
+                arch::pv::start_info::plant_store_frame(foreign.0),
+            ))
         }
     };
     match planted {
@@ -64,7 +73,11 @@ impl Planted {
     pub fn take_out(self) {
         match self {
             Planted::Entry { table, slot, .. } if raw::entry_bits(table, slot) == 0 => {}
-            Planted::Entry { table, slot, before } => {
+            Planted::Entry {
+                table,
+                slot,
+                before,
+            } => {
                 if let Err(error) = write(table, slot, before) {
                     report::error(Party::Xen, "plant", error);
                 }
@@ -85,5 +98,9 @@ fn write(table: Pfn, slot: usize, bits: u64) -> Result<Planted, crate::arch::cha
     let mut changes = Changes::<1>::new();
     changes.plant(table, slot, bits);
     changes.commit()?;
-    Ok(Planted::Entry { table, slot, before })
+    Ok(Planted::Entry {
+        table,
+        slot,
+        before,
+    })
 }

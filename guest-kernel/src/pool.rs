@@ -1,4 +1,5 @@
-//! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of waiting.
+//! The pool of constructed sets: `pagetable-pool` with this kernel's backend, guard and way of
+//! waiting.
 
 pub mod nmi;
 
@@ -8,8 +9,8 @@ compile_error!("a kernel with the switches needs the pool's too, --cfg pool_swit
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pagetable_pool::{
-    Backend, Broken, Config, ConstructError, Constructed, CpuId, DestructError, DrainError, Drained, GetError, Pool,
-    PutError, Refused, Spent, TrimError, Wait,
+    Backend, Broken, Config, ConstructError, Constructed, CpuId, DestructError, DrainError,
+    Drained, GetError, Pool, PutError, Refused, Spent, TrimError, Wait,
 };
 use spin::Mutex;
 
@@ -29,7 +30,8 @@ const ROUNDS: usize = 15;
 /// Sets that a take which finds nothing constructs at once.
 pub const CONSTRUCT_BATCH: usize = 4;
 
-/// Sets that the depot holds at most, 16 KiB each, unless somebody asked for more with [`make_room`].
+/// Sets that the depot holds at most, 16 KiB each, unless somebody asked for more with
+/// [`make_room`].
 const HIGH_WATER: usize = 4 * ROUNDS;
 
 static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> = Pool::new(
@@ -64,7 +66,8 @@ impl Backend for Sets {
             match make(&mut out[done..end], order) {
                 Ok(calls) => spent.hypercalls += calls,
                 Err(error) => {
-                    // What cannot be taken apart again either is quarantined, from the first such set on.
+                    // What cannot be taken apart again either is quarantined, from the first such
+                    // set on.
                     let stuck = self.destruct(&out[..done]).err().map_or(0, |failed| {
                         out.copy_within(failed.at..done, 0);
                         done - failed.at
@@ -78,8 +81,8 @@ impl Backend for Sets {
     }
 
     fn destruct(&self, sets: &[Set]) -> Result<Spent, DestructError<SetError>> {
-        // No flush of ours: a set leaves a CPU's TLB when the CPU leaves the set, and it goes back only then; and Xen
-        // flushes what a page's change of type needs.
+        // No flush of ours: a set leaves a CPU's TLB when the CPU leaves the set, and it goes back
+        // only then; and Xen flushes what a page's change of type needs.
         let mut spent = Spent::default();
         let mut done = 0;
         for part in sets.chunks(batch()) {
@@ -161,7 +164,8 @@ pub fn make_room(sets: usize) {
 /// Sets on their way into the depot; too many for a stack.
 static FILLING: Mutex<[Option<Taken>; MAX_CACHED]> = Mutex::new([const { None }; MAX_CACHED]);
 
-/// Has vCPU 0's cache and the depot hold `count` sets together. They are constructed with interrupts off for a few at a time.
+/// Has vCPU 0's cache and the depot hold `count` sets together. They are constructed with
+/// interrupts off for a few at a time.
 pub fn fill_depot(count: usize) {
     let mut filling = FILLING.lock();
     for place in filling.iter_mut().take(count) {
@@ -177,7 +181,8 @@ pub fn hypercalls() -> u64 {
         .map_or(0, |stats| stats.total.hypercalls as u64)
 }
 
-/// Destructs what the running vCPU's cache holds; gives the sets. What cannot be destructed now is the drain's to report.
+/// Destructs what the running vCPU's cache holds; gives the sets. What cannot be destructed now is
+/// the drain's to report.
 pub fn trim_own() -> u32 {
     match POOL.drain_cpu(&CpuGuard::new()) {
         Ok(sets) => sets as u32,
@@ -237,7 +242,8 @@ fn cost(body: impl FnOnce(&CpuGuard) -> Option<(u64, u64)>) -> Option<Cost> {
     })
 }
 
-/// Constructs as many sets as one call handles and destructs them, past the caches; gives what each half cost.
+/// Constructs as many sets as one call handles and destructs them, past the caches; gives what each
+/// half cost.
 pub fn measure_backend(one_by_one: bool) -> Option<(Cost, Cost)> {
     ONE_BY_ONE.store(one_by_one, Ordering::Relaxed);
     let mut sets = [Sets::EMPTY; set::BATCH];
@@ -262,7 +268,10 @@ pub fn measure_hits(pairs: u64) -> Option<Cost> {
 
 /// Drains every CPU's cache; gives what that cost.
 pub fn measure_drain(one_by_one: bool, deadline: u64) -> Option<Cost> {
-    let hypercalls = |guard: &CpuGuard| POOL.stats(guard).map_or(0, |stats| stats.total.hypercalls as u64);
+    let hypercalls = |guard: &CpuGuard| {
+        POOL.stats(guard)
+            .map_or(0, |stats| stats.total.hypercalls as u64)
+    };
     ONE_BY_ONE.store(one_by_one, Ordering::Relaxed);
     let measured = cost(|guard| {
         let before = hypercalls(guard);
@@ -287,7 +296,8 @@ pub fn apply_switches() {
     }
 }
 
-/// Constructs a set and unmakes it: whether this Xen takes one at all. At boot, so that a guest that can have none is told so once.
+/// Constructs a set and unmakes it: whether this Xen takes one at all. At boot, so that a guest
+/// that can have none is told so once.
 ///
 /// # Errors
 /// Xen's refusal, or want of frames.
@@ -297,13 +307,18 @@ pub fn try_one() -> Result<(), SetError> {
     Sets.destruct(&set).map(drop).map_err(|failed| failed.error)
 }
 
-/// Refusals of Xen's to construct a set. Each vCPU that churns asks again and again: told are the first, second, fourth, ... of them.
+/// Refusals of Xen's to construct a set. Each vCPU that churns asks again and again: told are the
+/// first, second, fourth, ... of them.
 static REFUSALS: AtomicU32 = AtomicU32::new(0);
 
 fn tell_refusal(error: TableError) {
     let count = REFUSALS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
     if count.is_power_of_two() {
-        report::error(Party::Xen, "pool", format_args!("construct: {error}; {count} so far"));
+        report::error(
+            Party::Xen,
+            "pool",
+            format_args!("construct: {error}; {count} so far"),
+        );
     }
 }
 
@@ -326,7 +341,8 @@ pub fn take(guard: &CpuGuard) -> Result<Taken, Untaken> {
             Ok(set)
         }
         Err(GetError::Refused(Refused::Closed | Refused::ClosedForGood)) => Err(Untaken::Closed),
-        // What lies idle in other vCPUs' caches is less than a page table for each; the churn asks again later.
+        // What lies idle in other vCPUs' caches is less than a page table for each; the churn asks
+        // again later.
         Err(
             GetError::Construct(SetError::Frames(_))
             | GetError::Hoarded {
@@ -351,8 +367,8 @@ pub fn take(guard: &CpuGuard) -> Result<Taken, Untaken> {
     }
 }
 
-/// Sets that could not be given back: the pool refused them, or could not destruct one while its gate was closed. The next drain gives
-/// them back first.
+/// Sets that could not be given back: the pool refused them, or could not destruct one while its
+/// gate was closed. The next drain gives them back first.
 static KEPT: Mutex<[Option<Taken>; 16]> = Mutex::new([const { None }; 16]);
 
 /// Gives a set back, in constructed form.
@@ -365,7 +381,11 @@ pub fn give(guard: &CpuGuard, set: Taken) {
             keep(set);
         }
         Err(PutError::NotDestructed(set, error)) => {
-            report::error(Party::Xen, "pool", format_args!("put under a closed gate: {error:?}"));
+            report::error(
+                Party::Xen,
+                "pool",
+                format_args!("put under a closed gate: {error:?}"),
+            );
             keep(set);
         }
         Err(error) => report::error(Party::Guest, "pool", format_args!("put: {error}")),
@@ -382,7 +402,11 @@ fn keep(set: Taken) {
 /// vCPU `me`, the running one, uses the pool from now on.
 pub fn cpu_online(me: usize) {
     if let Err(error) = POOL.cpu_online(&CpuGuard::new()) {
-        report::error(Party::Guest, "pool", format_args!("vCPU {me} online: {error}"));
+        report::error(
+            Party::Guest,
+            "pool",
+            format_args!("vCPU {me} online: {error}"),
+        );
     }
 }
 
@@ -405,7 +429,8 @@ pub fn idle_exit(guard: &CpuGuard) {
     }
 }
 
-/// The running vCPU leaves: its own cache is drained. Gives the sets drained and those still cached.
+/// The running vCPU leaves: its own cache is drained. Gives the sets drained and those still
+/// cached.
 pub fn leave() -> (u32, u32) {
     let guard = CpuGuard::new();
     #[cfg(feature = "switches")]
@@ -424,7 +449,8 @@ pub fn leave() -> (u32, u32) {
             };
             (
                 done as u32,
-                POOL.cpu_stats(CpuId(guard.cpu())).map_or(0, |cpu| cpu.cached as u32),
+                POOL.cpu_stats(CpuId(guard.cpu()))
+                    .map_or(0, |cpu| cpu.cached as u32),
             )
         }
     }
@@ -432,7 +458,8 @@ pub fn leave() -> (u32, u32) {
 
 /// Empties every cache from this CPU. The gate stays closed for as long as the proof lives.
 ///
-/// What could not be destructed before is tried once more: there is no proof while a set is in quarantine.
+/// What could not be destructed before is tried once more: there is no proof while a set is in
+/// quarantine.
 pub fn drain(deadline: u64) -> Result<Proof, DrainFailed> {
     let guard = CpuGuard::new();
     let kept = core::mem::replace(&mut *KEPT.lock(), [const { None }; 16]);
@@ -541,5 +568,6 @@ pub fn figures() -> Figures {
 
 /// Sets in the cache of vCPU `cpu`.
 pub fn cached(cpu: usize) -> u64 {
-    POOL.cpu_stats(CpuId(cpu)).map_or(0, |cpu| cpu.cached as u64)
+    POOL.cpu_stats(CpuId(cpu))
+        .map_or(0, |cpu| cpu.cached as u64)
 }

@@ -1,9 +1,11 @@
-//! What a test build can be made to suffer. Suspends in which one hypercall fails, one after the other: the console's `faults`,
-//! `fault-resume N` and the option `fault=resume:N`. And memory that is short: the console's `starve N`.
+//! What a test build can be made to suffer. Suspends in which one hypercall fails, one after the
+//! other: the console's `faults`, `fault-resume N` and the option `fault=resume:N`. And memory that
+//! is short: the console's `starve N`.
 //!
-//! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and the suspend call itself, which
-//! counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0 makes is refused. It ends with the first that meets no refusal:
-//! every hypercall of the way down and back has failed once by then, but for one that the timer's own calls made the count step
+//! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and
+//! the suspend call itself, which counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0
+//! makes is refused. It ends with the first that meets no refusal: every hypercall of the way down
+//! and back has failed once by then, but for one that the timer's own calls made the count step
 //! over; the suspend call is refused by name. What a restore alone needs is tested with a real one.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +24,8 @@ use crate::{control, suspend};
 /// More than any way has.
 const MOST: usize = 2000;
 
-/// Rehearses until no call is left to fail, once more for the suspend call itself, and says what came of each.
+/// Rehearses until no call is left to fail, once more for the suspend call itself, and says what
+/// came of each.
 pub fn run(store: &mut Store, wants: &mut Wants) {
     let (mut gave_up, mut went_on) = (0, 0);
     let mut rehearse = |nth: usize| {
@@ -32,7 +35,10 @@ pub fn run(store: &mut Store, wants: &mut Wants) {
             (None, Err(failed)) => report::error(
                 Party::Guest,
                 "faults",
-                format_args!("a rehearsal without a fault failed: {}: {}", failed.step, failed.cause),
+                format_args!(
+                    "a rehearsal without a fault failed: {}: {}",
+                    failed.step, failed.cause
+                ),
             ),
             (None, Ok(_)) => {}
             (Some(_), Ok(_)) => went_on += 1,
@@ -54,9 +60,14 @@ pub fn run(store: &mut Store, wants: &mut Wants) {
         !rehearse(nth)
     });
     let Some(nth) = counted else {
-        return report::error(Party::Guest, "faults", format_args!("more than {MOST} hypercalls"));
+        return report::error(
+            Party::Guest,
+            "faults",
+            format_args!("more than {MOST} hypercalls"),
+        );
     };
-    // The timer's calls are counted as well, when they come: the count may have stepped over this one.
+    // The timer's calls are counted as well, when they come: the count may have stepped over this
+    // one.
     faults::arm_probe();
     rehearse(nth);
     control::verify("faults");
@@ -67,7 +78,8 @@ pub fn run(store: &mut Store, wants: &mut Wants) {
         .send();
 }
 
-/// What the console asked for: the hypercall that fails on the next way back, counted from 1; 0: none.
+/// What the console asked for: the hypercall that fails on the next way back, counted from 1; 0:
+/// none.
 static NEXT_RESUME: AtomicUsize = AtomicUsize::new(0);
 /// The one that is armed.
 static ARMED: AtomicUsize = AtomicUsize::new(0);
@@ -86,7 +98,8 @@ pub fn fail_next_resume(nth: &str) {
     }
 }
 
-/// Has a hypercall fail on the way back from the suspend call, if that is asked for; the call itself is the first that follows.
+/// Has a hypercall fail on the way back from the suspend call, if that is asked for; the call
+/// itself is the first that follows.
 pub fn arm_resume() {
     let asked = NEXT_RESUME.swap(0, Ordering::Relaxed);
     let fault = if asked > 0 {
@@ -115,7 +128,10 @@ pub fn disarm_resume() {
     if nth > 0 {
         let event = report::event("resume-fault").num("nth", nth as u64);
         match refused {
-            Some(nr) => event.text("is", "met").num("hypercall", u64::from(nr)).send(),
+            Some(nr) => event
+                .text("is", "met")
+                .num("hypercall", u64::from(nr))
+                .send(),
             None => event.text("is", "not met").send(),
         }
     }

@@ -98,7 +98,11 @@ pub fn event(name: &'static str) -> Event {
 pub fn event_at(name: &'static str, at: u64) -> Event {
     let (mut line, guard) = line();
     // The room is asked for again at the end: a cut line is never sent.
-    let _ = write!(line, "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{at},\"cpu\":{}", cpu::id());
+    let _ = write!(
+        line,
+        "@{{\"v\":1,\"ev\":\"{name}\",\"t\":{at},\"cpu\":{}",
+        cpu::id()
+    );
     Event {
         line,
         _guard: guard,
@@ -147,7 +151,11 @@ impl Event {
     pub fn object<'a>(mut self, key: &str, values: impl Iterator<Item = (&'a str, u64)>) -> Self {
         let _ = write!(self.line, ",\"{key}\":{{");
         for (i, (name, value)) in values.enumerate() {
-            let _ = write!(self.line, "{}\"{name}\":{value}", if i == 0 { "" } else { "," });
+            let _ = write!(
+                self.line,
+                "{}\"{name}\":{value}",
+                if i == 0 { "" } else { "," }
+            );
         }
         let _ = self.line.write_str("}");
         self
@@ -216,7 +224,8 @@ pub fn start_log(level: log::LevelFilter) {
     log::set_max_level(level);
 }
 
-/// The last line of a kernel that is lost: the `panic` event, on a console taken from whoever had it.
+/// The last line of a kernel that is lost: the `panic` event, on a console taken from whoever had
+/// it.
 pub fn panic(info: &core::panic::PanicInfo) {
     static LAST: Mutex<Line> = Mutex::new(Line::new());
     if !console::seize() {

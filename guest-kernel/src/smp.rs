@@ -1,8 +1,8 @@
 //! The vCPUs: which run, the loop each runs, parking them, and one going or coming.
 //!
-//! There are no threads. A vCPU passes through its loop, and each pass begins at a point where it is
-//! inside no pool operation: a quiescent state. Whatever another vCPU wants of it (park, leave, check) is
-//! a word it reads there; an event only wakes it early.
+//! There are no threads. A vCPU passes through its loop, and each pass begins at a point where it
+//! is inside no pool operation: a quiescent state. Whatever another vCPU wants of it (park, leave,
+//! check) is a word it reads there; an event only wakes it early.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -31,7 +31,8 @@ static FILL_WITH: AtomicU32 = AtomicU32::new(0);
 
 struct Mailslot {
     filled: AtomicU32,
-    /// The value of [`PARK`] under which this vCPU is parked, or the one after that when it has gone on.
+    /// The value of [`PARK`] under which this vCPU is parked, or the one after that when it has
+    /// gone on.
     parked: AtomicU32,
     verified: AtomicU32,
     /// Parked, and in a nap or on its way into one.
@@ -109,7 +110,8 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// Waits until `done`, giving the CPU away meanwhile; false once the guest's clock passes `deadline`.
+/// Waits until `done`, giving the CPU away meanwhile; false once the guest's clock passes
+/// `deadline`.
 pub fn wait_until(deadline: u64, mut done: impl FnMut() -> bool) -> bool {
     loop {
         // The clock may be dearer than all the rest.
@@ -125,10 +127,11 @@ pub fn wait_until(deadline: u64, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// Waits until `done` for as long as `limit`, nanoseconds in which this vCPU ran; false once they are over.
+/// Waits until `done` for as long as `limit`, nanoseconds in which this vCPU ran; false once they
+/// are over.
 ///
-/// While the domain is paused, or the host is busy with others, nobody gets any nearer to what is waited for. So of the time between
-/// two looks only the first second counts.
+/// While the domain is paused, or the host is busy with others, nobody gets any nearer to what is
+/// waited for. So of the time between two looks only the first second counts.
 pub fn wait_while_running(limit: u64, mut done: impl FnMut() -> bool) -> bool {
     const LONGEST_STEP: u64 = 1_000_000_000;
     let (mut ran, mut last) = (0, time::now());
@@ -149,11 +152,12 @@ pub fn wait_while_running(limit: u64, mut done: impl FnMut() -> bool) -> bool {
 /// Looks that [`wait_until`] takes before it looks at the clock.
 const CLOCK_EVERY: u32 = 16;
 
-/// The life of a vCPU that has its tables: it joins the others, works, leaves when it is told to, and joins again when
-/// `VCPUOP_up` brings it back.
+/// The life of a vCPU that has its tables: it joins the others, works, leaves when it is told to,
+/// and joins again when `VCPUOP_up` brings it back.
 ///
-/// Each time round begins at the same depth of the stack. A vCPU comes back where it went down, so calling this function from
-/// there would take a little more of its stack with each hotplug, until none is left.
+/// Each time round begins at the same depth of the stack. A vCPU comes back where it went down, so
+/// calling this function from there would take a little more of its stack with each hotplug, until
+/// none is left.
 pub fn run(me: usize) -> ! {
     loop {
         if may_join(me) {
@@ -167,7 +171,9 @@ pub fn run(me: usize) -> ! {
 
 /// Is this vCPU still expected? One that comes too late is not: a suspend may be under way by now.
 fn may_join(me: usize) -> bool {
-    let take = |word: &AtomicU32| word.compare_exchange(INVITED, JOINED, Ordering::AcqRel, Ordering::Acquire);
+    let take = |word: &AtomicU32| {
+        word.compare_exchange(INVITED, JOINED, Ordering::AcqRel, Ordering::Acquire)
+    };
     me == 0 || take(&CPUS[me].admission).is_ok()
 }
 
@@ -185,7 +191,8 @@ fn go_down(me: usize) {
     }
 }
 
-/// Joins the others: the timer runs, events are taken, the pool and the workload count on this vCPU.
+/// Joins the others: the timer runs, events are taken, the pool and the workload count on this
+/// vCPU.
 fn join(me: usize) {
     events::arm(me);
     cpu::enable_interrupts();
@@ -256,7 +263,8 @@ fn wanted(me: usize) -> bool {
         || CPUS[me].filled.load(Ordering::Relaxed) != FILL.load(Ordering::Acquire)
 }
 
-/// Waits, interrupts off and outside the pool, until vCPU 0 lets go on; touches no shared-info page meanwhile.
+/// Waits, interrupts off and outside the pool, until vCPU 0 lets go on; touches no shared-info page
+/// meanwhile.
 fn stay_parked(me: usize, park: u32) {
     let guard = CpuGuard::new();
     pool::idle_enter(&guard);
@@ -271,10 +279,13 @@ fn stay_parked(me: usize, park: u32) {
     pool::idle_exit(&guard);
     // The domain may be another one now; a timer that was armed is lost with the old one.
     events::rearm_after_suspend(me);
-    CPUS[me].parked.store(park.wrapping_add(1), Ordering::Release);
+    CPUS[me]
+        .parked
+        .store(park.wrapping_add(1), Ordering::Release);
 }
 
-/// Looks that a parked vCPU takes before it sleeps between them. On hardware a suspend is over by then.
+/// Looks that a parked vCPU takes before it sleeps between them. On hardware a suspend is over by
+/// then.
 const LOOKS_BEFORE_SLEEP: u32 = 64;
 /// How long it sleeps at most, nanoseconds.
 const NAP: u64 = 2_000_000;
@@ -282,12 +293,13 @@ const NAP: u64 = 2_000_000;
 /// Parked vCPUs may sleep: until just before the suspend call.
 static MAY_SLEEP: AtomicBool = AtomicBool::new(false);
 
-/// Sleeps for a moment, if that is allowed: many vCPUs that take looks in turns leave little of few processors to the one that
-/// works.
+/// Sleeps for a moment, if that is allowed: many vCPUs that take looks in turns leave little of few
+/// processors to the one that works.
 ///
-/// The end of a nap is a time of this host's. On another host it may be days away, so no vCPU may be on its way into a nap when the domain
-/// is saved: it says that it goes and then looks whether it may, and [`wake_parked`] forbids it and then looks who has gone. One
-/// of the two sees the other.
+/// The end of a nap is a time of this host's. On another host it may be days away, so no vCPU may
+/// be on its way into a nap when the domain is saved: it says that it goes and then looks whether
+/// it may, and [`wake_parked`] forbids it and then looks who has gone. One of the two sees the
+/// other.
 fn sleep_parked(me: usize) -> bool {
     let slot = &CPUS[me];
     slot.asleep.store(true, Ordering::SeqCst);
@@ -304,14 +316,17 @@ pub fn wake_parked(deadline: u64) -> Result<(), Stuck> {
     MAY_SLEEP.store(false, Ordering::SeqCst);
     for cpu in others() {
         if !wait_until(deadline, || !CPUS[cpu].asleep.load(Ordering::SeqCst)) {
-            return Err(Stuck { cpu, asked: "wake up" });
+            return Err(Stuck {
+                cpu,
+                asked: "wake up",
+            });
         }
     }
     Ok(())
 }
 
-/// Holding one proves that every other online vCPU is parked: interrupts off, inside no pool operation,
-/// touching neither page tables nor the shared-info page.
+/// Holding one proves that every other online vCPU is parked: interrupts off, inside no pool
+/// operation, touching neither page tables nor the shared-info page.
 pub struct Parked(());
 
 /// Parks the other vCPUs. On failure they run on.
@@ -323,7 +338,9 @@ pub fn park_others(deadline: u64) -> Result<Parked, Stuck> {
     others().for_each(events::kick);
     let parked = Parked(());
     for cpu in others() {
-        if !wait_until(deadline, || CPUS[cpu].parked.load(Ordering::Acquire) == park) {
+        if !wait_until(deadline, || {
+            CPUS[cpu].parked.load(Ordering::Acquire) == park
+        }) {
             drop(parked);
             return Err(Stuck { cpu, asked: "park" });
         }
@@ -343,8 +360,13 @@ pub fn unpark(parked: Parked, deadline: u64) -> Result<(), Stuck> {
     drop(parked);
     let park = PARK.load(Ordering::Relaxed);
     for cpu in others() {
-        if !wait_until(deadline, || CPUS[cpu].parked.load(Ordering::Acquire) == park) {
-            return Err(Stuck { cpu, asked: "go on" });
+        if !wait_until(deadline, || {
+            CPUS[cpu].parked.load(Ordering::Acquire) == park
+        }) {
+            return Err(Stuck {
+                cpu,
+                asked: "go on",
+            });
         }
     }
     Ok(())
@@ -371,7 +393,8 @@ fn answer_fill(me: usize) {
     }
 }
 
-/// Has every online vCPU fill its cache with `sets`, [`cmdline::MAX_PREFILL`] at most. Called on vCPU 0.
+/// Has every online vCPU fill its cache with `sets`, [`cmdline::MAX_PREFILL`] at most. Called on
+/// vCPU 0.
 pub fn fill_caches(sets: usize, limit: u64) -> Result<(), Stuck> {
     FILL_WITH.store(sets.min(cmdline::MAX_PREFILL) as u32, Ordering::Relaxed);
     let asked = FILL.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
@@ -441,9 +464,13 @@ pub enum TakeDownError {
     Going(Stuck),
 }
 
-/// Has vCPU `cpu` leave; returns once it runs no kernel code any more, and Xen says that it is down.
+/// Has vCPU `cpu` leave; returns once it runs no kernel code any more, and Xen says that it is
+/// down.
 pub fn take_down(cpu: usize, limit: u64) -> Result<Left, TakeDownError> {
-    assert!(cpu != 0, "vCPU 0 never leaves: the suspend call must come from it");
+    assert!(
+        cpu != 0,
+        "vCPU 0 never leaves: the suspend call must come from it"
+    );
     let slot = &CPUS[cpu];
     slot.leave.store(ASKED, Ordering::Release);
     events::kick(cpu);
@@ -451,7 +478,10 @@ pub fn take_down(cpu: usize, limit: u64) -> Result<Left, TakeDownError> {
     if wait_while_running(limit, gone) {
         return Ok(clear_away(cpu));
     }
-    let stuck = Stuck { cpu, asked: "leave" };
+    let stuck = Stuck {
+        cpu,
+        asked: "leave",
+    };
     let taken_back = slot
         .leave
         .compare_exchange(ASKED, STAY, Ordering::AcqRel, Ordering::Acquire);
@@ -496,16 +526,23 @@ fn leave(me: usize) {
 
 /// Brings vCPU `cpu` into its loop; returns once it is there.
 ///
-/// `fresh` says that Xen knows no state of it: it starts at the entry code. Otherwise it goes on where it went down.
+/// `fresh` says that Xen knows no state of it: it starts at the entry code. Otherwise it goes on
+/// where it went down.
 pub fn bring_up(cpu: usize, fresh: bool, limit: u64) -> Result<(), BringUpError> {
     let slot = &CPUS[cpu];
     // One that was called back may not have heard of it yet.
     if !wait_while_running(limit, || vcpu::is_up(cpu as u32) == Ok(false)) {
-        return Err(BringUpError::Stuck(Stuck { cpu, asked: "go down" }));
+        return Err(BringUpError::Stuck(Stuck {
+            cpu,
+            asked: "go down",
+        }));
     }
-    slot.verified.store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
-    slot.filled.store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
-    slot.parked.store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot.verified
+        .store(VERIFY.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot.filled
+        .store(FILL.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot.parked
+        .store(PARK.load(Ordering::Relaxed), Ordering::Relaxed);
     if fresh {
         xen::vcpu_initialise(cpu)?;
     }
@@ -520,7 +557,10 @@ pub fn bring_up(cpu: usize, fresh: bool, limit: u64) -> Result<(), BringUpError>
     if wait_while_running(limit, || is_online(cpu)) {
         return Ok(());
     }
-    let stuck = Stuck { cpu, asked: "start" };
+    let stuck = Stuck {
+        cpu,
+        asked: "start",
+    };
     if call_back(cpu) {
         return Err(BringUpError::Stuck(stuck));
     }
@@ -533,8 +573,8 @@ pub fn bring_up(cpu: usize, fresh: bool, limit: u64) -> Result<(), BringUpError>
 
 /// Takes the invitation of vCPU `cpu` back, and what it was given; false if the vCPU was quicker.
 ///
-/// It goes down again by itself when it comes. Xen is asked to stop it in any case, for it may not run at all for long. Until it has
-/// joined it holds no lock.
+/// It goes down again by itself when it comes. Xen is asked to stop it in any case, for it may not
+/// run at all for long. Until it has joined it holds no lock.
 fn call_back(cpu: usize) -> bool {
     let admission = &CPUS[cpu].admission;
     let called_back = admission

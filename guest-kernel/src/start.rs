@@ -14,10 +14,12 @@ pub fn first(start_info: u64) -> ! {
     smp::run(0)
 }
 
-/// What is to be done once. Not part of [`first`], which never returns: what the toolstack told takes 5 KiB of the stack.
+/// What is to be done once. Not part of [`first`], which never returns: what the toolstack told
+/// takes 5 KiB of the stack.
 #[inline(never)]
 fn set_up(start_info: u64) {
-    // First of all a way to say what is wrong, and to end: hypercalls, then the console, which a PV guest has before anything else.
+    // First of all a way to say what is wrong, and to end: hypercalls, then the console, which a PV
+    // guest has before anything else.
     if let Err(error) = xen::install() {
         without_xen(error);
     }
@@ -67,10 +69,14 @@ fn cannot_construct(error: SetError) -> ! {
     }
 }
 
-/// Nothing can be asked of Xen, not even an end: there is only its debug port, which takes words without being asked.
+/// Nothing can be asked of Xen, not even an end: there is only its debug port, which takes words
+/// without being asked.
 fn without_xen(error: pvh::InstallError) -> ! {
     console::seize();
-    report::event("panic").text("msg", error).text("at", "start").send();
+    report::event("panic")
+        .text("msg", error)
+        .text("at", "start")
+        .send();
     cpu::stop()
 }
 
@@ -82,8 +88,22 @@ pub fn secondary(me: usize) -> ! {
 
 fn report_boot(boot: &arch::start_info::BootInfo) {
     let event = report::event("boot")
-        .text("build", if cfg!(feature = "switches") { "test" } else { "plain" })
-        .text("arch", if cfg!(target_arch = "x86_64") { "x86_64" } else { "i686" })
+        .text(
+            "build",
+            if cfg!(feature = "switches") {
+                "test"
+            } else {
+                "plain"
+            },
+        )
+        .text(
+            "arch",
+            if cfg!(target_arch = "x86_64") {
+                "x86_64"
+            } else {
+                "i686"
+            },
+        )
         .text("mode", if arch::is_pv() { "pv" } else { "pvh" })
         .text("xen", xen::version())
         .num("domid", u64::from(xen::domid()))
@@ -92,7 +112,9 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
         .text("cmdline", boot.command_line())
         .words("switches", cmdline::options().switches.words());
     match arch::xen::highest_frames() {
-        Some((highest, known)) => event.num("max_mfn", highest as u64).num("m2p_end", known as u64),
+        Some((highest, known)) => event
+            .num("max_mfn", highest as u64)
+            .num("m2p_end", known as u64),
         None => event,
     }
     .send();

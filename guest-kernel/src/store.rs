@@ -1,4 +1,5 @@
-//! The xenstore connection: the ring driver of `xen-bindings` with the waiting that it leaves to the kernel.
+//! The xenstore connection: the ring driver of `xen-bindings` with the waiting that it leaves to
+//! the kernel.
 
 use core::fmt;
 use core::time::Duration;
@@ -35,7 +36,12 @@ pub enum Change {
 
 impl Change {
     /// Every one.
-    pub const ALL: [Change; 4] = [Change::Shutdown, Change::Availability, Change::Ping, Change::Memory];
+    pub const ALL: [Change; 4] = [
+        Change::Shutdown,
+        Change::Availability,
+        Change::Ping,
+        Change::Memory,
+    ];
 
     /// What is watched.
     pub fn path(self) -> &'static str {
@@ -126,8 +132,8 @@ impl Store {
             }
         }
         if cmdline::options().switches.no_reread() {
-            // Events that waited, the one of our own acknowledgement among them, have become one "look at everything",
-            // which would do the very thing that is to be left out.
+            // Events that waited, the one of our own acknowledgement among them, have become one
+            // "look at everything", which would do the very thing that is to be left out.
             while self
                 .client
                 .as_mut()
@@ -156,9 +162,13 @@ impl Store {
     pub fn mend(&mut self) -> Result<(), NotMended> {
         match (self.link, self.client.as_mut()) {
             (Link::Broken, Some(client)) => {
-                let port = arch::xen::store_ring().map_err(NotMended::Xen)?.map(|ring| ring.port);
+                let port = arch::xen::store_ring()
+                    .map_err(NotMended::Xen)?
+                    .map(|ring| ring.port);
                 let Some(port) = port else { return Ok(()) };
-                client.reconnect(Doorbell(port), patience()).map_err(NotMended::Store)?;
+                client
+                    .reconnect(Doorbell(port), patience())
+                    .map_err(NotMended::Store)?;
                 self.link = Link::Up;
                 Ok(())
             }
@@ -218,7 +228,9 @@ impl Store {
 
     fn client(&mut self) -> Result<&mut Client, StoreError> {
         match (self.link, self.client.as_mut()) {
-            (Link::Absent, _) | (_, None) => Err(StoreError::Other("nothing: the domain has no xenstore")),
+            (Link::Absent, _) | (_, None) => {
+                Err(StoreError::Other("nothing: the domain has no xenstore"))
+            }
             (Link::Away, _) => Err(StoreError::Other("nothing: its ring is not taken up yet")),
             (Link::Broken, _) => Err(StoreError::Other("nothing: the connection is broken")),
             (Link::Up, Some(client)) => Ok(client),
@@ -226,7 +238,10 @@ impl Store {
     }
 
     /// Asks by way of the client, and notes if the connection breaks.
-    fn ask<T>(&mut self, how: impl FnOnce(&mut Client) -> Result<T, Error>) -> Result<T, StoreError> {
+    fn ask<T>(
+        &mut self,
+        how: impl FnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
         how(self.client()?).map_err(|error| {
             if matches!(error, Error::Violation(_)) {
                 self.link = Link::Broken;

@@ -1,7 +1,8 @@
-//! What came though nobody here asked for it: counted by the handlers, told later by vCPU 0, for whoever was interrupted may hold
-//! the console.
+//! What came though nobody here asked for it: counted by the handlers, told later by vCPU 0, for
+//! whoever was interrupted may hold the console.
 //!
-//! Each kind is told at its first, second, fourth, eighth, ... time: whoever sends them without end does not fill the console.
+//! Each kind is told at its first, second, fourth, eighth, ... time: whoever sends them without end
+//! does not fill the console.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU8, AtomicUsize, Ordering};
@@ -31,7 +32,11 @@ struct Last {
 
 impl fmt::Display for Last {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "on vCPU {} at {:#x}; {} so far", self.cpu, self.ip, self.count)
+        write!(
+            f,
+            "on vCPU {} at {:#x}; {} so far",
+            self.cpu, self.ip, self.count
+        )
     }
 }
 

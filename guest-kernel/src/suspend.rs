@@ -1,7 +1,7 @@
 //! What this guest does in each step of a suspend: the `migration` crate's [`Platform`].
 //!
-//! The order of the steps, the way back and the limits are that crate's. Here is only what the steps mean for a
-//! PVH or PV guest with 1 to 32 vCPUs, a console and a xenstore connection.
+//! The order of the steps, the way back and the limits are that crate's. Here is only what the
+//! steps mean for a PVH or PV guest with 1 to 32 vCPUs, a console and a xenstore connection.
 
 use core::fmt;
 use core::time::Duration;
@@ -11,7 +11,8 @@ use migration::hotplug::{Hold, Lockout};
 use migration::shutdown::{self, Acknowledgement};
 use migration::xenstore::StoreError;
 use migration::{
-    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Resumed, Return, SuspendFailed,
+    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Party, Phase, Platform, Resumed,
+    Return, SuspendFailed,
 };
 use xen_bindings::count;
 
@@ -142,9 +143,11 @@ struct Guest<'s> {
     parked: Option<Parked>,
     /// The vCPUs empty their caches, or have, and begin nothing new.
     trimming: Option<Trimming>,
-    /// Hypercalls made before the request was taken up, and up to the suspend call: differences count.
+    /// Hypercalls made before the request was taken up, and up to the suspend call: differences
+    /// count.
     hypercalls: (u32, u32),
-    /// From the acknowledgement until everything is ready for the suspend call: the console need not be read meanwhile.
+    /// From the acknowledgement until everything is ready for the suspend call: the console need
+    /// not be read meanwhile.
     silence: Option<console::Silence>,
     /// From the request to the end of the way back: nobody waits for the console's reader.
     window: Option<console::Window>,
@@ -189,14 +192,23 @@ impl<'s> Guest<'s> {
         }
     }
 
-    /// Makes a call that the way back depends on, again if Xen refuses it: there is no other way to go.
-    fn insist<T, E: Into<Error>>(&mut self, call: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
+    /// Makes a call that the way back depends on, again if Xen refuses it: there is no other way to
+    /// go.
+    fn insist<T, E: Into<Error>>(
+        &mut self,
+        call: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, Error> {
         insist(call, |error| self.refused = Some(error.into())).map_err(Into::into)
     }
 
-    /// Makes a call without which the domain cannot live on. If Xen refuses it for good, the domain ends as crashed, so that the
-    /// toolstack sees it: a guest without a clock or without events would neither run nor end.
-    fn vital<T, E: Into<Error>>(&mut self, what: &'static str, call: impl FnMut() -> Result<T, E>) -> T {
+    /// Makes a call without which the domain cannot live on. If Xen refuses it for good, the domain
+    /// ends as crashed, so that the toolstack sees it: a guest without a clock or without events
+    /// would neither run nor end.
+    fn vital<T, E: Into<Error>>(
+        &mut self,
+        what: &'static str,
+        call: impl FnMut() -> Result<T, E>,
+    ) -> T {
         match self.insist(call) {
             Ok(value) => value,
             Err(error) => {
@@ -245,8 +257,9 @@ impl Guest<'_> {
         let switches = cmdline::options().switches;
         // The new host has other frames, and may have more of them.
         self.vital("Xen's machine-to-physical table", arch::xen::learn_host);
-        // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info page is
-        // looked at; without that page there are no events and no clock; all this before any cross-call.
+        // The order of facts, B.2 of Xen's rules: the word size is latched before the shared-info
+        // page is looked at; without that page there are no events and no clock; all this before
+        // any cross-call.
         if !switches.no_latch() && !arch::is_pv() {
             self.vital("the word size", xen::latch_word_size);
         }
@@ -262,7 +275,10 @@ impl Guest<'_> {
             }
             console::lost();
             self.collect(console::connect);
-            let attached = insist(|| self.store.attach(), |error| self.refused = Some(error.into()));
+            let attached = insist(
+                || self.store.attach(),
+                |error| self.refused = Some(error.into()),
+            );
             if let Err(error) = attached {
                 self.collected.get_or_insert(error.into());
             }
@@ -302,7 +318,8 @@ impl Platform for Guest<'_> {
 
     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Error> {
         self.window = Some(console::window());
-        // Before the request is answered: xenstored takes its time, and the other vCPUs have theirs.
+        // Before the request is answered: xenstored takes its time, and the other vCPUs have
+        // theirs.
         self.trimming = Trimming::begin();
         if self.is_rehearsal() {
             return Ok(Acknowledgement::Given);
@@ -332,7 +349,8 @@ impl Platform for Guest<'_> {
 
     fn release_hotplug(&mut self, _: Return) {
         if let Some(hold) = self.hold.take() {
-            // Whether a request was turned away meanwhile does not matter: `reread` looks in any case.
+            // Whether a request was turned away meanwhile does not matter: `reread` looks in any
+            // case.
             let _ = hold.release();
         }
     }
@@ -408,16 +426,17 @@ impl Platform for Guest<'_> {
         crate::rehearse::arm_resume();
         self.hypercalls.1 = count::made();
         let outcome = xen::suspend(proof).map_err(Error::Xen)?;
-        // The tools always tell a PV guest that its suspend was cancelled. And one in the shim is restored without its own
-        // incarnation going up: that number is the shim's, which was restored around it.
+        // The tools always tell a PV guest that its suspend was cancelled. And one in the shim is
+        // restored without its own incarnation going up: that number is the shim's, which was
+        // restored around it.
         if arch::is_pv() || cmdline::options().switches.no_cancel_trick() {
             return Ok(outcome);
         }
         Ok(outcome.checked(self.incarnation, xen::incarnation()))
     }
 
-    /// Whatever is refused here for good is either vital, and then the domain ends, or it is tried again later: the clock runs and the guest
-    /// goes on when this returns.
+    /// Whatever is refused here for good is either vital, and then the domain ends, or it is tried
+    /// again later: the clock runs and the guest goes on when this returns.
     fn reattach(&mut self, how: Return) -> Result<(), Error> {
         let _alone = self.alone.take();
         if let Some(away) = self.away.take() {
@@ -460,13 +479,20 @@ impl Platform for Guest<'_> {
     }
 }
 
-/// Longest wait for the parked vCPUs to end their naps, nanoseconds. Below the limit of `detach`, which says so if it is late.
+/// Longest wait for the parked vCPUs to end their naps, nanoseconds. Below the limit of `detach`,
+/// which says so if it is late.
 const WAKE_LIMIT: u64 = 4_000_000_000;
 
-/// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how, before `verify`.
+/// Suspends. Returns when the guest runs again, in this domain or another. `after` is told how,
+/// before `verify`.
 ///
 /// Gives false if the request could not be answered: it still stands.
-pub fn suspend(store: &mut Store, wants: &mut Wants, round: u64, after: impl FnOnce(Outcome)) -> bool {
+pub fn suspend(
+    store: &mut Store,
+    wants: &mut Wants,
+    round: u64,
+    after: impl FnOnce(Outcome),
+) -> bool {
     let mut guest = Guest::new(store, wants, round);
     let limits = Limits::DEFAULT;
     let result = Machine::new(&mut guest, &mut [], limits).suspend();
@@ -501,8 +527,8 @@ pub fn suspend(store: &mut Store, wants: &mut Wants, round: u64, after: impl FnO
     }
 }
 
-/// Says that the guest has too much memory to be saved. The request is not acknowledged: whoever asked waits as long as it stands,
-/// and the guest may get there yet.
+/// Says that the guest has too much memory to be saved. The request is not acknowledged: whoever
+/// asked waits as long as it stands, and the guest may get there yet.
 pub fn refuse(store: &mut Store, round: u64, too_much: TooMuch) {
     let failed = SuspendFailed {
         phase: Phase::Acknowledged,
@@ -536,12 +562,15 @@ fn report_resumed(round: u64, resumed: &Resumed<Error>, hypercalls: u32, waits: 
         .num("hypercalls", u64::from(hypercalls))
         .num("console_waits", u64::from(waits))
         .num("wall_us", time::wall_us())
-        .object("ns", timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))))
+        .object(
+            "ns",
+            timeline.iter().map(|(phase, at)| (phase.name(), nanos(at))),
+        )
         .send();
 }
 
-/// Goes the whole way but for xenstore's part and the call itself, which counts as cancelled. Gives what stopped it, if
-/// anything did, and otherwise whether something went wrong on the way back.
+/// Goes the whole way but for xenstore's part and the call itself, which counts as cancelled. Gives
+/// what stopped it, if anything did, and otherwise whether something went wrong on the way back.
 #[cfg(feature = "switches")]
 #[allow(clippy::result_large_err)] // There is no heap to put it on.
 pub fn rehearse(store: &mut Store, wants: &mut Wants) -> Result<bool, SuspendFailed<Error>> {

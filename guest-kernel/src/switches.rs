@@ -202,14 +202,17 @@ impl Switches {
             }
         }
         if let Some(what) = word.strip_prefix("plant=") {
-            self.plant = Some(match what {
-                "linear" => Plant::Linear,
-                "superpage" => Plant::Superpage,
-                "foreign" => Plant::Foreign,
-                "store-frame" => Plant::StoreFrame,
-                "away" => Plant::Away,
-                _ => return Err("what can be planted is linear, superpage, foreign, store-frame and away"),
-            });
+            self.plant =
+                Some(match what {
+                    "linear" => Plant::Linear,
+                    "superpage" => Plant::Superpage,
+                    "foreign" => Plant::Foreign,
+                    "store-frame" => Plant::StoreFrame,
+                    "away" => Plant::Away,
+                    _ => return Err(
+                        "what can be planted is linear, superpage, foreign, store-frame and away",
+                    ),
+                });
             return Ok(());
         }
         match WORDS.iter().find(|(known, _)| *known == word) {

@@ -1,8 +1,10 @@
-//! Trimming early: each vCPU empties its own cache as soon as a suspend is asked for, all at the same time, before any is parked.
+//! Trimming early: each vCPU empties its own cache as soon as a suspend is asked for, all at the
+//! same time, before any is parked.
 //!
-//! The drain comes after it as ever and is what proves that nothing is cached; it finds next to nothing to do. It works alone,
-//! while all others are parked; this works on every vCPU at once, while vCPU 0 waits for xenstored's answers. From the request on no
-//! vCPU begins an address space, or it would fill its cache again.
+//! The drain comes after it as ever and is what proves that nothing is cached; it finds next to
+//! nothing to do. It works alone, while all others are parked; this works on every vCPU at once,
+//! while vCPU 0 waits for xenstored's answers. From the request on no vCPU begins an address space,
+//! or it would fill its cache again.
 //!
 //! Chosen with `trim=early` on the command line, or `trim early` and `trim off` on the console.
 
@@ -75,13 +77,17 @@ impl Trimming {
     /// Says what was done. Once every vCPU has answered: each does before it parks.
     pub fn report(&self, round: u64) {
         let of = |which: fn(&Done) -> &AtomicU32| {
-            (0..xen::max_vcpus()).map(move |cpu| u64::from(which(&DONE[cpu]).load(Ordering::Relaxed)))
+            (0..xen::max_vcpus())
+                .map(move |cpu| u64::from(which(&DONE[cpu]).load(Ordering::Relaxed)))
         };
         report::event("trim")
             .num("round", round)
             .nums("per_cpu", of(|done| &done.own))
             .nums("depot", of(|done| &done.depot))
-            .num("sets", of(|done| &done.own).chain(of(|done| &done.depot)).sum())
+            .num(
+                "sets",
+                of(|done| &done.own).chain(of(|done| &done.depot)).sum(),
+            )
             .num("hypercalls", pool::hypercalls() - self.hypercalls)
             .send();
     }
@@ -104,7 +110,8 @@ pub fn is_wanted(me: usize) -> bool {
     asked & 1 == 1 && DONE[me].answered.load(Ordering::Relaxed) != asked
 }
 
-/// vCPU `me`, the running one, does its part: its own cache, then of the depot what the others have not taken yet.
+/// vCPU `me`, the running one, does its part: its own cache, then of the depot what the others have
+/// not taken yet.
 pub fn answer(me: usize) {
     if !is_wanted(me) {
         return;

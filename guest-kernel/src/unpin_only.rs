@@ -1,7 +1,9 @@
-//! `drain=unpin-only`: a drain that lets sets go but leaves them constructed, as if that were enough.
+//! `drain=unpin-only`: a drain that lets sets go but leaves them constructed, as if that were
+//! enough.
 //!
-//! Such pages are plain memory to Xen. It saves them as they are, machine frames of this domain inside, and restores them as
-//! they are into a domain that has other frames. What comes of it is seen when a set is pinned again.
+//! Such pages are plain memory to Xen. It saves them as they are, machine frames of this domain
+//! inside, and restores them as they are into a domain that has other frames. What comes of it is
+//! seen when a set is pinned again.
 
 use spin::Mutex;
 
@@ -72,7 +74,9 @@ pub fn make(out: &mut [Set], order: Order) -> Result<u32, SetError> {
             Err(error) => report::error(
                 Party::Xen,
                 "pool",
-                format_args!("a set that was unpinned but left constructed cannot be pinned again: {error}"),
+                format_args!(
+                    "a set that was unpinned but left constructed cannot be pinned again: {error}"
+                ),
             ),
         }
     }

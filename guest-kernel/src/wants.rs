@@ -1,4 +1,5 @@
-//! What vCPU 0 has to do by way of xenstore. Each stands until it is done: no single error leaves the guest deaf.
+//! What vCPU 0 has to do by way of xenstore. Each stands until it is done: no single error leaves
+//! the guest deaf.
 
 use core::fmt;
 use core::time::Duration;
@@ -128,7 +129,8 @@ impl Wants {
         self.watches.ask();
     }
 
-    /// Does what is due. Stops at the first request that has no answer: the next would wait as long.
+    /// Does what is due. Stops at the first request that has no answer: the next would wait as
+    /// long.
     ///
     /// Gives whether xenstored answers.
     pub fn pursue(&mut self, store: &mut Store) -> bool {
@@ -152,7 +154,9 @@ impl Wants {
         if !self.connection.settle(mended, party) {
             return false;
         }
-        report::event("xenstore").text("is", "connected-anew").send();
+        report::event("xenstore")
+            .text("is", "connected-anew")
+            .send();
         self.anew();
         self.watches_anew();
         true
@@ -194,7 +198,8 @@ fn learn_domid(store: &mut Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Says which requests the guest obeys. A toolstack may ask before it asks for anything, also in a restored domain.
+/// Says which requests the guest obeys. A toolstack may ask before it asks for anything, also in a
+/// restored domain.
 fn advertise(store: &mut Store) -> Result<(), StoreError> {
     match shutdown::advertise(store, &Accepts::USUAL).failed {
         // Older toolstacks make no such node; the requests are obeyed all the same.
@@ -207,7 +212,8 @@ fn advertise(store: &mut Store) -> Result<(), StoreError> {
     }
 }
 
-/// Sets the watches; each fires once at once. One that is refused does not keep the others from being set.
+/// Sets the watches; each fires once at once. One that is refused does not keep the others from
+/// being set.
 fn set_watches(store: &mut Store) -> Result<(), StoreError> {
     forget_others(store)?;
     let mut result = Ok(());
@@ -220,7 +226,8 @@ fn set_watches(store: &mut Store) -> Result<(), StoreError> {
     result
 }
 
-/// Has xenstored forget the watches and transactions of whoever had this domain number before, where it offers that.
+/// Has xenstored forget the watches and transactions of whoever had this domain number before,
+/// where it offers that.
 ///
 /// It is no part of a transaction (XSA-484).
 fn forget_others(store: &mut Store) -> Result<(), StoreError> {

@@ -35,13 +35,16 @@ pub fn connect() -> Result<()> {
     Ok(())
 }
 
-/// Sets `HVM_PARAM_CALLBACK_IRQ`. It does two things the guest needs, whatever the value, as long as that is not zero:
+/// Sets `HVM_PARAM_CALLBACK_IRQ`. It does two things the guest needs, whatever the value, as long
+/// as that is not zero:
 /// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
 ///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
-/// - xl's tools report a cancelled suspend only if it is not zero (`modify_returncode`, `tools/libs/guest/xg_resume.c`).
+/// - xl's tools report a cancelled suspend only if it is not zero (`modify_returncode`,
+///   `tools/libs/guest/xg_resume.c`).
 ///
-/// With an APIC the value delivers nothing (1: type 0, GSI 1; a PVH guest has no interrupt controller for it), because each
-/// vCPU has its own upcall vector. Without, it is what delivers events: type 2, a vector that goes past the APIC to every vCPU.
+/// With an APIC the value delivers nothing (1: type 0, GSI 1; a PVH guest has no interrupt
+/// controller for it), because each vCPU has its own upcall vector. Without, it is what delivers
+/// events: type 2, a vector that goes past the APIC to every vCPU.
 pub fn latch_word_size() -> Result<()> {
     let vector = u64::from(ffi::HVM_PARAM_CALLBACK_TYPE_VECTOR) << 56 | u64::from(vectors::UPCALL);
     hvm::set_param(Param::CallbackIrq, if apic::is_on() { 1 } else { vector })
@@ -49,7 +52,8 @@ pub fn latch_word_size() -> Result<()> {
 
 /// Has Xen deliver vCPU `cpu`'s events as an interrupt.
 ///
-/// A PV vCPU brings its callback along when it starts, and keeps it. Without an APIC all vCPUs share one that was set at boot.
+/// A PV vCPU brings its callback along when it starts, and keeps it. Without an APIC all vCPUs
+/// share one that was set at boot.
 pub fn set_upcall_vector(cpu: usize) -> Result<()> {
     if arch::is_pv() || !apic::is_on() {
         return Ok(());
@@ -69,11 +73,13 @@ pub fn sleep_until(at: u64) {
     let _ = sched::poll(&[], at);
 }
 
-/// Has Xen start vCPU `cpu`, which is down, at the entry code. It is no error if Xen has a state of it already.
+/// Has Xen start vCPU `cpu`, which is down, at the entry code. It is no error if Xen has a state of
+/// it already.
 ///
-/// An NMI that came for it while it was down is pending, and Xen would deliver it before the first instruction. A PV vCPU starts
-/// with a handler. A PVH one starts with no descriptor table, and the domain would be gone: it is reset first, which takes what is
-/// pending away. Only a vCPU that is initialised can be reset, and it is initialised no more then.
+/// An NMI that came for it while it was down is pending, and Xen would deliver it before the first
+/// instruction. A PV vCPU starts with a handler. A PVH one starts with no descriptor table, and the
+/// domain would be gone: it is reset first, which takes what is pending away. Only a vCPU that is
+/// initialised can be reset, and it is initialised no more then.
 pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     let initialise = || match arch::xen::initialise_vcpu(cpu) {
         Err(InitialiseError::Call(error)) if error.errno == Errno::EEXIST => Ok(()),
@@ -87,7 +93,8 @@ pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> 
     initialise()
 }
 
-/// Asks Xen how many vCPUs it made for the domain: at boot, and in a restored domain, whose configuration may be another.
+/// Asks Xen how many vCPUs it made for the domain: at boot, and in a restored domain, whose
+/// configuration may be another.
 pub fn count_vcpus() {
     let count = (0..cpu::MAX_CPUS).take_while(|&cpu| has_vcpu(cpu)).count();
     MAX_VCPUS.store(count.max(1), Ordering::Relaxed);

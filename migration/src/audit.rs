@@ -1,10 +1,12 @@
-//! The page-table audit: looks at every table before Xen's tools do, and finds what they would drop, refuse or get wrong.
+//! The page-table audit: looks at every table before Xen's tools do, and finds what they would
+//! drop, refuse or get wrong.
 //!
-//! A PV domain's page tables are translated when it is saved. What does not translate is not reported: the table is left
-//! out of the stream, and the restored domain finds an empty page in its place, or fails to be restored at all
-//! (`normalise_pagetable`, `tools/libs/guest/xg_sr_save_x86_pv.c:870`, and `write_batch`, `xg_sr_save.c:193`: the check that
-//! would make it fatal asks for a flag that `xl save` never sets). `xl save` exits 0. So the guest has to look itself, with
-//! everything quiet, and cancel the suspend.
+//! A PV domain's page tables are translated when it is saved. What does not translate is not
+//! reported: the table is left out of the stream, and the restored domain finds an empty page in
+//! its place, or fails to be restored at all (`normalise_pagetable`,
+//! `tools/libs/guest/xg_sr_save_x86_pv.c:870`, and `write_batch`, `xg_sr_save.c:193`: the check
+//! that would make it fatal asks for a flag that `xl save` never sets). `xl save` exits 0. So the
+//! guest has to look itself, with everything quiet, and cancel the suspend.
 //!
 //! | rule | finding | what happens without it |
 //! |---|---|---|
@@ -16,8 +18,8 @@
 //! | [`accounts`](Rules::accounts) | a typed table that belongs to no live address space | a cache was not drained |
 //! | [`constructed`](Rules::constructed) | a table without a type that still holds entries | it is saved as plain data, with machine frames of the old host inside |
 //!
-//! The guest lists its tables through [`PageTables`]; the audit reads them, allocates nothing, and stops at a limit of
-//! findings or when it is told to.
+//! The guest lists its tables through [`PageTables`]; the audit reads them, allocates nothing, and
+//! stops at a limit of findings or when it is told to.
 
 use core::fmt;
 
@@ -73,10 +75,11 @@ impl Mode {
         }
     }
 
-    /// Whether a slot of a PV guest's table is Xen's own, to be left alone by guest and tools alike.
+    /// Whether a slot of a PV guest's table is Xen's own, to be left alone by guest and tools
+    /// alike.
     ///
-    /// L4: 256 to 271. A PAE L3: 4 to 511. The L2 in slot 3 of a PAE root: 428 to 511 (`is_guest_l2_slot` and
-    /// `is_guest_l4_slot`, `xen/arch/x86/include/asm/x86_64/page.h`).
+    /// L4: 256 to 271. A PAE L3: 4 to 511. The L2 in slot 3 of a PAE root: 428 to 511
+    /// (`is_guest_l2_slot` and `is_guest_l4_slot`, `xen/arch/x86/include/asm/x86_64/page.h`).
     pub const fn is_xens(self, level: Level, pae_xen_l2: bool, slot: u16) -> bool {
         match (self, level) {
             (Mode::Long, Level::L4) => slot >= 256 && slot <= 271,
@@ -132,9 +135,11 @@ pub struct Table {
     pub pfn: u64,
     /// Its level.
     pub level: Level,
-    /// Xen holds it as a page table: it is pinned, or hangs below a pinned or active root. Always true under PVH.
+    /// Xen holds it as a page table: it is pinned, or hangs below a pinned or active root. Always
+    /// true under PVH.
     pub typed: bool,
-    /// It belongs to an address space that is in use, the kernel's included. A page in a cache does not.
+    /// It belongs to an address space that is in use, the kernel's included. A page in a cache does
+    /// not.
     pub live: bool,
     /// It stands in slot 3 of a PAE root, where Xen keeps entries of its own ([`Mode::is_xens`]).
     pub pae_xen_l2: bool,
@@ -156,27 +161,30 @@ pub enum Frame {
 
 /// The guest's page tables. Nothing may change them while the audit runs.
 pub trait PageTables {
-    /// Calls `visit` with every page that is or was a page table: those in use, those still in a cache, those of no use that
-    /// were not cleared. Stops when `visit` returns `false`.
+    /// Calls `visit` with every page that is or was a page table: those in use, those still in a
+    /// cache, those of no use that were not cleared. Stops when `visit` returns `false`.
     fn tables(&self, visit: &mut dyn FnMut(Table) -> bool);
 
-    /// The table on page `pfn`; `None` when that page is no page table. Called for each entry above L1: it should be quick.
+    /// The table on page `pfn`; `None` when that page is no page table. Called for each entry above
+    /// L1: it should be quick.
     fn table(&self, pfn: u64) -> Option<Table>;
 
-    /// Calls `visit` with each entry of `table` that is not zero, and its slot, in rising order. Stops when `visit` returns
-    /// `false`.
+    /// Calls `visit` with each entry of `table` that is not zero, and its slot, in rising order.
+    /// Stops when `visit` returns `false`.
     ///
-    /// Most entries of most tables are zero: how quickly a kernel passes over them decides how quick the audit is. An L1 entry that
-    /// it knows to map a page of the domain's own, because it is what the kernel itself put there, may be left out too.
+    /// Most entries of most tables are zero: how quickly a kernel passes over them decides how
+    /// quick the audit is. An L1 entry that it knows to map a page of the domain's own, because it
+    /// is what the kernel itself put there, may be left out too.
     fn entries(&self, table: &Table, visit: &mut dyn FnMut(u16, Entry) -> bool);
 
     /// What the frame number of a present entry is. Called once per present entry.
     fn frame(&self, frame: u64) -> Frame;
 
-    /// Whether Xen, when it restores the domain, has validated `target` by the time it comes to `holder`.
+    /// Whether Xen, when it restores the domain, has validated `target` by the time it comes to
+    /// `holder`.
     ///
-    /// Pinned tables are restored in rising PFN order, so the default is right for a set that only pins hold. Tables below
-    /// a vCPU's root are validated before all pins, slot by slot.
+    /// Pinned tables are restored in rising PFN order, so the default is right for a set that only
+    /// pins hold. Tables below a vCPU's root are validated before all pins, slot by slot.
     fn validated_before(&self, target: &Table, holder: &Table) -> bool {
         target.pfn < holder.pfn
     }
@@ -189,7 +197,8 @@ pub enum Linear {
     Ignored,
     /// None. Right for a guest that takes its windows down before it suspends.
     None,
-    /// Those that Xen can restore: read-only, one level deep, the target validated before the holder; self entries always.
+    /// Those that Xen can restore: read-only, one level deep, the target validated before the
+    /// holder; self entries always.
     Restorable,
 }
 
@@ -200,10 +209,11 @@ pub struct Rules {
     pub mode: Mode,
     /// Xen owns some slots: PV.
     pub xen_slots: bool,
-    /// No present entry maps a frame that is not this domain's. Xen's own pages are included under PV.
+    /// No present entry maps a frame that is not this domain's. Xen's own pages are included under
+    /// PV.
     pub foreign: bool,
-    /// As [`foreign`](Rules::foreign), for [`Frame::Xen`]. Not under PVH: there such a page is mapped by a guest frame
-    /// number, which the guest fills again after a restore.
+    /// As [`foreign`](Rules::foreign), for [`Frame::Xen`]. Not under PVH: there such a page is
+    /// mapped by a guest frame number, which the guest fills again after a restore.
     pub xen_frames: bool,
     /// No superpages.
     pub superpage: bool,
@@ -236,8 +246,9 @@ impl Rules {
         }
     }
 
-    /// A PVH guest. Xen neither reads nor translates its tables: superpages, linear entries and stale bits are its own
-    /// affair. What it must not have is a mapping of a page that is not its own, and a cache that was not drained.
+    /// A PVH guest. Xen neither reads nor translates its tables: superpages, linear entries and
+    /// stale bits are its own affair. What it must not have is a mapping of a page that is not its
+    /// own, and a cache that was not drained.
     pub const fn pvh(mode: Mode) -> Rules {
         Rules {
             mode,
@@ -276,8 +287,8 @@ pub enum Problem {
         /// The page it points to.
         target: u64,
     },
-    /// A linear entry to a table that Xen will not have validated when it comes to this one: it will take it for a table
-    /// of the level below.
+    /// A linear entry to a table that Xen will not have validated when it comes to this one: it
+    /// will take it for a table of the level below.
     LinearOrder {
         /// The page it points to.
         target: u64,
@@ -373,7 +384,8 @@ pub struct Audit {
     pub findings: u32,
     /// The first of them.
     pub first: Option<Finding>,
-    /// Every table was read to its end: neither the limit of findings nor the caller ended the audit.
+    /// Every table was read to its end: neither the limit of findings nor the caller ended the
+    /// audit.
     pub complete: bool,
 }
 
@@ -386,11 +398,11 @@ impl Audit {
 
 /// Looks at all tables.
 ///
-/// `report` is called for each finding, at most `limit` times; then the audit ends. `go_on` is called before each table:
-/// `false` ends the audit ([`Deadline`](crate::Deadline)).
+/// `report` is called for each finding, at most `limit` times; then the audit ends. `go_on` is
+/// called before each table: `false` ends the audit ([`Deadline`](crate::Deadline)).
 ///
-/// The time is that of reading 512 entries per table, and under [`Linear::Restorable`] another 512 for each linear entry to
-/// another table.
+/// The time is that of reading 512 entries per table, and under [`Linear::Restorable`] another 512
+/// for each linear entry to another table.
 pub fn audit<T: PageTables + ?Sized>(
     tables: &T,
     rules: &Rules,
@@ -454,7 +466,8 @@ impl<T: PageTables + ?Sized> One<'_, T> {
                 .rules
                 .mode
                 .is_xens(self.table.level, self.table.pae_xen_l2, slot);
-            // Only a table that Xen holds has slots of Xen's; in one that it held once they must be clear.
+            // Only a table that Xen holds has slots of Xen's; in one that it held once they must be
+            // clear.
             if xens && self.rules.xen_slots && self.table.typed {
                 return true;
             }

@@ -1,14 +1,16 @@
 //! The protocol of `cpu/N/availability`: which vCPUs the toolstack wants online.
 //!
-//! `xl vcpu-set` writes `online` or `offline` to one node per possible vCPU (`libxl__set_vcpuonline_xenstore`,
-//! `tools/libs/light/libxl_domain.c:1722`); the guest is "expected to react" (`docs/misc/xenstore-paths.pandoc`). For PV
-//! and PVH this is the only channel. What the guest makes of it:
+//! `xl vcpu-set` writes `online` or `offline` to one node per possible vCPU
+//! (`libxl__set_vcpuonline_xenstore`, `tools/libs/light/libxl_domain.c:1722`); the guest is
+//! "expected to react" (`docs/misc/xenstore-paths.pandoc`). For PV and PVH this is the only
+//! channel. What the guest makes of it:
 //!
 //! - A node that is missing or says something else leaves its vCPU as it is. Linux does the same.
-//! - vCPU 0 stays: it makes the suspend hypercall, and Xen turns the last vCPU's going down into a power-off of the domain
-//!   (`VCPUOP_down`, `xen/common/domain.c:1940`).
-//! - The nodes say what is wanted, not what to do: reading them twice, or after a hundred watch events, leads to the same
-//!   state. So all of them are read each time, and a watch event's path is not looked at.
+//! - vCPU 0 stays: it makes the suspend hypercall, and Xen turns the last vCPU's going down into a
+//!   power-off of the domain (`VCPUOP_down`, `xen/common/domain.c:1940`).
+//! - The nodes say what is wanted, not what to do: reading them twice, or after a hundred watch
+//!   events, leads to the same state. So all of them are read each time, and a watch event's path
+//!   is not looked at.
 
 use core::fmt::{self, Write};
 
@@ -120,7 +122,8 @@ pub enum Availability {
 }
 
 impl Availability {
-    /// Reads a node's value. One closing NUL is ignored. An unknown value comes back for the message.
+    /// Reads a node's value. One closing NUL is ignored. An unknown value comes back for the
+    /// message.
     pub fn parse(value: &[u8]) -> Result<Availability, Text> {
         match value.strip_suffix(b"\0").unwrap_or(value) {
             b"online" => Ok(Availability::Online),
@@ -180,11 +183,13 @@ pub struct Wanted {
     pub offline: CpuSet,
 }
 
-/// Reads all the nodes of a domain with `max` possible vCPUs (more than [`MAX_CPUS`] count as that).
+/// Reads all the nodes of a domain with `max` possible vCPUs (more than [`MAX_CPUS`] count as
+/// that).
 ///
-/// A vCPU whose node is missing is in neither set; so is one with a node that cannot be followed, and `complain` hears of
-/// it. Errors do not end the round: one bad node must not keep the others from being obeyed. Only when the client itself
-/// gets no answer ([`StoreError::TimedOut`]) is the rest not tried.
+/// A vCPU whose node is missing is in neither set; so is one with a node that cannot be followed,
+/// and `complain` hears of it. Errors do not end the round: one bad node must not keep the others
+/// from being obeyed. Only when the client itself gets no answer ([`StoreError::TimedOut`]) is the
+/// rest not tried.
 pub fn read_wanted<X: Xenstore + ?Sized>(
     xs: &mut X,
     max: usize,
@@ -228,9 +233,10 @@ pub enum Action {
 
 /// The steps of one round: each vCPU that is not as wanted, at most `max_actions` of them.
 ///
-/// vCPUs come before vCPUs go, those that come in rising and those that go in falling order. Calling it again with the
-/// state reached gives the rest, and nothing at all when there is none: it is idempotent. vCPU 0 is never taken offline,
-/// whatever `wanted` says, and neither is the last one.
+/// vCPUs come before vCPUs go, those that come in rising and those that go in falling order.
+/// Calling it again with the state reached gives the rest, and nothing at all when there is none:
+/// it is idempotent. vCPU 0 is never taken offline, whatever `wanted` says, and neither is the last
+/// one.
 pub fn plan(wanted: &Wanted, actual: CpuSet, max_actions: usize) -> impl Iterator<Item = Action> {
     let up = wanted.online.minus(actual);
     let down = wanted.offline.minus(wanted.online).and(actual).without(0);

@@ -1,13 +1,14 @@
 //! How much memory the toolstack wants the guest to have, and what to do next to get there.
 //!
-//! `memory/target` says it, in KiB; `xl mem-set` writes it, and the guest is to give frames back to Xen or to ask for some
-//! until it has that much. A domain made with less memory than it may come to have (`memory` below `maxmem`) begins above
-//! its target as PVH: its map has all frames, and Xen fills them as they are touched (populate-on-demand), but no more
-//! than the target allows. So the target is read, and the rest given back, before more frames are touched than that.
+//! `memory/target` says it, in KiB; `xl mem-set` writes it, and the guest is to give frames back to
+//! Xen or to ask for some until it has that much. A domain made with less memory than it may come
+//! to have (`memory` below `maxmem`) begins above its target as PVH: its map has all frames, and
+//! Xen fills them as they are touched (populate-on-demand), but no more than the target allows. So
+//! the target is read, and the rest given back, before more frames are touched than that.
 //!
-//! A domain that has more than its target cannot be restored, whatever `xl save` says: the new domain may have the target and 1 MiB
-//! (`libxl__build_pre`, `LIBXL_MAXMEM_CONSTANT`), and the image has more. [`Balloon::check`] is for the step before a suspend is
-//! acknowledged.
+//! A domain that has more than its target cannot be restored, whatever `xl save` says: the new
+//! domain may have the target and 1 MiB (`libxl__build_pre`, `LIBXL_MAXMEM_CONSTANT`), and the
+//! image has more. [`Balloon::check`] is for the step before a suspend is acknowledged.
 //!
 //! ```
 //! use core::time::Duration;

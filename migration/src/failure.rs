@@ -9,7 +9,8 @@ use crate::xenstore::StoreError;
 /// Whose fault an error is, as events name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
-    /// This kernel: a CPU that did not park, a cache that could not be drained, a page table that must not be saved.
+    /// This kernel: a CPU that did not park, a cache that could not be drained, a page table that
+    /// must not be saved.
     Guest,
     /// The hypervisor: a hypercall that failed.
     Xen,
@@ -60,7 +61,8 @@ pub enum Cause<E> {
     Late(Late),
     /// The toolstack took its request back before it was acknowledged.
     Withdrawn,
-    /// The limits do not fit into libxl's windows ([`Limits::fit_libxl`](crate::Limits::fit_libxl)).
+    /// The limits do not fit into libxl's windows
+    /// ([`Limits::fit_libxl`](crate::Limits::fit_libxl)).
     LimitsTooLong,
 }
 
@@ -121,10 +123,11 @@ pub struct Fault<E> {
     pub cause: Cause<E>,
 }
 
-/// What went wrong on the way back: the first fault in full, the others counted (each was also logged).
+/// What went wrong on the way back: the first fault in full, the others counted (each was also
+/// logged).
 ///
-/// A fault never keeps the rest of the way from being gone: a console that does not come back must not leave the
-/// disks suspended.
+/// A fault never keeps the rest of the way from being gone: a console that does not come back must
+/// not leave the disks suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faults<E> {
     first: Option<Fault<E>>,

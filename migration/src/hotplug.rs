@@ -24,8 +24,9 @@ pub enum CpuState {
     /// Not running. It gets no interrupt and belongs to no grace period.
     Offline {
         /// Whether Xen holds a register state for it. `VCPUOP_up` then goes on with that state, and
-        /// `VCPUOP_initialise` returns `-EEXIST`. A restore makes every offline vCPU uninitialised: there is no record
-        /// of them in the stream (`hvm_save_cpu_ctxt`, `xen/arch/x86/hvm/hvm.c:856`).
+        /// `VCPUOP_initialise` returns `-EEXIST`. A restore makes every offline vCPU uninitialised:
+        /// there is no record of them in the stream (`hvm_save_cpu_ctxt`,
+        /// `xen/arch/x86/hvm/hvm.c:856`).
         initialised: bool,
     },
     /// `VCPUOP_up` was done; it has not said yet that it runs.
@@ -39,7 +40,8 @@ pub enum CpuState {
 /// What has to be done to bring a vCPU up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BringUp {
-    /// `VCPUOP_initialise` with an entry state, then `VCPUOP_up`. `-EEXIST` from the first is no error.
+    /// `VCPUOP_initialise` with an entry state, then `VCPUOP_up`. `-EEXIST` from the first is no
+    /// error.
     #[doc(alias = "VCPUOP_initialise")]
     InitialiseAndUp,
     /// `VCPUOP_up`: it goes on where it called `VCPUOP_down`.
@@ -105,8 +107,8 @@ pub struct Cpus {
 }
 
 impl Cpus {
-    /// The table of a domain with `count` possible vCPUs (1 to [`MAX_CPUS`]) at boot: vCPU 0 runs, no other was ever
-    /// initialised.
+    /// The table of a domain with `count` possible vCPUs (1 to [`MAX_CPUS`]) at boot: vCPU 0 runs,
+    /// no other was ever initialised.
     pub fn at_boot(count: usize) -> Cpus {
         let mut states = [CpuState::Offline { initialised: false }; MAX_CPUS];
         states[0] = CpuState::Online;
@@ -156,14 +158,14 @@ impl Cpus {
         self.step(cpu, CpuState::Starting, CpuState::Online)
     }
 
-    /// The vCPU could not be brought up. `initialised` says whether `VCPUOP_initialise` had worked (or had said
-    /// `-EEXIST`).
+    /// The vCPU could not be brought up. `initialised` says whether `VCPUOP_initialise` had worked
+    /// (or had said `-EEXIST`).
     pub fn start_failed(&mut self, cpu: usize, initialised: bool) -> Result<(), HotplugError> {
         self.step(cpu, CpuState::Starting, CpuState::Offline { initialised })
     }
 
-    /// Begins to take a vCPU down. vCPU 0 is refused, so the last one online, whose going would power the domain off,
-    /// never goes.
+    /// Begins to take a vCPU down. vCPU 0 is refused, so the last one online, whose going would
+    /// power the domain off, never goes.
     pub fn leave(&mut self, cpu: usize) -> Result<(), HotplugError> {
         match self.get(cpu)? {
             _ if cpu == 0 => Err(HotplugError::Cpu0),
@@ -192,9 +194,10 @@ impl Cpus {
 
     /// Brings the state of a vCPU in line with what is seen of it; gives what has changed.
     ///
-    /// A limit that runs out says nothing about the vCPU: it may come or go right after, because the domain was paused or the host had
-    /// no time for it. So whoever gave up waiting leaves it [`Starting`](CpuState::Starting) or [`Leaving`](CpuState::Leaving) unless it
-    /// called the vCPU back, and looks again.
+    /// A limit that runs out says nothing about the vCPU: it may come or go right after, because
+    /// the domain was paused or the host had no time for it. So whoever gave up waiting leaves it
+    /// [`Starting`](CpuState::Starting) or [`Leaving`](CpuState::Leaving) unless it called the vCPU
+    /// back, and looks again.
     ///
     /// # Errors
     /// [`HotplugError::NoSuchCpu`].
@@ -212,8 +215,9 @@ impl Cpus {
         Ok(Some(change))
     }
 
-    /// The domain has `count` possible vCPUs from now on: after a restore with another configuration. Those that do not exist any more
-    /// were offline, or the restore would have failed; one that is not counts as possible all the same.
+    /// The domain has `count` possible vCPUs from now on: after a restore with another
+    /// configuration. Those that do not exist any more were offline, or the restore would have
+    /// failed; one that is not counts as possible all the same.
     pub fn set_count(&mut self, count: usize) {
         let used = self.online().or(self.in_transit());
         let least = used.iter().next_back().map_or(1, |last| last + 1);
@@ -222,8 +226,8 @@ impl Cpus {
         self.count = count;
     }
 
-    /// To be called on every return from a suspend. After a restore, offline vCPUs are uninitialised; in the same
-    /// domain nothing changes.
+    /// To be called on every return from a suspend. After a restore, offline vCPUs are
+    /// uninitialised; in the same domain nothing changes.
     pub fn returned(&mut self, how: Return) {
         if how.is_same_domain() {
             return;
@@ -264,23 +268,24 @@ const MISSED: u32 = 4;
 
 /// Keeps CPU hotplug and a suspend apart: at most one hotplug operation or one suspend at a time.
 ///
-/// Neither side waits inside: a request that is turned away is remembered, and whoever is in its way is told at the end
-/// to read `cpu/*/availability` again.
+/// Neither side waits inside: a request that is turned away is remembered, and whoever is in its
+/// way is told at the end to read `cpu/*/availability` again.
 #[derive(Debug)]
 pub struct Lockout {
     word: AtomicU32,
 }
 
-/// Evidence that a hotplug operation is under way and that no suspend is. [`Operation::end`] ends it; so does
-/// dropping it, which leaves the word about requests turned away to the next one.
+/// Evidence that a hotplug operation is under way and that no suspend is. [`Operation::end`] ends
+/// it; so does dropping it, which leaves the word about requests turned away to the next one.
 #[must_use = "dropping it ends the operation at once"]
 #[derive(Debug)]
 pub struct Operation<'a> {
     lockout: &'a Lockout,
 }
 
-/// Evidence that no hotplug operation is under way and that none can begin. [`Hold::release`] lets hotplug
-/// go on; so does dropping it, which leaves the word about requests turned away to the next one.
+/// Evidence that no hotplug operation is under way and that none can begin. [`Hold::release`] lets
+/// hotplug go on; so does dropping it, which leaves the word about requests turned away to the next
+/// one.
 #[must_use = "dropping it lets hotplug go on at once"]
 #[derive(Debug)]
 pub struct Hold<'a> {
@@ -313,15 +318,16 @@ impl Lockout {
         }
     }
 
-    /// Begins a hotplug operation. If one is under way, or hotplug is held, the request is remembered for
+    /// Begins a hotplug operation. If one is under way, or hotplug is held, the request is
+    /// remembered for
     /// [`Operation::end`] or [`Hold::release`] to report.
     pub fn begin(&self) -> Result<Operation<'_>, Taken> {
         self.take(BUSY, MISSED)?;
         Ok(Operation { lockout: self })
     }
 
-    /// Holds hotplug for a suspend. With an operation under way this fails, and the caller tries again until its
-    /// deadline.
+    /// Holds hotplug for a suspend. With an operation under way this fails, and the caller tries
+    /// again until its deadline.
     pub fn hold(&self) -> Result<Hold<'_>, Taken> {
         self.take(HELD, 0)?;
         Ok(Hold { lockout: self })
@@ -333,7 +339,8 @@ impl Lockout {
         loop {
             let taken = seen & (BUSY | HELD) != 0;
             let next = if taken { seen | mark } else { seen | bit };
-            // Acquire: what the one before did is seen. Release: the mark comes after what the request read.
+            // Acquire: what the one before did is seen. Release: the mark comes after what the
+            // request read.
             match self
                 .word
                 .compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed)
@@ -364,7 +371,8 @@ impl Default for Lockout {
 }
 
 impl Operation<'_> {
-    /// Ends the operation. `true`: a request was turned away meanwhile, read `cpu/*/availability` again.
+    /// Ends the operation. `true`: a request was turned away meanwhile, read `cpu/*/availability`
+    /// again.
     #[must_use = "a request may have been turned away"]
     pub fn end(self) -> bool {
         let missed = self.lockout.give_back();
@@ -380,8 +388,8 @@ impl Drop for Operation<'_> {
 }
 
 impl Hold<'_> {
-    /// Lets hotplug go on. `true`: a request was turned away meanwhile. (After a suspend the nodes are read again in any
-    /// case: [`Platform::reread`](crate::Platform::reread).)
+    /// Lets hotplug go on. `true`: a request was turned away meanwhile. (After a suspend the nodes
+    /// are read again in any case: [`Platform::reread`](crate::Platform::reread).)
     #[must_use = "a request may have been turned away"]
     pub fn release(self) -> bool {
         let missed = self.lockout.give_back();

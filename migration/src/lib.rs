@@ -2,25 +2,27 @@
 //!
 //! # Principles
 //!
-//! - **The way back is written once.** States are types that own the state before them; dropping one undoes its step. A
-//!   failed step, a cancelled suspend and a restore take the same way in the same order ([`machine`]).
-//! - **Without proof there is no suspend.** The hypercall takes the pool's proof that its caches are empty
-//!   ([`Platform::Drained`]), and the chain of types leads through the audit.
+//! - **The way back is written once.** States are types that own the state before them; dropping
+//!   one undoes its step. A failed step, a cancelled suspend and a restore take the same way in the
+//!   same order ([`machine`]).
+//! - **Without proof there is no suspend.** The hypercall takes the pool's proof that its caches
+//!   are empty ([`Platform::Drained`]), and the chain of types leads through the audit.
 //! - **Cancelled until proven restored.** And before the hypercall has returned: failed.
-//! - **Nothing waits for ever.** Every step has a limit inside libxl's two windows ([`Limits`]); running out is an error with
-//!   a name.
-//! - **What the other side sends is input.** Unknown, missing, repeated and withdrawn requests are answers to give, not
-//!   reasons to stop. Nothing here panics on them.
+//! - **Nothing waits for ever.** Every step has a limit inside libxl's two windows ([`Limits`]);
+//!   running out is an error with a name.
+//! - **What the other side sends is input.** Unknown, missing, repeated and withdrawn requests are
+//!   answers to give, not reasons to stop. Nothing here panics on them.
 //! - **Errors name a party**: the guest, Xen or the toolstack.
-//! - No allocation, no unsafe code, no hypercall: the kernel brings those through small traits ([`Platform`],
-//!   [`Participant`], [`Xenstore`](xenstore::Xenstore), [`Clock`]).
+//! - No allocation, no unsafe code, no hypercall: the kernel brings those through small traits
+//!   ([`Platform`], [`Participant`], [`Xenstore`](xenstore::Xenstore), [`Clock`]).
 //!
-//! Where a rule of Xen's is followed, its source is named: function and file, with a line of Xen 4.20.2 where that helps.
+//! Where a rule of Xen's is followed, its source is named: function and file, with a line of Xen
+//! 4.20.2 where that helps.
 //!
 //! # A whole suspend
 //!
-//! What a kernel writes: a [`Platform`] for itself, a [`Participant`] for each device that has to be quiet, and a call when
-//! `control/shutdown` says so.
+//! What a kernel writes: a [`Platform`] for itself, a [`Participant`] for each device that has to
+//! be quiet, and a call when `control/shutdown` says so.
 //!
 //! ```
 //! use std::time::Duration;
@@ -134,8 +136,9 @@
 //!
 //! # What is done on the way back, and why
 //!
-//! In this order. *Same domain* is a suspend that failed or was cancelled; doing there what a restore needs is not harmless:
-//! Xen answers `EBUSY` or `EEXIST`, and a second event channel for the same use leaks the first.
+//! In this order. *Same domain* is a suspend that failed or was cancelled; doing there what a
+//! restore needs is not harmless: Xen answers `EBUSY` or `EEXIST`, and a second event channel for
+//! the same use leaks the first.
 //!
 //! | step | same domain | restored | why |
 //! |---|---|---|---|

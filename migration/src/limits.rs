@@ -2,32 +2,37 @@
 
 use core::time::Duration;
 
-/// libxl's window for the acknowledgement: after it, libxl takes the request back with the words `guest didn't
-/// acknowledge suspend, cancelling request`.
+/// libxl's window for the acknowledgement: after it, libxl takes the request back with the words
+/// `guest didn't acknowledge suspend, cancelling request`.
 ///
 /// Source: `libxl__domain_pvcontrol`, `tools/libs/light/libxl_domain.c:789`, and
 /// `domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c` (Xen 4.20).
 pub const LIBXL_ACKNOWLEDGE_WINDOW: Duration = Duration::from_secs(60);
 
-/// libxl's second window, from the acknowledgement to the shutdown: after it, libxl gives up with `guest did not
-/// suspend, timed out` and stops looking at the guest.
+/// libxl's second window, from the acknowledgement to the shutdown: after it, libxl gives up with
+/// `guest did not suspend, timed out` and stops looking at the guest.
 ///
-/// A guest that makes the hypercall *after* that stays shut down for ever, for nobody waits for it. Therefore
+/// A guest that makes the hypercall *after* that stays shut down for ever, for nobody waits for it.
+/// Therefore
 /// [`Limits::until_suspended`] must be shorter.
 ///
 /// Source: `domain_suspend_common_wait_guest`, `libxl_dom_suspend.c` (Xen 4.20).
 pub const LIBXL_SUSPEND_WINDOW: Duration = Duration::from_secs(60);
 
-/// The longest time each step of a suspend may take, and the number of tries where a step is tried again.
+/// The longest time each step of a suspend may take, and the number of tries where a step is tried
+/// again.
 ///
-/// A step that overruns is an error with a name ([`Late`]), and the suspend unwinds. On the way back there is nothing
-/// to unwind to: an overrun there is reported among the [`Faults`](crate::Faults).
+/// A step that overruns is an error with a name ([`Late`]), and the suspend unwinds. On the way
+/// back there is nothing to unwind to: an overrun there is reported among the
+/// [`Faults`](crate::Faults).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From [`Phase::Requested`](crate::Phase::Requested) to the acknowledgement. libxl's window began before the guest
-    /// saw the request, so this is shorter than [`LIBXL_ACKNOWLEDGE_WINDOW`].
+    /// From [`Phase::Requested`](crate::Phase::Requested) to the acknowledgement. libxl's window
+    /// began before the guest saw the request, so this is shorter than
+    /// [`LIBXL_ACKNOWLEDGE_WINDOW`].
     pub acknowledge: Duration,
-    /// Waiting for a CPU hotplug operation in flight, suspending the participants, parking the other vCPUs: together.
+    /// Waiting for a CPU hotplug operation in flight, suspending the participants, parking the
+    /// other vCPUs: together.
     pub quiesce: Duration,
     /// The drain of every CPU's cache, with its grace period.
     pub drain: Duration,
@@ -35,13 +40,15 @@ pub struct Limits {
     pub audit: Duration,
     /// Taking down clocks and shared pages.
     pub detach: Duration,
-    /// All of it, from the moment before the acknowledgement is written to the hypercall. Shorter than
+    /// All of it, from the moment before the acknowledgement is written to the hypercall. Shorter
+    /// than
     /// [`LIBXL_SUSPEND_WINDOW`], which opens when that is committed: the reply that says so may come much later.
     pub until_suspended: Duration,
     /// Waking the parked vCPUs on the way back, until each has said that it runs.
     pub unpark: Duration,
-    /// How often a xenstore transaction is tried again after `EAGAIN`. Each conflict means that somebody else's write
-    /// went through, so a small number is enough; a hostile or broken toolstack must not hold the guest here.
+    /// How often a xenstore transaction is tried again after `EAGAIN`. Each conflict means that
+    /// somebody else's write went through, so a small number is enough; a hostile or broken
+    /// toolstack must not hold the guest here.
     pub transaction_tries: u32,
 }
 
@@ -58,8 +65,8 @@ impl Limits {
         transaction_tries: 16,
     };
 
-    /// Whether the limits fit into libxl's windows. The machine refuses to start with limits that do not: such a guest
-    /// could suspend when nobody looks any more.
+    /// Whether the limits fit into libxl's windows. The machine refuses to start with limits that
+    /// do not: such a guest could suspend when nobody looks any more.
     pub fn fit_libxl(&self) -> bool {
         self.acknowledge < LIBXL_ACKNOWLEDGE_WINDOW
             && self.until_suspended < LIBXL_SUSPEND_WINDOW

@@ -5,12 +5,14 @@
 //!                                  --audit--> Audited --detach--> Detached --hypercall--> Machine, and an Outcome
 //! ```
 //!
-//! A [`Machine`] that can be borrowed *is* [`Phase::Running`]. Each later state owns the one before it, and dropping a state
-//! undoes its step and then drops the one before. So the way back is one piece of code, the reverse of the way down, for
-//! all three reasons to take it: a step that failed, a cancelled suspend and a restore. Which of the three it is, the undo
-//! steps are told ([`Return`]); until the hypercall has said otherwise it is [`Return::Failed`].
+//! A [`Machine`] that can be borrowed *is* [`Phase::Running`]. Each later state owns the one before
+//! it, and dropping a state undoes its step and then drops the one before. So the way back is one
+//! piece of code, the reverse of the way down, for all three reasons to take it: a step that
+//! failed, a cancelled suspend and a restore. Which of the three it is, the undo steps are told
+//! ([`Return`]); until the hypercall has said otherwise it is [`Return::Failed`].
 //!
-//! No step can be left out: what is not drained has no `detach`, and what is not detached has no `hypercall`.
+//! No step can be left out: what is not drained has no `detach`, and what is not detached has no
+//! `hypercall`.
 //!
 //! ```compile_fail,E0599
 //! # use migration::{Machine, Platform, SuspendFailed};
@@ -70,7 +72,8 @@ pub struct Resumed<E> {
 
 /// The suspend machine: the guest is running while nobody borrows it.
 ///
-/// It may live as long as the kernel or be made for each suspend: nothing is kept from one to the next.
+/// It may live as long as the kernel or be made for each suspend: nothing is kept from one to the
+/// next.
 pub struct Machine<'m, 'p, P: Platform> {
     platform: &'m mut P,
     participants: &'m mut [ParticipantRef<'p, P::Error>],
@@ -88,8 +91,9 @@ struct Run<E> {
     suspended: usize,
     /// From the beginning of the acknowledgement to the hypercall.
     overall: Option<Deadline>,
-    /// What the clock said when it was last looked at. A look may be dear (Xen may have to emulate the time-stamp counter), so there is
-    /// one at the end of each step, and the next step begins there.
+    /// What the clock said when it was last looked at. A look may be dear (Xen may have to emulate
+    /// the time-stamp counter), so there is one at the end of each step, and the next step begins
+    /// there.
     now: Duration,
 }
 
@@ -189,7 +193,8 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         self.run.timeline.finish(now);
     }
 
-    /// The deadline of a step that begins where the last one ended: its own limit, or the whole suspend's if that is earlier.
+    /// The deadline of a step that begins where the last one ended: its own limit, or the whole
+    /// suspend's if that is earlier.
     fn deadline(&self, limit: Duration, name: &'static str) -> Deadline {
         let own = Deadline::after(self.run.now, limit, name);
         match self.run.overall {
@@ -262,7 +267,8 @@ fn failed<E: crate::Blame>(phase: Phase, step: &'static str, cause: Cause<E>) ->
     }
 }
 
-/// Evidence that a suspend was asked for and that the machine is busy with it. Undo: none, nothing was done.
+/// Evidence that a suspend was asked for and that the machine is busy with it. Undo: none, nothing
+/// was done.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Requested<'r, 'm, 'p, P: Platform> {
     machine: &'r mut Machine<'m, 'p, P>,
@@ -275,7 +281,8 @@ impl<'r, 'm, 'p, P: Platform> Requested<'r, 'm, 'p, P> {
         let fail = |step, cause| Err(failed(Phase::Acknowledged, step, cause));
 
         let deadline = m.deadline(m.limits.acknowledge, "acknowledging");
-        // libxl's second window opens when the answer is committed, which may be long before this side hears of it.
+        // libxl's second window opens when the answer is committed, which may be long before this
+        // side hears of it.
         m.run.overall = Some(Deadline::after(
             m.run.now,
             m.limits.until_suspended,
@@ -316,7 +323,8 @@ impl<P: Platform> Drop for Requested<'_, '_, '_, P> {
     }
 }
 
-/// Evidence that the toolstack has its answer and that no vCPU comes or goes. Undo: CPU hotplug goes on.
+/// Evidence that the toolstack has its answer and that no vCPU comes or goes. Undo: CPU hotplug
+/// goes on.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Acknowledged<'r, 'm, 'p, P: Platform> {
     requested: Requested<'r, 'm, 'p, P>,
@@ -324,7 +332,8 @@ pub struct Acknowledged<'r, 'm, 'p, P: Platform> {
 }
 
 impl<'r, 'm, 'p, P: Platform> Acknowledged<'r, 'm, 'p, P> {
-    /// Suspends the participants of [`Stage::Awake`](crate::Stage::Awake), then parks the other vCPUs.
+    /// Suspends the participants of [`Stage::Awake`](crate::Stage::Awake), then parks the other
+    /// vCPUs.
     pub fn quiesce(self) -> Result<Quiesced<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
         let deadline = self.quiesce;
         let mut state = Quiesced {
@@ -356,8 +365,8 @@ impl<P: Platform> Drop for Acknowledged<'_, '_, '_, P> {
     }
 }
 
-/// Evidence that this is the only vCPU that runs, that interrupts are off and that everything that may sleep is
-/// suspended. Undo: the vCPUs go on, then the participants come back in reverse order.
+/// Evidence that this is the only vCPU that runs, that interrupts are off and that everything that
+/// may sleep is suspended. Undo: the vCPUs go on, then the participants come back in reverse order.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Quiesced<'r, 'm, 'p, P: Platform> {
     acknowledged: Acknowledged<'r, 'm, 'p, P>,
@@ -416,8 +425,8 @@ impl<P: Platform> Drop for Quiesced<'_, '_, '_, P> {
     }
 }
 
-/// Evidence that no CPU caches a constructed page: it holds the pool's proof. Undo: the windows are linked again, then the
-/// proof is dropped, which opens the pool.
+/// Evidence that no CPU caches a constructed page: it holds the pool's proof. Undo: the windows are
+/// linked again, then the proof is dropped, which opens the pool.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Drained<'r, 'm, 'p, P: Platform> {
     unlinked: bool,
@@ -465,7 +474,8 @@ pub struct Audited<'r, 'm, 'p, P: Platform> {
 }
 
 impl<'r, 'm, 'p, P: Platform> Audited<'r, 'm, 'p, P> {
-    /// Suspends the participants of [`Stage::Alone`](crate::Stage::Alone), then takes down clocks and shared pages.
+    /// Suspends the participants of [`Stage::Alone`](crate::Stage::Alone), then takes down clocks
+    /// and shared pages.
     pub fn detach(mut self) -> Result<Detached<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
         let m = self.drained.quiesced.machine();
         let deadline = m.deadline(m.limits.detach, "detaching");
@@ -491,8 +501,8 @@ impl<'r, 'm, 'p, P: Platform> Audited<'r, 'm, 'p, P> {
     }
 }
 
-/// Evidence that the domain is ready to be saved. Undo: clocks and shared pages come back, then the participants that
-/// were suspended alone.
+/// Evidence that the domain is ready to be saved. Undo: clocks and shared pages come back, then the
+/// participants that were suspended alone.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Detached<'r, 'm, 'p, P: Platform> {
     audited: Audited<'r, 'm, 'p, P>,
@@ -505,7 +515,8 @@ impl<P: Platform> Detached<'_, '_, '_, P> {
         let drained = &mut self.audited.drained;
         let m = drained.quiesced.machine();
         let now = m.look_at_clock();
-        // The domain may have been paused since the last look. From here the clock may be anything until `reattach`.
+        // The domain may have been paused since the last look. From here the clock may be anything
+        // until `reattach`.
         if let Some(Err(late)) = m.run.overall.map(|overall| overall.check(now)) {
             return Err(failed(Phase::Suspended, "suspend", Cause::Late(late)));
         }

@@ -27,13 +27,14 @@ impl fmt::Display for Refused {
 impl Outcome {
     /// Reads the return value of `SCHEDOP_shutdown(SHUTDOWN_suspend)`.
     ///
-    /// 0 is a restore, 1 a cancelled suspend (`xen/include/public/sched.h`; written by `modify_returncode`,
-    /// `tools/libs/guest/xg_resume.c:50`). Any other positive value is taken for a cancelled suspend: *restored* has to
-    /// be proven.
+    /// 0 is a restore, 1 a cancelled suspend (`xen/include/public/sched.h`; written by
+    /// `modify_returncode`, `tools/libs/guest/xg_resume.c:50`). Any other positive value is taken
+    /// for a cancelled suspend: *restored* has to be proven.
     ///
-    /// For PVH and HVM the toolstack writes the 1 only if `HVM_PARAM_CALLBACK_IRQ` is not 0; a guest that uses nothing but
-    /// per-vCPU upcall vectors must set the parameter to 1, as Linux, FreeBSD and NetBSD do, or a cancelled suspend
-    /// looks like a restore. [`Outcome::checked`] guards against it.
+    /// For PVH and HVM the toolstack writes the 1 only if `HVM_PARAM_CALLBACK_IRQ` is not 0; a
+    /// guest that uses nothing but per-vCPU upcall vectors must set the parameter to 1, as Linux,
+    /// FreeBSD and NetBSD do, or a cancelled suspend looks like a restore. [`Outcome::checked`]
+    /// guards against it.
     #[doc(alias = "SHUTDOWN_suspend")]
     #[doc(alias = "SCHEDOP_shutdown")]
     pub fn from_hypercall(ret: i64) -> Result<Outcome, Refused> {
@@ -46,12 +47,13 @@ impl Outcome {
 
     /// Checks the return value against CPUID's incarnation number before and after the hypercall.
     ///
-    /// The number goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c`; CPUID leaf base+3,
-    /// subleaf 0, EDX). A return of 0 with the number unchanged is a cancelled suspend whose return value the
-    /// toolstack could not write.
+    /// The number goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c`; CPUID
+    /// leaf base+3, subleaf 0, EDX). A return of 0 with the number unchanged is a cancelled suspend
+    /// whose return value the toolstack could not write.
     ///
-    /// `None` is a number that could not be read, for the leaf need not be there (a `cpuid` line in the domain's
-    /// configuration can hide it). Then the return value stands: an absent number proves nothing.
+    /// `None` is a number that could not be read, for the leaf need not be there (a `cpuid` line in
+    /// the domain's configuration can hide it). Then the return value stands: an absent number
+    /// proves nothing.
     pub fn checked(self, before: Option<u32>, after: Option<u32>) -> Outcome {
         match (before, after) {
             (Some(before), Some(after)) if self == Outcome::Restored && before == after => {
@@ -86,7 +88,8 @@ pub enum Return {
 }
 
 impl Return {
-    /// Whether this is the same domain as before: event channels, mappings, vCPUs and watches are what they were.
+    /// Whether this is the same domain as before: event channels, mappings, vCPUs and watches are
+    /// what they were.
     pub const fn is_same_domain(self) -> bool {
         !matches!(self, Return::Restored)
     }

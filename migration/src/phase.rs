@@ -5,8 +5,9 @@ use core::time::Duration;
 
 /// Where a guest stands between running and running again.
 ///
-/// The order of the variants is the order in which a suspend passes them; [`Phase::Restored`] and [`Phase::Cancelled`]
-/// are the two ways out of [`Phase::Suspended`]. Events, measurements and error messages all use this one enumeration.
+/// The order of the variants is the order in which a suspend passes them; [`Phase::Restored`] and
+/// [`Phase::Cancelled`] are the two ways out of [`Phase::Suspended`]. Events, measurements and
+/// error messages all use this one enumeration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -14,17 +15,18 @@ pub enum Phase {
     Running,
     /// `control/shutdown` was seen to say `suspend`; nothing has been done yet.
     Requested,
-    /// The toolstack was told that the request was seen. It now waits for the shutdown, not for an answer.
+    /// The toolstack was told that the request was seen. It now waits for the shutdown, not for an
+    /// answer.
     Acknowledged,
-    /// CPU hotplug is held, the participants of [`Stage::Awake`](crate::Stage::Awake) are suspended and every other
-    /// vCPU is parked.
+    /// CPU hotplug is held, the participants of [`Stage::Awake`](crate::Stage::Awake) are suspended
+    /// and every other vCPU is parked.
     Quiesced,
     /// No CPU caches a constructed page-table page, and the proof of it is held.
     Drained,
     /// Every page table that Xen will look at was looked at first.
     Audited,
-    /// The participants of [`Stage::Alone`](crate::Stage::Alone), and then clocks, shared pages and mappings of foreign
-    /// frames, are taken down: the domain is ready to be saved.
+    /// The participants of [`Stage::Alone`](crate::Stage::Alone), and then clocks, shared pages and
+    /// mappings of foreign frames, are taken down: the domain is ready to be saved.
     Detached,
     /// The suspend hypercall is being made. Nobody in the guest can tell how long this phase lasts.
     Suspended,
@@ -68,7 +70,8 @@ impl Phase {
         }
     }
 
-    /// Whether the phase has an event of its own (`ev: "suspend"`); the others show in `resumed` and `suspend-failed`.
+    /// Whether the phase has an event of its own (`ev: "suspend"`); the others show in `resumed`
+    /// and `suspend-failed`.
     pub const fn has_event(self) -> bool {
         matches!(
             self,
@@ -96,15 +99,17 @@ impl fmt::Display for Phase {
 pub trait Clock {
     /// Time since a fixed point of the guest's choice.
     ///
-    /// It must be readable in every phase. Between detach and reattach, when Xen's time pages are not mapped, it may
-    /// stand still, but it must not go back: a time before one returned earlier is taken for that earlier one.
+    /// It must be readable in every phase. Between detach and reattach, when Xen's time pages are
+    /// not mapped, it may stand still, but it must not go back: a time before one returned earlier
+    /// is taken for that earlier one.
     fn now(&self) -> Duration;
 }
 
 /// When each phase of one suspend was entered.
 ///
-/// Times are counted from the moment [`Phase::Requested`] was entered. What the record cannot hold: the time between
-/// the hypercall and its return, because the guest's clock does not see it, and the phases never reached.
+/// Times are counted from the moment [`Phase::Requested`] was entered. What the record cannot hold:
+/// the time between the hypercall and its return, because the guest's clock does not see it, and
+/// the phases never reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
     start: Duration,
@@ -150,10 +155,11 @@ impl Timeline {
             .find(|phase| self.entered(*phase).is_some())
     }
 
-    /// How long the step that led to `phase` took: from the phase before it, as far as both were entered.
+    /// How long the step that led to `phase` took: from the phase before it, as far as both were
+    /// entered.
     ///
-    /// For [`Phase::Restored`] and [`Phase::Cancelled`] this is the guest's own part of the way back up to a working
-    /// clock and shared page; the time spent in Xen's hands is not in it.
+    /// For [`Phase::Restored`] and [`Phase::Cancelled`] this is the guest's own part of the way
+    /// back up to a working clock and shared page; the time spent in Xen's hands is not in it.
     pub fn step(&self, phase: Phase) -> Option<Duration> {
         let end = self.entered(phase)?;
         let begin = Phase::ALL[..phase.index()]
@@ -176,7 +182,8 @@ impl Timeline {
     }
 
     fn since_start(&mut self, now: Duration) -> Duration {
-        // A clock that steps back (Xen's time pages just came back from another host) must not make a time negative.
+        // A clock that steps back (Xen's time pages just came back from another host) must not make
+        // a time negative.
         self.last = now.saturating_sub(self.start).max(self.last);
         self.last
     }

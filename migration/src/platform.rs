@@ -10,11 +10,12 @@ use crate::shutdown::Acknowledgement;
 
 /// The guest kernel, as the suspend machine sees it.
 ///
-/// **A step that fails leaves things as it found them**: its undo is called only after it succeeded. A step of many
-/// parts is best cut into [`Participant`](crate::Participant)s, each with its own undo.
+/// **A step that fails leaves things as it found them**: its undo is called only after it
+/// succeeded. A step of many parts is best cut into [`Participant`](crate::Participant)s, each with
+/// its own undo.
 ///
-/// Required are the steps that no kernel can do without. The others do nothing by default, which is right for a kernel
-/// with one vCPU, no hotplug and no linear page tables.
+/// Required are the steps that no kernel can do without. The others do nothing by default, which is
+/// right for a kernel with one vCPU, no hotplug and no linear page tables.
 ///
 /// | step | undo | same domain (failed or cancelled) | new domain (restored) |
 /// |---|---|---|---|
@@ -32,24 +33,25 @@ pub trait Platform: Clock {
     /// The guest's errors. [`Blame::party`] decides whom the failure names.
     type Error: Blame;
 
-    /// Proof that no CPU caches a constructed page-table page and that none can get one: the `Drained` of the
-    /// `pagetable-pool` crate. Dropping it reopens the pool.
+    /// Proof that no CPU caches a constructed page-table page and that none can get one: the
+    /// `Drained` of the `pagetable-pool` crate. Dropping it reopens the pool.
     ///
     /// The machine holds it from [`drain`](Platform::drain) until the way back has passed
     /// [`relink_windows`](Platform::relink_windows), and shows it to every step in between. It is an associated type so that
-    /// a kernel with another pool can bring its own; one without any cache of constructed pages uses `()`.
+    /// a kernel with another pool can bring its own; one without any cache of constructed pages
+    /// uses `()`.
     type Drained;
 
     /// A phase was entered, `since_request` after the request. For events and messages.
     ///
-    /// In [`Phase::Detached`] and [`Phase::Suspended`] console and event channels may be down already: keep the message
-    /// until later.
+    /// In [`Phase::Detached`] and [`Phase::Suspended`] console and event channels may be down
+    /// already: keep the message until later.
     fn entered(&mut self, phase: Phase, since_request: Duration) {
         let _ = (phase, since_request);
     }
 
-    /// Answers `control/shutdown`: [`shutdown::acknowledge`](crate::shutdown::acknowledge) does it right. Quick: the work is
-    /// done in libxl's second window.
+    /// Answers `control/shutdown`: [`shutdown::acknowledge`](crate::shutdown::acknowledge) does it
+    /// right. Quick: the work is done in libxl's second window.
     fn acknowledge(
         &mut self,
         deadline: Deadline,
@@ -78,8 +80,8 @@ pub trait Platform: Clock {
         Ok(())
     }
 
-    /// Lets the parked vCPUs go on and turns interrupts on. After a restore each of them first registers what Xen
-    /// keeps per vCPU, on itself: until Xen 4.18 nobody else can.
+    /// Lets the parked vCPUs go on and turns interrupts on. After a restore each of them first
+    /// registers what Xen keeps per vCPU, on itself: until Xen 4.18 nobody else can.
     fn unpark(&mut self, how: Return, deadline: Deadline) -> Result<(), Self::Error> {
         let _ = (how, deadline);
         Ok(())
@@ -88,40 +90,45 @@ pub trait Platform: Clock {
     /// Drains every CPU's cache and closes the pool.
     fn drain(&mut self, deadline: Deadline) -> Result<Self::Drained, Self::Error>;
 
-    /// Under PV: takes the linear entries out of every live set, so that Xen can type their pages in any order when it
-    /// restores them.
+    /// Under PV: takes the linear entries out of every live set, so that Xen can type their pages
+    /// in any order when it restores them.
     fn unlink_windows(&mut self, proof: &Self::Drained) -> Result<(), Self::Error> {
         let _ = proof;
         Ok(())
     }
 
-    /// Puts back the linear entries that [`unlink_windows`](Platform::unlink_windows) took, with the same flags.
+    /// Puts back the linear entries that [`unlink_windows`](Platform::unlink_windows) took, with
+    /// the same flags.
     fn relink_windows(&mut self, proof: &Self::Drained, how: Return) -> Result<(), Self::Error> {
         let _ = (proof, how);
         Ok(())
     }
 
-    /// Walks every page table that Xen will look at and fails on what would be lost without a word. See
+    /// Walks every page table that Xen will look at and fails on what would be lost without a word.
+    /// See
     /// [`audit`](crate::audit).
     fn audit(&mut self, proof: &Self::Drained, deadline: Deadline) -> Result<(), Self::Error>;
 
-    /// Takes down what must not be there while the domain is saved: clocks, shared info, grant mappings; under PV
-    /// converts the machine frame numbers in `start_info`.
+    /// Takes down what must not be there while the domain is saved: clocks, shared info, grant
+    /// mappings; under PV converts the machine frame numbers in `start_info`.
     fn detach(&mut self, proof: &Self::Drained) -> Result<(), Self::Error>;
 
-    /// Takes [`detach`](Platform::detach) back, or sets up anew what a new domain lacks, in this order: mode latch
-    /// (`HVM_PARAM_CALLBACK_IRQ`), shared info, p2m, this vCPU's `vcpu_info` and upcall vector, event channels, clock.
-    /// When it returns, [`Clock::now`] works again.
+    /// Takes [`detach`](Platform::detach) back, or sets up anew what a new domain lacks, in this
+    /// order: mode latch (`HVM_PARAM_CALLBACK_IRQ`), shared info, p2m, this vCPU's `vcpu_info` and
+    /// upcall vector, event channels, clock. When it returns, [`Clock::now`] works again.
     fn reattach(&mut self, how: Return) -> Result<(), Self::Error>;
 
-    /// `SCHEDOP_shutdown(SHUTDOWN_suspend)`, on vCPU 0, interrupts off; under PV with `start_info`'s frame number as
-    /// its third argument. [`Outcome::from_hypercall`] reads the result.
+    /// `SCHEDOP_shutdown(SHUTDOWN_suspend)`, on vCPU 0, interrupts off; under PV with
+    /// `start_info`'s frame number as its third argument. [`Outcome::from_hypercall`] reads the
+    /// result.
     ///
-    /// `proof` is not used by the hypercall: it is there so that no code can be written that suspends undrained.
+    /// `proof` is not used by the hypercall: it is there so that no code can be written that
+    /// suspends undrained.
     #[doc(alias = "SCHEDOP_shutdown")]
     fn suspend(&mut self, proof: &Self::Drained) -> Result<Outcome, Self::Error>;
 
-    /// The last step of every return: read `control/shutdown` and `cpu/*/availability` again, after setting the watches
-    /// again if this is a new domain. A request that came while the guest was suspending is seen here or never.
+    /// The last step of every return: read `control/shutdown` and `cpu/*/availability` again, after
+    /// setting the watches again if this is a new domain. A request that came while the guest was
+    /// suspending is seen here or never.
     fn reread(&mut self, how: Return) -> Result<(), Self::Error>;
 }

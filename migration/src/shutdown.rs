@@ -1,20 +1,25 @@
 //! The protocol of `control/shutdown`: what the toolstack asks for, and what it is answered.
 //!
-//! The toolstack writes a word; the guest acknowledges by writing the empty string (`docs/misc/xenstore-paths.pandoc`,
-//! "`~/control/shutdown`"). What the pages leave open is taken from the two sides as they are:
+//! The toolstack writes a word; the guest acknowledges by writing the empty string
+//! (`docs/misc/xenstore-paths.pandoc`, "`~/control/shutdown`"). What the pages leave open is taken
+//! from the two sides as they are:
 //!
-//! - libxl writes a word, waits 60 s for another value, and takes `suspend` back by a transaction that writes the empty
-//!   string if the word is still there (`domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c`). So
-//!   an acknowledgement **must** read and write in one transaction: else the guest suspends for nobody.
+//! - libxl writes a word, waits 60 s for another value, and takes `suspend` back by a transaction
+//!   that writes the empty string if the word is still there
+//!   (`domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c`). So an acknowledgement
+//!   **must** read and write in one transaction: else the guest suspends for nobody.
 //! - *Any* other value counts as the acknowledgement of `suspend`, a missing node too
-//!   (`domain_suspend_pvcontrol_acked`, `libxl_dom_suspend.c`); for `poweroff` and `reboot` only the empty string or a
-//!   missing node do (`pvcontrol_acked`, `libxl_domain.c`).
-//! - A word that the guest does not obey is left in place, not acknowledged: to acknowledge is to promise. The
-//!   toolstack then reports that the guest did not answer, which is true. Linux does the same (`shutdown_handler`,
-//!   `drivers/xen/manage.c`: "Only acknowledge commands which we are prepared to handle").
-//! - `crash` is obeyed by FreeBSD (`sys/dev/xen/control/control.c`) and unknown to Linux; [`Accepts`] lets the guest choose.
-//! - A watch fires also when nothing was asked: once when it is set, after each acknowledgement of our own, and after a
-//!   withdrawal. The empty value and the missing node are therefore [`Request::Nothing`].
+//!   (`domain_suspend_pvcontrol_acked`, `libxl_dom_suspend.c`); for `poweroff` and `reboot` only
+//!   the empty string or a missing node do (`pvcontrol_acked`, `libxl_domain.c`).
+//! - A word that the guest does not obey is left in place, not acknowledged: to acknowledge is to
+//!   promise. The toolstack then reports that the guest did not answer, which is true. Linux does
+//!   the same (`shutdown_handler`, `drivers/xen/manage.c`: "Only acknowledge commands which we are
+//!   prepared to handle").
+//! - `crash` is obeyed by FreeBSD (`sys/dev/xen/control/control.c`) and unknown to Linux;
+//!   [`Accepts`] lets the guest choose.
+//! - A watch fires also when nothing was asked: once when it is set, after each acknowledgement of
+//!   our own, and after a withdrawal. The empty value and the missing node are therefore
+//!   [`Request::Nothing`].
 
 use core::fmt;
 
@@ -25,13 +30,13 @@ use crate::xenstore::{transaction, StoreError, Xenstore};
 /// The node, relative to the domain's own directory.
 pub const NODE: &str = "control/shutdown";
 
-/// Where [`report_failure`] says why a suspend was given up. `data/` is the part of a domain's directory that the guest
-/// may write; libxl reads none of it.
+/// Where [`report_failure`] says why a suspend was given up. `data/` is the part of a domain's
+/// directory that the guest may write; libxl reads none of it.
 pub const FAILURE_NODE: &str = "data/suspend-failed";
 
-/// Where a guest says why it cannot be suspended now, and nothing when it can: XAPI asks there before it asks for a suspend
-/// (`cant_suspend_reason`, `ocaml/xenopsd/xc/xenops_server_xen.ml`). An empty node counts as a reason, so it has to be
-/// removed.
+/// Where a guest says why it cannot be suspended now, and nothing when it can: XAPI asks there
+/// before it asks for a suspend (`cant_suspend_reason`, `ocaml/xenopsd/xc/xenops_server_xen.ml`).
+/// An empty node counts as a reason, so it has to be removed.
 pub const CANT_SUSPEND_NODE: &str = "data/cant_suspend_reason";
 
 /// What the toolstack asks for.
@@ -126,7 +131,8 @@ impl Accepts {
 pub enum Activity {
     /// Nothing that stands in the way.
     Running,
-    /// It suspends: from [`Phase::Requested`](crate::Phase::Requested) until the machine is running again.
+    /// It suspends: from [`Phase::Requested`](crate::Phase::Requested) until the machine is running
+    /// again.
     Suspending,
     /// It is about to power off, to reboot or to halt.
     GoingDown,
@@ -186,12 +192,12 @@ pub fn decide(request: &Request, activity: Activity, accepts: &Accepts) -> Answe
     }
 }
 
-/// Reads `control/shutdown` and answers it. To be called when the watch fires, at boot, and after every return from a
-/// suspend.
+/// Reads `control/shutdown` and answers it. To be called when the watch fires, at boot, and after
+/// every return from a suspend.
 ///
-/// What is to be obeyed was acknowledged when this returns, in the transaction that read it; except a suspend, which the
-/// caller hands to the [`Machine`](crate::Machine). An error means that nothing was acknowledged and nothing must be
-/// done.
+/// What is to be obeyed was acknowledged when this returns, in the transaction that read it; except
+/// a suspend, which the caller hands to the [`Machine`](crate::Machine). An error means that
+/// nothing was acknowledged and nothing must be done.
 pub fn receive<X: Xenstore + ?Sized>(
     xs: &mut X,
     activity: Activity,
@@ -214,14 +220,17 @@ pub fn receive<X: Xenstore + ?Sized>(
 pub enum Acknowledgement {
     /// The request was there and is answered: the toolstack waits for the suspend.
     Given,
-    /// The request was gone, or another stands in its place. Nobody waits: the guest must not suspend.
+    /// The request was gone, or another stands in its place. Nobody waits: the guest must not
+    /// suspend.
     Withdrawn,
 }
 
-/// Acknowledges a suspend: reads the node and, if it still says `suspend`, empties it, in one transaction.
+/// Acknowledges a suspend: reads the node and, if it still says `suspend`, empties it, in one
+/// transaction.
 ///
-/// Between the watch and this, libxl may have given up and emptied the node, or somebody may have written another
-/// word. Both are seen here, also when they happen during the transaction: it then conflicts and is done again.
+/// Between the watch and this, libxl may have given up and emptied the node, or somebody may have
+/// written another word. Both are seen here, also when they happen during the transaction: it then
+/// conflicts and is done again.
 pub fn acknowledge<X: Xenstore + ?Sized>(
     xs: &mut X,
     tries: u32,
@@ -264,9 +273,10 @@ pub struct Advertised {
 
 /// Says in `control/feature-*` which requests are obeyed: `1` or `0`.
 ///
-/// `control` is read-only to a guest, so a write may fail where the toolstack did not make the node; the guest then
-/// "should continue to process the corresponding command" (`docs/misc/xenstore-paths.pandoc`). A failure is
-/// reported and nothing else follows from it. libxl 4.17 to 4.21 does not read the nodes; other toolstacks do.
+/// `control` is read-only to a guest, so a write may fail where the toolstack did not make the
+/// node; the guest then "should continue to process the corresponding command"
+/// (`docs/misc/xenstore-paths.pandoc`). A failure is reported and nothing else follows from it.
+/// libxl 4.17 to 4.21 does not read the nodes; other toolstacks do.
 #[doc(alias = "feature-suspend")]
 pub fn advertise<X: Xenstore + ?Sized>(xs: &mut X, accepts: &Accepts) -> Advertised {
     let mut result = Advertised {
@@ -289,7 +299,8 @@ pub fn advertise<X: Xenstore + ?Sized>(xs: &mut X, accepts: &Accepts) -> Adverti
     result
 }
 
-/// Writes why a suspend was given up to [`FAILURE_NODE`], for whoever looks after libxl's "timed out".
+/// Writes why a suspend was given up to [`FAILURE_NODE`], for whoever looks after libxl's "timed
+/// out".
 ///
 /// The value is `PHASE PARTY MESSAGE`, at most 200 bytes.
 pub fn report_failure<X, E>(xs: &mut X, failure: &SuspendFailed<E>) -> Result<(), StoreError>
@@ -309,8 +320,8 @@ where
     xs.write(None, FAILURE_NODE, buf.as_str().as_bytes())
 }
 
-/// Writes to [`CANT_SUSPEND_NODE`] why the guest cannot be suspended, at most 200 bytes. When it can again, the node is to be
-/// removed.
+/// Writes to [`CANT_SUSPEND_NODE`] why the guest cannot be suspended, at most 200 bytes. When it
+/// can again, the node is to be removed.
 pub fn say_cannot_suspend<X>(xs: &mut X, reason: impl fmt::Display) -> Result<(), StoreError>
 where
     X: Xenstore + ?Sized,

@@ -1,9 +1,10 @@
 //! What is to be done and stands until it is done; and what was said already.
 //!
-//! A watch fires once. Whoever looks, fails (xenstored did not answer in time, refused, or the ring broke), and then waits for the next
-//! event, has lost the wish for good. A [`Standing`] is looked at again, at a growing interval, until it was obeyed or
-//! withdrawn. A [`Repeats`] keeps whoever repeats the same nonsense from filling the console: it is told once, and then at
-//! a growing interval.
+//! A watch fires once. Whoever looks, fails (xenstored did not answer in time, refused, or the ring
+//! broke), and then waits for the next event, has lost the wish for good. A [`Standing`] is looked
+//! at again, at a growing interval, until it was obeyed or withdrawn. A [`Repeats`] keeps whoever
+//! repeats the same nonsense from filling the console: it is told once, and then at a growing
+//! interval.
 
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -43,7 +44,8 @@ impl Standing {
         self.due = Some(Duration::ZERO);
     }
 
-    /// Somebody wants it looked at, for no new reason: at once, unless a pause after a failure runs.
+    /// Somebody wants it looked at, for no new reason: at once, unless a pause after a failure
+    /// runs.
     pub fn ask_again(&mut self) {
         self.due.get_or_insert(Duration::ZERO);
     }
@@ -58,17 +60,19 @@ impl Standing {
         *self = Standing::DONE;
     }
 
-    /// It could not be done: to be tried again after a pause, which doubles from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`].
+    /// It could not be done: to be tried again after a pause, which doubles from [`FIRST_PAUSE`] to
+    /// [`LONGEST_PAUSE`].
     pub fn failed(&mut self, now: Duration) {
         self.due = Some(now + self.pause);
         self.pause = doubled(self.pause);
     }
 }
 
-/// Whether a message is news: another one than those told last, or one of them after a growing interval.
+/// Whether a message is news: another one than those told last, or one of them after a growing
+/// interval.
 ///
-/// It tells messages apart by a hash, and remembers the last [`REMEMBERED`]: whoever says as many kinds of nonsense in turn
-/// is still quiet.
+/// It tells messages apart by a hash, and remembers the last [`REMEMBERED`]: whoever says as many
+/// kinds of nonsense in turn is still quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeats {
     /// What was told last.

@@ -4,9 +4,9 @@ use core::fmt;
 
 /// At most `N` bytes of what another party wrote, for messages.
 ///
-/// Holding one proves that every byte is printable ASCII: other bytes were replaced by `?`, so a hostile value cannot
-/// forge a line of the log or of the event stream (quotes and backslashes are replaced too). A longer value is cut
-/// and shown with `...`.
+/// Holding one proves that every byte is printable ASCII: other bytes were replaced by `?`, so a
+/// hostile value cannot forge a line of the log or of the event stream (quotes and backslashes are
+/// replaced too). A longer value is cut and shown with `...`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<const N: usize = 32> {
     bytes: [u8; N],
@@ -56,7 +56,8 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// A writer into a fixed buffer, for paths and messages. What does not fit is cut, and [`Buf::is_cut`] says so.
+/// A writer into a fixed buffer, for paths and messages. What does not fit is cut, and
+/// [`Buf::is_cut`] says so.
 #[derive(Clone, Copy)]
 pub(crate) struct Buf<const N: usize> {
     bytes: [u8; N],

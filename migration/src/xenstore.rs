@@ -1,17 +1,20 @@
-//! What this crate asks of a xenstore client. The ring, its event channel and the waiting belong to the guest.
+//! What this crate asks of a xenstore client. The ring, its event channel and the waiting belong to
+//! the guest.
 
 use core::fmt;
 
 /// Why a xenstore operation failed.
 ///
-/// The daemon answers with the name of an errno value (`XS_ERROR`, `xen/include/public/io/xs_wire.h`);
+/// The daemon answers with the name of an errno value (`XS_ERROR`,
+/// `xen/include/public/io/xs_wire.h`);
 /// [`StoreError::from_wire`] sorts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
     /// `ENOENT`: there is no such node.
     NotFound,
-    /// `EAGAIN`: the transaction conflicted with another write and has to be done again from its start.
+    /// `EAGAIN`: the transaction conflicted with another write and has to be done again from its
+    /// start.
     Again,
     /// `EACCES`: the node is not ours to write (or to read).
     Denied,
@@ -71,9 +74,9 @@ impl fmt::Display for StoreError {
 
 /// A xenstore client.
 ///
-/// Paths without a leading slash are relative to the domain's own directory. An implementation may sleep; it must not
-/// wait for ever ([`StoreError::TimedOut`]), and it must keep answers apart from watch events that arrive between
-/// them.
+/// Paths without a leading slash are relative to the domain's own directory. An implementation may
+/// sleep; it must not wait for ever ([`StoreError::TimedOut`]), and it must keep answers apart from
+/// watch events that arrive between them.
 pub trait Xenstore {
     /// A transaction, as the client names it. An operation outside any has `None`.
     ///
@@ -82,8 +85,8 @@ pub trait Xenstore {
     #[doc(alias = "XBT_NULL")]
     type Tx: Copy;
 
-    /// Reads a node into `buf` and returns the value's full length, which may be greater than `buf.len()`: then the
-    /// buffer holds its beginning.
+    /// Reads a node into `buf` and returns the value's full length, which may be greater than
+    /// `buf.len()`: then the buffer holds its beginning.
     #[doc(alias = "XS_READ")]
     fn read(
         &mut self,
@@ -111,8 +114,8 @@ pub trait Xenstore {
 
 /// Runs `body` inside a transaction until it commits, at most `tries` times.
 ///
-/// The body is run anew for each try and must have no effect outside the store. When it fails, the transaction is
-/// dropped and its error returned.
+/// The body is run anew for each try and must have no effect outside the store. When it fails, the
+/// transaction is dropped and its error returned.
 pub fn transaction<X, R>(
     xs: &mut X,
     tries: u32,
@@ -130,7 +133,8 @@ where
                 Err(error) => return Err(error),
             },
             Err(error) => {
-                // The error that matters is the body's; a transaction that cannot be dropped ends with the connection.
+                // The error that matters is the body's; a transaction that cannot be dropped ends
+                // with the connection.
                 if let Err(end) = xs.transaction_end(tx, false) {
                     log::debug!("a xenstore transaction could not be dropped: {end}");
                 }

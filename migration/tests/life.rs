@@ -1,5 +1,6 @@
-//! The parts together: a guest that answers `control/shutdown`, follows `cpu/*/availability` and suspends, while a
-//! toolstack writes whatever it likes at any point. Xen's side of vCPUs is kept apart, and checked against.
+//! The parts together: a guest that answers `control/shutdown`, follows `cpu/*/availability` and
+//! suspends, while a toolstack writes whatever it likes at any point. Xen's side of vCPUs is kept
+//! apart, and checked against.
 
 mod support;
 

@@ -10,14 +10,15 @@ use migration::hotplug::Lockout;
 
 struct Shared {
     lockout: Lockout,
-    /// Touched by whoever has the lock-out, without any other order: loom reports a race if two have it.
+    /// Touched by whoever has the lock-out, without any other order: loom reports a race if two
+    /// have it.
     inside: UnsafeCell<usize>,
     /// What xenstore says, read by whoever is told to look again.
     wanted: AtomicUsize,
 }
 
-// SAFETY: `inside` is only touched while an `Operation` or a `Hold` exists, of which there is at most one; that this is
-// so is what loom checks here.
+// SAFETY: `inside` is only touched while an `Operation` or a `Hold` exists, of which there is at
+// most one; that this is so is what loom checks here.
 unsafe impl Sync for Shared {}
 
 impl Shared {

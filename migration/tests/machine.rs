@@ -155,7 +155,8 @@ fn steps_within_their_limits_may_still_be_late_together() {
 
 #[test]
 fn the_time_of_the_acknowledgement_counts() {
-    // It may be committed at once, and its reply come 29 s later: libxl's window is open all that time.
+    // It may be committed at once, and its reply come 29 s later: libxl's window is open all that
+    // time.
     let world = World::new();
     let mut guest = Guest::new(&world);
     for (step, seconds) in [("acknowledge", 29), ("park", 14), ("drain", 15)] {
@@ -491,8 +492,9 @@ fn any_round() -> impl Strategy<Value = (Vec<(String, Sabotage)>, Outcome, bool)
 }
 
 proptest! {
-    /// Whatever fails and however long it takes: what went down comes back in reverse order, each undo is told the same
-    /// way back, the hypercall is only made with everything down and in time, and the next suspend starts clean.
+    /// Whatever fails and however long it takes: what went down comes back in reverse order, each
+    /// undo is told the same way back, the hypercall is only made with everything down and in time,
+    /// and the next suspend starts clean.
     #[test]
     fn random_histories_always_end_running(rounds in proptest::collection::vec(any_round(), 1..12)) {
         let world = World::new();

@@ -1,4 +1,5 @@
-//! `control/shutdown`, `cpu/*/availability` and the bookkeeping of vCPUs, against a xenstored that interferes.
+//! `control/shutdown`, `cpu/*/availability` and the bookkeeping of vCPUs, against a xenstored that
+//! interferes.
 
 mod support;
 
@@ -252,7 +253,8 @@ fn a_failure_is_written_where_the_toolstack_can_read_it() {
 }
 
 proptest! {
-    /// libxl and the guest race for the node. Whoever commits first wins, and both sides agree about who that was.
+    /// libxl and the guest race for the node. Whoever commits first wins, and both sides agree
+    /// about who that was.
     #[test]
     fn the_race_with_libxls_withdrawal_has_one_winner(
         writes in proptest::collection::vec((0u32..12, prop_oneof![
@@ -423,8 +425,9 @@ fn any_set() -> impl Strategy<Value = CpuSet> {
 }
 
 proptest! {
-    /// From any state towards any wish: the rounds end, each is bounded, what is wanted is reached as far as it may be,
-    /// at least one vCPU runs at every moment, and vCPU 0 is never touched downwards.
+    /// From any state towards any wish: the rounds end, each is bounded, what is wanted is reached
+    /// as far as it may be, at least one vCPU runs at every moment, and vCPU 0 is never touched
+    /// downwards.
     #[test]
     fn plans_converge(online in any_set(), offline in any_set(), start in any_set(), max in 1usize..5) {
         let wanted = Wanted { online, offline };

@@ -1,5 +1,5 @@
-//! The machine with the real pool's proof: the pool is closed and empty at the hypercall, and open when the other vCPUs
-//! go on, whichever way the suspend goes.
+//! The machine with the real pool's proof: the pool is closed and empty at the hypercall, and open
+//! when the other vCPUs go on, whichever way the suspend goes.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;

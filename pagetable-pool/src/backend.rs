@@ -17,8 +17,8 @@ pub struct Spent {
 pub struct ConstructError<E> {
     /// What went wrong.
     pub error: E,
-    /// The first `stuck` sets of the batch could not be rolled back; they stand in the first `stuck` places. They go
-    /// into quarantine. 0 if the roll-back was complete, as it should be.
+    /// The first `stuck` sets of the batch could not be rolled back; they stand in the first
+    /// `stuck` places. They go into quarantine. 0 if the roll-back was complete, as it should be.
     pub stuck: usize,
 }
 
@@ -32,7 +32,8 @@ impl<E> ConstructError<E> {
 /// Destruction failed at one set of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DestructError<E> {
-    /// The place of the set that could not be destructed. Those before it are gone; those after it were not touched.
+    /// The place of the set that could not be destructed. Those before it are gone; those after it
+    /// were not touched.
     pub at: usize,
     /// What went wrong.
     pub error: E,
@@ -42,10 +43,12 @@ pub struct DestructError<E> {
 
 /// How the kernel makes and unmakes sets.
 ///
-/// The pool calls these with interrupts off, with no lock held that `get` or `put` takes, and may do so on several CPUs at once. A call back
-/// into the pool from here is refused ([`Refused::Reentered`](crate::Refused::Reentered)), not undefined.
+/// The pool calls these with interrupts off, with no lock held that `get` or `put` takes, and may
+/// do so on several CPUs at once. A call back into the pool from here is refused
+/// ([`Refused::Reentered`](crate::Refused::Reentered)), not undefined.
 pub trait Backend {
-    /// A small handle for a set: a frame number, four of them, an index. The pool copies it and never looks inside.
+    /// A small handle for a set: a frame number, four of them, an index. The pool copies it and
+    /// never looks inside.
     type Set: Copy + PartialEq + Debug;
     /// What can go wrong.
     type Error: Copy + Debug;
@@ -53,7 +56,8 @@ pub trait Backend {
     /// A handle that names no set. Fills unused places.
     const EMPTY: Self::Set;
 
-    /// Constructs `out.len()` sets, all or none: on an error halfway, it takes apart what it had made.
+    /// Constructs `out.len()` sets, all or none: on an error halfway, it takes apart what it had
+    /// made.
     ///
     /// # Errors
     /// [`ConstructError`]. The pool tries once more with a batch of one before it gives up.
@@ -65,24 +69,27 @@ pub trait Backend {
     /// [`DestructError`] names the first set that failed. The pool quarantines that one and calls again for the rest.
     fn destruct(&self, sets: &[Self::Set]) -> Result<Spent, DestructError<Self::Error>>;
 
-    /// Remembers `next` in the metadata of `set`'s frames. The pool links sets this way where it has no array to put them
-    /// in (deferred frees that overflow, quarantine). Only sets that are not in use are linked.
+    /// Remembers `next` in the metadata of `set`'s frames. The pool links sets this way where it
+    /// has no array to put them in (deferred frees that overflow, quarantine). Only sets that are
+    /// not in use are linked.
     fn set_next(&self, set: Self::Set, next: Option<Self::Set>);
 
     /// What [`set_next`](Backend::set_next) remembered.
     fn next(&self, set: Self::Set) -> Option<Self::Set>;
 
-    /// A word of metadata of `set`'s frames, 0 when they are first handed to the pool. With it a debug build finds a
-    /// double put, and a put of a set that is not this pool's. None, the default: only what the token knows is checked.
+    /// A word of metadata of `set`'s frames, 0 when they are first handed to the pool. With it a
+    /// debug build finds a double put, and a put of a set that is not this pool's. None, the
+    /// default: only what the token knows is checked.
     fn mark(&self, _set: Self::Set) -> Option<&AtomicU32> {
         None
     }
 
-    /// In a debug build, called when a set goes into a cache, after its grace period if it had one: writes a pattern
-    /// where nobody has any business now.
+    /// In a debug build, called when a set goes into a cache, after its grace period if it had one:
+    /// writes a pattern where nobody has any business now.
     fn poison(&self, _set: Self::Set) {}
 
-    /// In a debug build, called when a set comes out of a cache: takes the pattern away. False if somebody wrote there.
+    /// In a debug build, called when a set comes out of a cache: takes the pattern away. False if
+    /// somebody wrote there.
     fn unpoison(&self, _set: Self::Set) -> bool {
         true
     }

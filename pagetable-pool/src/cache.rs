@@ -3,9 +3,10 @@
 use crate::gate::GateWord;
 use crate::magazine::Magazine;
 
-/// Up to two magazines of sets. The lower half is what Bonwick calls the previous magazine, the upper one the current:
-/// get and put work at the top, and a whole magazine moves at the bottom when both are full, or comes in when both are
-/// empty. So a CPU that gets and puts around a boundary does not go to the depot each time.
+/// Up to two magazines of sets. The lower half is what Bonwick calls the previous magazine, the
+/// upper one the current: get and put work at the top, and a whole magazine moves at the bottom
+/// when both are full, or comes in when both are empty. So a CPU that gets and puts around a
+/// boundary does not go to the depot each time.
 pub(crate) struct Cache<S, const ROUNDS: usize> {
     /// The open gate's word under which these sets were constructed.
     pub(crate) word: GateWord,

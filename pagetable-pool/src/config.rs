@@ -29,8 +29,9 @@ impl Config {
         self
     }
 
-    /// High-water mark: what the depot may hold. A CPU whose cache overflows beyond it destructs a magazine instead. Each
-    /// CPU's cache holds two magazines at most, so all that is ever cached is `high_water + CPUS * 2 * ROUNDS`.
+    /// High-water mark: what the depot may hold. A CPU whose cache overflows beyond it destructs a
+    /// magazine instead. Each CPU's cache holds two magazines at most, so all that is ever cached
+    /// is `high_water + CPUS * 2 * ROUNDS`.
     /// [`Pool::set_high_water`](crate::Pool::set_high_water) sets another while the pool runs.
     pub const fn high_water(mut self, sets: usize) -> Self {
         self.high_water = sets;

@@ -1,8 +1,9 @@
 //! Deferred frees: sets that wait for a grace period before anybody may have them.
 //!
-//! Each CPU has an array, and where that is full, two lists linked through the backend's metadata: one that gathers, one that
-//! waits. An array entry knows its own grace period; a list waits for its newest entry's. A CPU that goes idle or offline leaves what it
-//! has deferred behind, for the others to finish.
+//! Each CPU has an array, and where that is full, two lists linked through the backend's metadata:
+//! one that gathers, one that waits. An array entry knows its own grace period; a list waits for
+//! its newest entry's. A CPU that goes idle or offline leaves what it has deferred behind, for the
+//! others to finish.
 
 use crate::backend::Backend;
 use crate::gate::GateWord;
@@ -17,7 +18,8 @@ pub(crate) struct Waiting<S> {
     ticket: Ticket,
 }
 
-/// A list's word when its sets are of several generations: all of them are then destructed rather than used again.
+/// A list's word when its sets are of several generations: all of them are then destructed rather
+/// than used again.
 const MIXED: GateWord = GateWord::NONE;
 
 /// A list through the backend's metadata.
@@ -90,8 +92,8 @@ impl<S: Copy> Chain<S> {
     }
 }
 
-/// Two lists: one whose grace period is waited for, and one that gathers meanwhile, so that what is deferred all the time does not
-/// put off what was deferred before.
+/// Two lists: one whose grace period is waited for, and one that gathers meanwhile, so that what is
+/// deferred all the time does not put off what was deferred before.
 struct Lists<S> {
     waiting: Chain<S>,
     gathering: Chain<S>,
@@ -237,12 +239,12 @@ impl<S: Copy, const ROUNDS: usize> Deferred<S, ROUNDS> {
 
 /// What CPUs that went idle or offline have left behind, and what a barrier holds.
 ///
-/// Sets come here from a CPU's [`Deferred`], under both locks; never the other way. So whoever wants to see all deferred sets
-/// looks at the CPUs first.
+/// Sets come here from a CPU's [`Deferred`], under both locks; never the other way. So whoever
+/// wants to see all deferred sets looks at the CPUs first.
 pub(crate) struct LeftBehind<S> {
     lists: Lists<S>,
-    /// What was deferred before a barrier's grace period began. Only the barrier finishes it (or a drain): somebody else could still be
-    /// at it when the barrier returns.
+    /// What was deferred before a barrier's grace period began. Only the barrier finishes it (or a
+    /// drain): somebody else could still be at it when the barrier returns.
     held: Chain<S>,
 }
 

@@ -28,7 +28,8 @@ impl<S: Copy, const MAGAZINES: usize, const ROUNDS: usize> Depot<S, MAGAZINES, R
         self.sets
     }
 
-    /// Adds at the warm end. Gives the magazine back if there is no room or the stock would exceed `high` sets.
+    /// Adds at the warm end. Gives the magazine back if there is no room or the stock would exceed
+    /// `high` sets.
     pub(crate) fn push_warm(
         &mut self,
         magazine: Magazine<S, ROUNDS>,

@@ -10,7 +10,8 @@ use crate::token::Constructed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The gate is closed: a drain is under way, or somebody holds [`Drained`](crate::Drained). It will open again.
+    /// The gate is closed: a drain is under way, or somebody holds [`Drained`](crate::Drained). It
+    /// will open again.
     Closed,
     /// The pool was closed for good.
     ClosedForGood,
@@ -18,9 +19,11 @@ pub enum Refused {
     NoSuchCpu(CpuId),
     /// The kernel's mistake: this CPU has not come online, or is idle or parked, and said so.
     NotOnline(CpuId),
-    /// Another operation on this CPU is under way: this is an NMI, or a call from inside the backend.
+    /// Another operation on this CPU is under way: this is an NMI, or a call from inside the
+    /// backend.
     Reentered,
-    /// The kernel's mistake: the guard's context may not take locks, or may not wait, and the operation must.
+    /// The kernel's mistake: the guard's context may not take locks, or may not wait, and the
+    /// operation must.
     WrongContext,
     /// [`try_put`](crate::Pool::try_put) cannot cache the set: there is no room, or it is of an old generation. `put` can deal with it.
     NeedsMore,
@@ -76,7 +79,8 @@ pub enum GetError<S, E> {
     Refused(Refused),
     /// The backend could not construct even one.
     Construct(E),
-    /// The backend could not construct even one, while sets lie idle that this CPU may not touch: in other CPUs' caches, or deferred.
+    /// The backend could not construct even one, while sets lie idle that this CPU may not touch:
+    /// in other CPUs' caches, or deferred.
     /// [`Pool::reclaim`](crate::Pool::reclaim) brings them back; then try again.
     Hoarded {
         /// What the backend said.
@@ -84,7 +88,8 @@ pub enum GetError<S, E> {
         /// How many lie idle, as far as counters of running CPUs tell.
         idle: usize,
     },
-    /// The set that came out of the cache had been written to while it was free. It is in quarantine. Debug builds only.
+    /// The set that came out of the cache had been written to while it was free. It is in
+    /// quarantine. Debug builds only.
     WriteAfterFree(S),
 }
 
@@ -100,8 +105,8 @@ pub enum PutError<S, E> {
     DoublePut(S),
     /// The set was to be destructed, and the backend could not. It is in quarantine.
     Quarantined(S, E),
-    /// The gate is closed, so the set was to be destructed, and the backend could not. It is still the caller's: while a proof lives,
-    /// nothing goes into quarantine.
+    /// The gate is closed, so the set was to be destructed, and the backend could not. It is still
+    /// the caller's: while a proof lives, nothing goes into quarantine.
     NotDestructed(Constructed<S>, E),
 }
 
@@ -115,7 +120,8 @@ pub enum WaitError {
     Timeout(GracePeriodTimeout),
 }
 
-/// There is no proof that the pool is drained, or it could not be reclaimed. Where this comes back, the gate is open again.
+/// There is no proof that the pool is drained, or it could not be reclaimed. Where this comes back,
+/// the gate is open again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DrainError<S, E> {

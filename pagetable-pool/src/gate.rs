@@ -1,8 +1,9 @@
 //! The gate: one word, read by every operation and rarely written, and control of it.
 //!
-//! Only who has control writes the word. Any store that makes a *usable* word, one that is open, is a release: whoever sees the word
-//! works on a cache that a drainer may have had, and constructs sets of that generation. A word that is closed needs none, since
-//! nobody touches anything under it; the grace period that follows makes it known.
+//! Only who has control writes the word. Any store that makes a *usable* word, one that is open, is
+//! a release: whoever sees the word works on a cache that a drainer may have had, and constructs
+//! sets of that generation. A word that is closed needs none, since nobody touches anything under
+//! it; the grace period that follows makes it known.
 
 use crate::sites::{self, acquire, release, Site};
 use crate::sync::{const_fn, AtomicBool, AtomicU32, Ordering};
@@ -12,7 +13,8 @@ const CLOSED: u32 = 1 << 0;
 const FINAL: u32 = 1 << 1;
 const FIRST: u32 = 1 << 2;
 
-/// What the gate says. Bit 0: closed. Bit 1: closed for good. The rest: the construction generation, from 1.
+/// What the gate says. Bit 0: closed. Bit 1: closed for good. The rest: the construction
+/// generation, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateWord(u32);
 
@@ -69,7 +71,8 @@ struct Line(AtomicU32);
 
 pub(crate) struct Gate {
     word: Line,
-    /// Taken by whoever drains, invalidates, closes, waits for deferred frees, or tries quarantined sets again.
+    /// Taken by whoever drains, invalidates, closes, waits for deferred frees, or tries quarantined
+    /// sets again.
     taken: AtomicBool,
 }
 
@@ -124,8 +127,8 @@ impl Drop for Control<'_> {
     }
 }
 
-/// The gate is closed, and stays so for as long as this lives; control is held. Dropping it opens the gate, unless it is closed for
-/// good, and gives up control.
+/// The gate is closed, and stays so for as long as this lives; control is held. Dropping it opens
+/// the gate, unless it is closed for good, and gives up control.
 pub(crate) struct Shut<'p> {
     control: Control<'p>,
 }

@@ -1,8 +1,9 @@
 //! Grace periods from quiescent states.
 //!
-//! A grace period has an odd number. Each CPU has a word that says which number it has seen while it was inside no pool
-//! operation, or 0: it is idle, parked or offline, and touches nothing until it says otherwise. A grace period is over when
-//! every CPU's word is 0 or has come up to its number. So a CPU that is away is neither woken nor waited for.
+//! A grace period has an odd number. Each CPU has a word that says which number it has seen while
+//! it was inside no pool operation, or 0: it is idle, parked or offline, and touches nothing until
+//! it says otherwise. A grace period is over when every CPU's word is 0 or has come up to its
+//! number. So a CPU that is away is neither woken nor waited for.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32 as OwnU32, Ordering as OwnOrdering};
@@ -11,26 +12,29 @@ use crate::guard::CpuId;
 use crate::sites::{acquire, full_fence, release, start_grace, tag, Site};
 use crate::sync::{const_fn, AtomicU32, Ordering};
 
-/// The kernel's part in waiting for other CPUs. Every wait in this crate ends: when its condition holds, or when
+/// The kernel's part in waiting for other CPUs. Every wait in this crate ends: when its condition
+/// holds, or when
 /// [`relax`](Wait::relax) says that the deadline has passed.
 pub trait Wait {
-    /// Asks a running CPU to pass a quiescent state soon: an interrupt, or nothing where every CPU has a tick. Called at
-    /// most once for a CPU in each grace period, and never for one that is idle, parked or offline; but for one that comes back
-    /// while somebody waits, and does not pass.
+    /// Asks a running CPU to pass a quiescent state soon: an interrupt, or nothing where every CPU
+    /// has a tick. Called at most once for a CPU in each grace period, and never for one that is
+    /// idle, parked or offline; but for one that comes back while somebody waits, and does not
+    /// pass.
     fn kick(&mut self, cpu: CpuId);
 
-    /// Called again and again while `cpu` has not passed. May let interrupts in for a moment, as long as the caller stays on its
-    /// CPU. False once the deadline has passed.
+    /// Called again and again while `cpu` has not passed. May let interrupts in for a moment, as
+    /// long as the caller stays on its CPU. False once the deadline has passed.
     fn relax(&mut self, cpu: CpuId) -> bool;
 
-    /// A clock, in nanoseconds. Only for [`Stats::longest_drain_ns`](crate::Stats::longest_drain_ns).
+    /// A clock, in nanoseconds. Only for
+    /// [`Stats::longest_drain_ns`](crate::Stats::longest_drain_ns).
     fn now_ns(&self) -> u64 {
         0
     }
 }
 
-/// A CPU did not pass a quiescent state before the deadline. It is the party at fault: it runs kernel code that neither
-/// returns to the main loop nor takes its tick.
+/// A CPU did not pass a quiescent state before the deadline. It is the party at fault: it runs
+/// kernel code that neither returns to the main loop nor takes its tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GracePeriodTimeout {
@@ -50,7 +54,8 @@ impl fmt::Display for GracePeriodTimeout {
 
 impl core::error::Error for GracePeriodTimeout {}
 
-/// What a CPU has seen. Its CPU alone writes it, through [`Busy`](crate::local::Busy), which keeps interrupts out meanwhile.
+/// What a CPU has seen. Its CPU alone writes it, through [`Busy`](crate::local::Busy), which keeps
+/// interrupts out meanwhile.
 pub(crate) struct Seen {
     number: AtomicU32,
     /// The last grace period for which it was kicked. Written by who waits, of whom there is one.
@@ -109,7 +114,8 @@ impl Ticket {
     }
 }
 
-/// Numbers wrap; two that are compared are never 2^31 apart, for a grace period starts only if somebody waits for it.
+/// Numbers wrap; two that are compared are never 2^31 apart, for a grace period starts only if
+/// somebody waits for it.
 fn at_least(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 >= 0
 }
@@ -139,7 +145,8 @@ impl Grace {
         }
     }
 
-    /// The grace period that is to start next: over, it has begun after whatever the caller has done until now.
+    /// The grace period that is to start next: over, it has begun after whatever the caller has
+    /// done until now.
     pub(crate) fn next(&self) -> Ticket {
         Ticket(tag(&self.current).wrapping_add(STEP))
     }
@@ -184,8 +191,8 @@ impl Grace {
 
     /// Called on the CPU that owns `seen`: it runs from now on.
     pub(crate) fn resume(&self, seen: &Seen) {
-        // Release: the number may be one that somebody waits for. It then ends the wait, and what this CPU did before it was
-        // away must come before that.
+        // Release: the number may be one that somebody waits for. It then ends the wait, and what
+        // this CPU did before it was away must come before that.
         release(
             Site::IdleExitAnnounce,
             &seen.number,
@@ -210,7 +217,8 @@ impl Grace {
             first = late;
             if seen.kick_for(ticket) {
                 wait.kick(CpuId(late));
-                // All the late ones at once, so that they come up together. One that comes back later is kicked when its turn comes.
+                // All the late ones at once, so that they come up together. One that comes back
+                // later is kicked when its turn comes.
                 for (i, seen) in cpus().enumerate().skip(late + 1) {
                     if seen.kick_for(ticket) {
                         wait.kick(CpuId(i));

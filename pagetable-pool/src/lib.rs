@@ -1,22 +1,27 @@
-//! A per-CPU pool of constructed page-table sets, which one CPU can empty for all of them, and prove it.
+//! A per-CPU pool of constructed page-table sets, which one CPU can empty for all of them, and
+//! prove it.
 //!
 //! # Principles
 //!
-//! - **The hit path touches nothing shared.** `get` and `put` work on plain memory of their own CPU: no lock, no atomic
-//!   read-modify-write, one load of a word that is rarely written.
-//! - **Evidence, not comments.** Every call takes a [`CpuPinned`], which proves that the CPU cannot change. `get` gives a
-//!   [`Constructed`], of which there is one for each set. `drain` gives a [`Drained`], and what must not happen with sets in
-//!   caches takes `&Drained`: without the proof it does not compile.
-//! - **Close, wait, take, check.** A drain closes the gate, waits until every CPU has passed a point outside the pool, and then
-//!   owns all caches. It runs on one CPU. A CPU that is idle, parked or offline is neither woken nor interrupted, and
-//!   no cache is passed over on an unlocked look at a count.
-//! - **Every wait ends.** The kernel's [`Wait`] says when the deadline has passed; the error names the CPU that is late.
-//! - **Nothing is lost.** A set that cannot be destructed is kept in quarantine and named, and there is no proof until it is gone.
-//! - **No memory is taken after set-up.** A pool is a `static`. Where arrays run out, sets are linked through a word of the
-//!   kernel's frame metadata.
+//! - **The hit path touches nothing shared.** `get` and `put` work on plain memory of their own
+//!   CPU: no lock, no atomic read-modify-write, one load of a word that is rarely written.
+//! - **Evidence, not comments.** Every call takes a [`CpuPinned`], which proves that the CPU cannot
+//!   change. `get` gives a [`Constructed`], of which there is one for each set. `drain` gives a
+//!   [`Drained`], and what must not happen with sets in caches takes `&Drained`: without the proof
+//!   it does not compile.
+//! - **Close, wait, take, check.** A drain closes the gate, waits until every CPU has passed a
+//!   point outside the pool, and then owns all caches. It runs on one CPU. A CPU that is idle,
+//!   parked or offline is neither woken nor interrupted, and no cache is passed over on an unlocked
+//!   look at a count.
+//! - **Every wait ends.** The kernel's [`Wait`] says when the deadline has passed; the error names
+//!   the CPU that is late.
+//! - **Nothing is lost.** A set that cannot be destructed is kept in quarantine and named, and
+//!   there is no proof until it is gone.
+//! - **No memory is taken after set-up.** A pool is a `static`. Where arrays run out, sets are
+//!   linked through a word of the kernel's frame metadata.
 //!
-//! What may be called where, where each idea comes from, how this compares with other drains, and which memory orderings
-//! it needs: [`guide`].
+//! What may be called where, where each idea comes from, how this compares with other drains, and
+//! which memory orderings it needs: [`guide`].
 //!
 //! # A kernel that uses it
 //!

@@ -1,19 +1,22 @@
 //! What belongs to one CPU, and who may work on it when.
 //!
-//! This is the crate's one module with unsafe blocks. The reason: the hit path works on plain memory, without a lock and
-//! without an atomic read-modify-write, and the language cannot see that only one party at a time does so. Here each party has to
-//! show evidence: a CPU its [`Here`], an operation its [`Claim`], a drainer its [`Ownership`].
+//! This is the crate's one module with unsafe blocks. The reason: the hit path works on plain
+//! memory, without a lock and without an atomic read-modify-write, and the language cannot see that
+//! only one party at a time does so. Here each party has to show evidence: a CPU its [`Here`], an
+//! operation its [`Claim`], a drainer its [`Ownership`].
 //!
 //! Rules for whoever changes this file, `grace.rs` or the calls that use them:
 //!
-//! 1. **BUSY first.** Every path that changes the claim, or announces to other CPUs that this one runs, passes or is away, stores BUSY
-//!    before it looks at anything, and stores the new claim last. A non-maskable interrupt may come after any instruction; it
-//!    must find either the state before or BUSY. So the hit path reads the gate after it has stored BUSY, and what announces a state
-//!    ([`Busy::pass`], [`Busy::leave`], [`Busy::come_back`]) is a method of [`Busy`].
-//! 2. **A state is never announced after the gate was read.** An operation that has read the gate is one that a drainer must wait for:
-//!    [`Busy::claim`] takes the `Busy` with it.
-//! 3. **Source before destination.** Whoever adds up or empties two places between which sets move looks at the place that they
-//!    leave before the place that they come to. Deferred frees move from a CPU to those left behind (`deferred.rs`).
+//! 1. **BUSY first.** Every path that changes the claim, or announces to other CPUs that this one
+//!    runs, passes or is away, stores BUSY before it looks at anything, and stores the new claim
+//!    last. A non-maskable interrupt may come after any instruction; it must find either the state
+//!    before or BUSY. So the hit path reads the gate after it has stored BUSY, and what announces a
+//!    state ([`Busy::pass`], [`Busy::leave`], [`Busy::come_back`]) is a method of [`Busy`].
+//! 2. **A state is never announced after the gate was read.** An operation that has read the gate
+//!    is one that a drainer must wait for: [`Busy::claim`] takes the `Busy` with it.
+//! 3. **Source before destination.** Whoever adds up or empties two places between which sets move
+//!    looks at the place that they leave before the place that they come to. Deferred frees move
+//!    from a CPU to those left behind (`deferred.rs`).
 //! 4. **A usable gate word is stored with release** (`gate.rs`).
 #![allow(unsafe_code)]
 
@@ -32,22 +35,25 @@ use crate::order::{Held, MayLock, Rank, Ranked};
 use crate::stats::Counters;
 use crate::sync::{array, const_fn, UnsafeCell};
 
-/// The claim when the next operation must look closer: the CPU is idle, parked, gone or new, or what it caches may be of an old generation.
+/// The claim when the next operation must look closer: the CPU is idle, parked, gone or new, or
+/// what it caches may be of an old generation.
 const AWAY: u32 = GateWord::NONE.bits();
-/// The claim while an operation runs on the CPU, or while it changes its state. No open gate has this word.
+/// The claim while an operation runs on the CPU, or while it changes its state. No open gate has
+/// this word.
 const BUSY: u32 = GateWord::NEVER.bits();
 
 /// A cache that its CPU works on under the gate's word, or the drainer after a grace period.
 ///
-/// The claim is written and read by its own CPU alone. It says under which gate word the CPU may use the cache, or that an
-/// operation is under way; so one comparison answers whether the gate is open, the generation current, the CPU online, and
-/// no operation interrupted.
+/// The claim is written and read by its own CPU alone. It says under which gate word the CPU may
+/// use the cache, or that an operation is under way; so one comparison answers whether the gate is
+/// open, the generation current, the CPU online, and no operation interrupted.
 struct Owned<T> {
     claim: OwnU32,
     cell: UnsafeCell<T>,
 }
 
-// SAFETY: the cell is reached through `Claim` and `Ownership` only, which see to it that one party at a time does.
+// SAFETY: the cell is reached through `Claim` and `Ownership` only, which see to it that one party
+// at a time does.
 unsafe impl<T: Send> Sync for Owned<T> {}
 
 /// All that belongs to one CPU, on cache lines of its own.
@@ -112,7 +118,8 @@ impl<S: Copy, const CPUS: usize, const ROUNDS: usize> Cpus<S, CPUS, ROUNDS> {
         self.each.iter().map(|cpu| &cpu.seen)
     }
 
-    /// The part of the CPU that this code runs on, for as long as the guard says so. None if there is no place for it.
+    /// The part of the CPU that this code runs on, for as long as the guard says so. None if there
+    /// is no place for it.
     #[inline(always)]
     pub(crate) fn here<'a, G: CpuPinned + ?Sized>(
         &'a self,
@@ -142,7 +149,8 @@ impl<S: Copy, const CPUS: usize, const ROUNDS: usize> Cpus<S, CPUS, ROUNDS> {
         Ok(ticket)
     }
 
-    /// Waits until nobody works under the gate as it was before it was closed. Every cache is then the caller's.
+    /// Waits until nobody works under the gate as it was before it was closed. Every cache is then
+    /// the caller's.
     pub(crate) fn own<'p>(
         &'p self,
         shut: Shut<'p>,
@@ -162,9 +170,10 @@ impl<S: Copy, const CPUS: usize, const ROUNDS: usize> Cpus<S, CPUS, ROUNDS> {
         f: impl FnOnce(&mut Cache<S, ROUNDS>) -> R,
     ) -> R {
         assert!(owner.shut.is_of(&self.gate));
-        // SAFETY: this gate is closed, and a grace period has passed since: every operation that had begun under the open gate has
-        // ended, and every later one on that CPU sees the gate closed and leaves the cell alone. There is one owner, who has
-        // control, and `&mut`: one borrow at a time.
+        // SAFETY: this gate is closed, and a grace period has passed since: every operation that
+        // had begun under the open gate has ended, and every later one on that CPU sees the gate
+        // closed and leaves the cell alone. There is one owner, who has control, and `&mut`: one
+        // borrow at a time.
         cpu.local.cell.with_mut(|cell| f(unsafe { &mut *cell }))
     }
 
@@ -181,7 +190,8 @@ impl<S: Copy, const CPUS: usize, const ROUNDS: usize> Cpus<S, CPUS, ROUNDS> {
     }
 }
 
-/// Evidence that this code runs on the CPU whose part it names: made of a guard, and no longer than the guard lives.
+/// Evidence that this code runs on the CPU whose part it names: made of a guard, and no longer than
+/// the guard lives.
 #[derive(Clone, Copy)]
 pub(crate) struct Here<'a, S: Copy, const ROUNDS: usize> {
     cpu: &'a PerCpu<S, ROUNDS>,
@@ -227,7 +237,8 @@ impl<'a, S: Copy, const ROUNDS: usize> Here<'a, S, ROUNDS> {
         let claim = &self.cpu.local.claim;
         let before = claim.load(OwnOrdering::Relaxed);
         claim.store(BUSY, OwnOrdering::Relaxed);
-        // BUSY first: from here on an interrupt that cannot be masked stays out, and does not say that the CPU passes.
+        // BUSY first: from here on an interrupt that cannot be masked stays out, and does not say
+        // that the CPU passes.
         compiler_fence(OwnOrdering::SeqCst);
         let word = self.gate.read();
         if before == word.bits() {
@@ -238,13 +249,15 @@ impl<'a, S: Copy, const ROUNDS: usize> Here<'a, S, ROUNDS> {
             return Some(Claim { busy, word });
         }
         compiler_fence(OwnOrdering::SeqCst);
-        // An operation that was interrupted goes on. Otherwise the next one, like the slow path of this one, looks closer.
+        // An operation that was interrupted goes on. Otherwise the next one, like the slow path of
+        // this one, looks closer.
         let after = if before == BUSY { BUSY } else { AWAY };
         claim.store(after, OwnOrdering::Relaxed);
         None
     }
 
-    /// Keeps everything else on this CPU out: for the slow paths, and to change or announce the CPU's state.
+    /// Keeps everything else on this CPU out: for the slow paths, and to change or announce the
+    /// CPU's state.
     ///
     /// # Errors
     /// [`Refused::Reentered`]: something is under way already.
@@ -271,7 +284,8 @@ impl<'a, S: Copy, const ROUNDS: usize> Here<'a, S, ROUNDS> {
     }
 }
 
-/// Proof that nothing else on this CPU uses the pool, not even an interrupt that cannot be masked. Dropping it stores the next claim.
+/// Proof that nothing else on this CPU uses the pool, not even an interrupt that cannot be masked.
+/// Dropping it stores the next claim.
 pub(crate) struct Busy<'a, S: Copy, const ROUNDS: usize> {
     here: Here<'a, S, ROUNDS>,
     after: u32,
@@ -329,7 +343,8 @@ impl<S: Copy, const ROUNDS: usize> Drop for Busy<'_, S, ROUNDS> {
     }
 }
 
-/// Proof that an operation is under way on its own CPU, under an open gate. Dropping it ends the operation.
+/// Proof that an operation is under way on its own CPU, under an open gate. Dropping it ends the
+/// operation.
 pub(crate) struct Claim<'a, S: Copy, const ROUNDS: usize> {
     busy: Busy<'a, S, ROUNDS>,
     word: GateWord,
@@ -346,14 +361,15 @@ impl<'a, S: Copy, const ROUNDS: usize> Claim<'a, S, ROUNDS> {
     #[inline(always)]
     pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Cache<S, ROUNDS>) -> R) -> R {
         let cell = &self.busy.here.cpu.local.cell;
-        // SAFETY: a claim exists, so this is the owning CPU, it read an open gate after it had stored BUSY and while it was running,
-        // and it announces nothing before the claim is dropped; so no drainer's grace period has ended since. Code that
-        // interrupts the operation finds BUSY and stays out. `&mut self`: one borrow at a time.
+        // SAFETY: a claim exists, so this is the owning CPU, it read an open gate after it had
+        // stored BUSY and while it was running, and it announces nothing before the claim is
+        // dropped; so no drainer's grace period has ended since. Code that interrupts the operation
+        // finds BUSY and stays out. `&mut self`: one borrow at a time.
         cell.with_mut(|cell| f(unsafe { &mut *cell }))
     }
 
-    /// The cache is of this operation's generation, or becomes so if it is empty: the next operation may take the hit path.
-    /// False: it holds sets of an old one.
+    /// The cache is of this operation's generation, or becomes so if it is empty: the next
+    /// operation may take the hit path. False: it holds sets of an old one.
     pub(crate) fn adopt(&mut self) -> bool {
         let word = self.word;
         let current = self.with(|cache| {
@@ -374,8 +390,8 @@ impl<'a, S: Copy, const ROUNDS: usize> Claim<'a, S, ROUNDS> {
     }
 }
 
-/// Whoever has it owns every CPU's cache: it has control, the gate is closed, and a grace period has passed since. Dropping it opens
-/// the gate.
+/// Whoever has it owns every CPU's cache: it has control, the gate is closed, and a grace period
+/// has passed since. Dropping it opens the gate.
 pub(crate) struct Ownership<'p> {
     shut: Shut<'p>,
 }

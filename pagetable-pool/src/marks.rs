@@ -1,4 +1,5 @@
-//! Debug checks on single sets: whose it is, whether it is out, and whether anybody wrote to it while it was free.
+//! Debug checks on single sets: whose it is, whether it is out, and whether anybody wrote to it
+//! while it was free.
 
 use core::sync::atomic::{AtomicU32 as OwnU32, Ordering as OwnOrdering};
 

@@ -1,7 +1,8 @@
 //! Locks with ranks: a check that they are taken in one order, and only where locks may be taken.
 //!
-//! The counterpart of Linux's `PROVE_RAW_LOCK_NESTING` for this crate. A debug build keeps, for each CPU, the ranks that it
-//! holds; a lock of the same or a lower rank then fails a debug assertion. Taking a lock from a context without
+//! The counterpart of Linux's `PROVE_RAW_LOCK_NESTING` for this crate. A debug build keeps, for
+//! each CPU, the ranks that it holds; a lock of the same or a lower rank then fails a debug
+//! assertion. Taking a lock from a context without
 //! [`Context::MAY_LOCK`] is refused in every build, before the lock is touched.
 
 use core::sync::atomic::{AtomicU32 as OwnU32, Ordering as OwnOrdering};

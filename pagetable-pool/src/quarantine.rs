@@ -53,7 +53,8 @@ impl<S: Copy + PartialEq, E: Copy> Quarantine<S, E> {
         self.ends = backend.next(oldest).map(|next| (next, newest));
         self.count -= 1;
         if self.first.is_some_and(|(set, _)| set == oldest) {
-            // The reason of the next one is not kept; it is named when it fails again, and until then the old reason stands.
+            // The reason of the next one is not kept; it is named when it fails again, and until
+            // then the old reason stands.
             self.first = self
                 .ends
                 .and_then(|(next, _)| self.first.map(|(_, reason)| (next, reason)));

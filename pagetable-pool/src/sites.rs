@@ -1,9 +1,10 @@
 //! The memory orderings that the algorithm relies on, each with a name.
 //!
-//! Every ordering stronger than relaxed stands here and nowhere else, so that the loom suite can weaken them
-//! one at a time and show that a model then fails (`tests/loom.rs`, `weakened_*`).
+//! Every ordering stronger than relaxed stands here and nowhere else, so that the loom suite can
+//! weaken them one at a time and show that a model then fails (`tests/loom.rs`, `weakened_*`).
 //!
-//! What each one is for, and which model fails without it, stands in `docs/orderings.md` ([`crate::guide::orderings`]).
+//! What each one is for, and which model fails without it, stands in `docs/orderings.md`
+//! ([`crate::guide::orderings`]).
 
 use crate::sync::{fence, AtomicBool, AtomicU32, Ordering};
 

@@ -25,7 +25,8 @@ impl Counter {
         );
     }
 
-    /// Adds, and publishes what came before: who reads the new count with [`get_acquired`](Counter::get_acquired) sees it.
+    /// Adds, and publishes what came before: who reads the new count with
+    /// [`get_acquired`](Counter::get_acquired) sees it.
     #[inline(always)]
     pub(crate) fn add_released(&self, n: usize) {
         self.0.store(
@@ -127,8 +128,8 @@ impl Counters {
     }
 }
 
-/// What one CPU has done with the pool since it was set up. Exact once the CPU rests; a moment old while it runs. The
-/// counters are machine words and wrap.
+/// What one CPU has done with the pool since it was set up. Exact once the CPU rests; a moment old
+/// while it runs. The counters are machine words and wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CpuStats {
@@ -180,7 +181,8 @@ pub struct Stats {
     pub quarantined: usize,
     /// Drains that gave a proof.
     pub drains: usize,
-    /// The longest of them, in nanoseconds of the caller's clock ([`Wait::now_ns`](crate::Wait::now_ns)).
+    /// The longest of them, in nanoseconds of the caller's clock
+    /// ([`Wait::now_ns`](crate::Wait::now_ns)).
     pub longest_drain_ns: usize,
     /// The construction generation.
     pub generation: u32,

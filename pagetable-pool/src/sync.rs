@@ -1,7 +1,7 @@
 //! Atomics, cells and locks: the real ones, or the model checkers' stand-ins.
 //!
-//! Under `--cfg loom` and `--cfg shuttle` the same algorithm runs on the checker's types. Theirs have no
-//! `const` constructor, so `const fn` and array set-up go through the two macros below.
+//! Under `--cfg loom` and `--cfg shuttle` the same algorithm runs on the checker's types. Theirs
+//! have no `const` constructor, so `const fn` and array set-up go through the two macros below.
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{fence, AtomicBool, AtomicU32, Ordering};

@@ -13,8 +13,9 @@ impl Generation {
     }
 }
 
-/// Owning one proves that the set is constructed, belongs to the pool that gave it out, and that nobody else has it: it
-/// can be neither copied nor put back twice. A dropped one is not lost: it counts as in use for good.
+/// Owning one proves that the set is constructed, belongs to the pool that gave it out, and that
+/// nobody else has it: it can be neither copied nor put back twice. A dropped one is not lost: it
+/// counts as in use for good.
 #[must_use = "a set that is dropped stays in use for ever; put it back"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Constructed<S> {
@@ -43,7 +44,8 @@ impl<S: Copy> Constructed<S> {
         self.set
     }
 
-    /// The construction generation it was made in. A set of an old one is destructed when it is put back.
+    /// The construction generation it was made in. A set of an old one is destructed when it is put
+    /// back.
     pub fn generation(&self) -> Generation {
         self.word.generation()
     }
@@ -56,7 +58,8 @@ impl<S: Copy> Constructed<S> {
         true
     }
 
-    /// Takes the token apart into three plain words' worth, for a kernel that keeps them in its own frame metadata.
+    /// Takes the token apart into three plain words' worth, for a kernel that keeps them in its own
+    /// frame metadata.
     pub fn into_parts(self) -> (S, Parts) {
         let parts = Parts {
             word: self.word,

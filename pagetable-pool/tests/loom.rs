@@ -1,10 +1,12 @@
-//! Models, checked exhaustively (two threads) or within a bound on preemptions (three), and with each ordering weakened.
+//! Models, checked exhaustively (two threads) or within a bound on preemptions (three), and with
+//! each ordering weakened.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release --features checks --test loom`; see
 //! `proofs.md`.
 //!
-//! Every cache, and the contents of every set, is one of loom's cells: a model fails as soon as two CPUs can touch one
-//! without an order between them, even if no wrong value comes of it in that execution.
+//! Every cache, and the contents of every set, is one of loom's cells: a model fails as soon as two
+//! CPUs can touch one without an order between them, even if no wrong value comes of it in that
+//! execution.
 #![cfg(loom)]
 
 use std::sync::atomic::{AtomicU32 as PlainU32, Ordering::SeqCst};
@@ -17,7 +19,8 @@ use pagetable_pool::sites::{weaken, Site};
 use pagetable_pool::*;
 
 const NO_SET: u32 = u32::MAX;
-/// More than any model constructs: a number is used once, so that the backend adds no ordering of its own.
+/// More than any model constructs: a number is used once, so that the backend adds no ordering of
+/// its own.
 const SETS: usize = 24;
 
 /// A backend whose sets' contents loom watches.
@@ -27,7 +30,8 @@ struct Table {
     /// 0, alive, or gone: plain atomics, so that they are no scheduling points.
     alive: [PlainU32; SETS],
     next: [PlainU32; SETS],
-    /// The form of the kernel's entries, which a model may change and watch: read when a set is constructed, without an order of its own.
+    /// The form of the kernel's entries, which a model may change and watch: read when a set is
+    /// constructed, without an order of its own.
     form: Option<AtomicU32>,
     made_in: [PlainU32; SETS],
     /// A set that cannot be destructed, so many times.
@@ -239,8 +243,9 @@ fn drain_against_get_and_put() {
     settle(&pool, 0);
 }
 
-/// As above, but the other CPU lets a drain that waits go on, before it gets and puts again: perhaps through a gate that has
-/// been opened again. (Loom lets a thread read no store that is older than its last yield, so both models are needed.)
+/// As above, but the other CPU lets a drain that waits go on, before it gets and puts again:
+/// perhaps through a gate that has been opened again. (Loom lets a thread read no store that is
+/// older than its last yield, so both models are needed.)
 fn drain_and_reopen_against_get_and_put() {
     let pool = pool::<2>();
     fill(&pool, 1);
@@ -366,8 +371,9 @@ fn drain_against_offline() {
     settle(&pool, 0);
 }
 
-/// One CPU changes the constructed form; the other gets and puts all the time. Once `invalidate` has returned, no old set
-/// comes out any more; the flag that says so carries no ordering of its own.
+/// One CPU changes the constructed form; the other gets and puts all the time. Once `invalidate`
+/// has returned, no old set comes out any more; the flag that says so carries no ordering of its
+/// own.
 fn invalidate_against_get() {
     let pool = pool::<2>();
     fill(&pool, 1);
@@ -444,7 +450,8 @@ fn deferred_free_against_reader() {
     settle(&pool, 0);
 }
 
-/// As above, but the reader is the one that starts the grace period (by an invalidation that does not wait), and then reads.
+/// As above, but the reader is the one that starts the grace period (by an invalidation that does
+/// not wait), and then reads.
 fn deferred_free_against_starter() {
     let pool = pool::<2>();
     pool.cpu_online(&on(0)).unwrap();
@@ -509,7 +516,8 @@ fn drain_against_drain() {
     assert_eq!(pool.backend().alive(), 0);
 }
 
-/// One CPU drains and opens the gate; then, or before, another changes the generation. The gate is open in the end.
+/// One CPU drains and opens the gate; then, or before, another changes the generation. The gate is
+/// open in the end.
 fn invalidate_after_drain() {
     let pool = pool::<3>();
     let other = {
@@ -559,7 +567,8 @@ fn invalidate_against_two() {
     settle(&pool, 0);
 }
 
-/// Three CPUs: one defers a free and collects it, one reads and passes, one comes back from idle and reads.
+/// Three CPUs: one defers a free and collects it, one reads and passes, one comes back from idle
+/// and reads.
 fn deferred_free_against_two_readers() {
     let pool = pool::<3>();
     (0..3).for_each(|cpu| pool.cpu_online(&on(cpu)).unwrap());
@@ -657,8 +666,8 @@ fn depot_between_two() {
     settle(&pool, 0);
 }
 
-/// One CPU drains and opens the gate, and changes the generation at once: the other sees the new generation first. What the drainer did to its
-/// cache still comes before.
+/// One CPU drains and opens the gate, and changes the generation at once: the other sees the new
+/// generation first. What the drainer did to its cache still comes before.
 fn invalidate_right_after_drain() {
     let pool = pool::<2>();
     fill(&pool, 1);
@@ -676,8 +685,8 @@ fn invalidate_right_after_drain() {
     settle(&pool, 0);
 }
 
-/// One CPU changes the kernel's entries and then the generation; the other constructs. A set of the new generation is in the new form,
-/// though the form carries no order of its own.
+/// One CPU changes the kernel's entries and then the generation; the other constructs. A set of the
+/// new generation is in the new form, though the form carries no order of its own.
 fn new_generation_against_construct() {
     let mut table = Table::new();
     table.form = Some(AtomicU32::new(1));
@@ -701,8 +710,9 @@ fn new_generation_against_construct() {
     settle(&pool, 0);
 }
 
-/// One CPU waits for what was deferred; the other, whose array and list hold a set each, defers a third, and collects. When the barrier
-/// has returned the first two are finished: nobody is at them any more.
+/// One CPU waits for what was deferred; the other, whose array and list hold a set each, defers a
+/// third, and collects. When the barrier has returned the first two are finished: nobody is at them
+/// any more.
 fn barrier_against_deferred_free() {
     let pool = pool::<2>();
     pool.cpu_online(&on(0)).unwrap();
@@ -728,7 +738,8 @@ fn barrier_against_deferred_free() {
     settle(&pool, 0);
 }
 
-/// One CPU waits for what was deferred, while another leaves (or sleeps), whose sets go to those who stay.
+/// One CPU waits for what was deferred, while another leaves (or sleeps), whose sets go to those
+/// who stay.
 fn barrier_against_one_that_goes(offline: bool) {
     let pool = pool::<2>();
     pool.cpu_online(&on(0)).unwrap();
@@ -767,8 +778,8 @@ fn barrier_against_idle() {
     barrier_against_one_that_goes(false);
 }
 
-/// Three CPUs: one drains; one defers a free just before it sees the closed gate, passes, and leaves; one reads the set without a lock until it
-/// passes for the second time.
+/// Three CPUs: one drains; one defers a free just before it sees the closed gate, passes, and
+/// leaves; one reads the set without a lock until it passes for the second time.
 fn drain_against_deferring_and_leaving() {
     let pool = pool::<3>();
     pool.cpu_online(&on(1)).unwrap();
@@ -841,7 +852,8 @@ fn deferred_free_of_one_that_sleeps() {
     settle(&pool, 1);
 }
 
-/// One CPU drains; the other tries what is in quarantine again, and fails. No set comes into quarantine while the proof lives.
+/// One CPU drains; the other tries what is in quarantine again, and fails. No set comes into
+/// quarantine while the proof lives.
 fn drain_against_retry_quarantined() {
     let pool = pool::<2>();
     pool.cpu_online(&on(0)).unwrap();
@@ -868,7 +880,8 @@ fn drain_against_retry_quarantined() {
     settle(&pool, 0);
 }
 
-/// One CPU drains; the other puts a set that cannot be destructed. No set comes into quarantine while the proof lives.
+/// One CPU drains; the other puts a set that cannot be destructed. No set comes into quarantine
+/// while the proof lives.
 fn drain_against_put_that_fails() {
     let pool = pool::<2>();
     pool.cpu_online(&on(0)).unwrap();
@@ -945,7 +958,8 @@ fn reclaim_against_get_and_put() {
     settle(&pool, 0);
 }
 
-/// A wait that finds out whether each CPU that is waited for was kicked. It can wait as often as `Yield`.
+/// A wait that finds out whether each CPU that is waited for was kicked. It can wait as often as
+/// `Yield`.
 struct KickedFirst {
     kicked: Vec<CpuId>,
     patience: Yield,
@@ -965,7 +979,8 @@ impl Wait for KickedFirst {
     }
 }
 
-/// Three CPUs: one drains; one runs, and is kicked; one comes back from idle meanwhile, perhaps with an old number.
+/// Three CPUs: one drains; one runs, and is kicked; one comes back from idle meanwhile, perhaps
+/// with an old number.
 fn drain_against_one_that_wakes() {
     let pool = pool::<3>();
     pool.cpu_online(&on(1)).unwrap();
@@ -1057,8 +1072,8 @@ models! {
     drain_against_one_that_wakes super::THREE;
 }
 
-/// Each ordering, made relaxed: the named model must fail. One that still passed would mean that the ordering is not needed,
-/// or that the models do not see why it is.
+/// Each ordering, made relaxed: the named model must fail. One that still passed would mean that
+/// the ordering is not needed, or that the models do not see why it is.
 macro_rules! weakened {
     ($($site:ident $model:ident)*) => {
         mod weakened {

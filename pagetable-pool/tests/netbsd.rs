@@ -1,8 +1,9 @@
-//! The weak points of NetBSD's `pool_cache_invalidate` (`sys/kern/subr_pool.c`), each as an interleaving that a drain of that shape
-//! fails and this crate's passes.
+//! The weak points of NetBSD's `pool_cache_invalidate` (`sys/kern/subr_pool.c`), each as an
+//! interleaving that a drain of that shape fails and this crate's passes.
 //!
-//! The drain of that shape: a cross-call has each CPU move its own groups to the depot; then the caller takes the depot's full
-//! groups and destructs them. The model below does just that, in steps that a test can interleave.
+//! The drain of that shape: a cross-call has each CPU move its own groups to the depot; then the
+//! caller takes the depot's full groups and destructs them. The model below does just that, in
+//! steps that a test can interleave.
 #![cfg(not(any(loom, shuttle)))]
 
 mod common;
@@ -11,8 +12,8 @@ use common::*;
 use pagetable_pool::*;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// The part of NetBSD's cache that the weak points are about. Two CPUs; a group of sets each; a depot of groups. A set is
-/// a number and the form it was constructed in.
+/// The part of NetBSD's cache that the weak points are about. Two CPUs; a group of sets each; a
+/// depot of groups. A set is a number and the form it was constructed in.
 #[derive(Default)]
 struct Shaped {
     cpu: [Vec<(u32, u32)>; 2],
@@ -75,7 +76,8 @@ fn fill(pool: &P, cpu: usize, n: usize) {
         .for_each(|set| pool.put(&on(cpu), set).unwrap());
 }
 
-/// (a) A CPU that has already moved its groups takes a stale full group back before the caller has emptied the depot.
+/// (a) A CPU that has already moved its groups takes a stale full group back before the caller has
+/// emptied the depot.
 mod a_stale_group_is_taken_back {
     use super::*;
 
@@ -152,7 +154,8 @@ mod b_a_set_in_use_comes_back_stale {
     }
 }
 
-/// (c) Nothing closes the cache: it fills again at once, and the caller who needs it empty (a suspend) has no way to know.
+/// (c) Nothing closes the cache: it fills again at once, and the caller who needs it empty (a
+/// suspend) has no way to know.
 mod c_the_cache_fills_again {
     use super::*;
 

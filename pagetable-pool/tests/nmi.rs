@@ -1,11 +1,13 @@
 //! A non-maskable interrupt after every single instruction of every call.
 //!
-//! The processor's trap flag gives a `SIGTRAP` after each instruction of the call under test; the signal's handler is the NMI. It calls
-//! what `docs/contexts.md` allows there. Some handlers also let another CPU drain or invalidate at that very instruction: the same
-//! thread plays both, one call at a time, so what happens at instruction `k` happens again in every run.
+//! The processor's trap flag gives a `SIGTRAP` after each instruction of the call under test; the
+//! signal's handler is the NMI. It calls what `docs/contexts.md` allows there. Some handlers also
+//! let another CPU drain or invalidate at that very instruction: the same thread plays both, one
+//! call at a time, so what happens at instruction `k` happens again in every run.
 //!
-//! A release build is interrupted at every instruction. In a debug build a call has ten times as many, and an interrupt that comes only
-//! once comes at one in 29 (`proofs.md` has the command for the release build).
+//! A release build is interrupted at every instruction. In a debug build a call has ten times as
+//! many, and an interrupt that comes only once comes at one in 29 (`proofs.md` has the command for
+//! the release build).
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(any(loom, shuttle))))]
 
 mod common;
@@ -29,7 +31,8 @@ fn in_nmi() -> CpuGuard {
     on_with(HERE, Context::empty())
 }
 
-/// Another CPU waits, and CPU 1 is made to pass by its NMI. Remembers nothing: a signal handler may not allocate.
+/// Another CPU waits, and CPU 1 is made to pass by its NMI. Remembers nothing: a signal handler may
+/// not allocate.
 struct PassedByNmi {
     pool: &'static P,
     patience: u32,
@@ -59,7 +62,8 @@ struct World {
 }
 
 impl World {
-    /// CPU 1 with `cached` sets in its cache, `depot` in the depot, and `hand` taken; CPU 0 online, CPU 2 away.
+    /// CPU 1 with `cached` sets in its cache, `depot` in the depot, and `hand` taken; CPU 0 online,
+    /// CPU 2 away.
     fn new(cached: usize, depot: usize, hand: usize) -> Box<World> {
         let mut world = Box::new(World {
             pool: P::new(
@@ -76,7 +80,8 @@ impl World {
         pool.cpu_online(&on(OTHER)).unwrap();
         pool.cpu_online(&on(HERE)).unwrap();
         pool.cpu_online(&on(2)).unwrap();
-        // Everything that CPU 1 will cache or have comes from elsewhere, so that its cache holds just so many.
+        // Everything that CPU 1 will cache or have comes from elsewhere, so that its cache holds
+        // just so many.
         let elsewhere =
             |n: usize| -> Vec<_> { (0..n).map(|_| pool.get(&on(2)).unwrap()).collect() };
         let (cache, mut taken) = (elsewhere(cached), elsewhere(hand));
@@ -111,7 +116,8 @@ impl World {
 
     /// The pool, for as long as the world stands.
     fn pool(&self) -> &'static P {
-        // SAFETY: a world is boxed, and its proof, which is all that keeps the reference, is dropped before the pool.
+        // SAFETY: a world is boxed, and its proof, which is all that keeps the reference, is
+        // dropped before the pool.
         unsafe { &*std::ptr::from_ref(&self.pool) }
     }
 
@@ -223,7 +229,8 @@ struct Case {
     call: fn(&mut World),
 }
 
-/// Every call that works on the CPU's own cache or announces its state, in each of the states that send it another way.
+/// Every call that works on the CPU's own cache or announces its state, in each of the states that
+/// send it another way.
 const CASES: &[Case] = &[
     Case {
         name: "get, a hit",

@@ -204,7 +204,8 @@ fn a_hostile_wait_that_works_the_pool_on_other_cpus_cannot_spoil_the_proof() {
     drop(held);
 }
 
-/// A kick that does everything but what it is asked for, on the CPU that it is sent to and on others.
+/// A kick that does everything but what it is asked for, on the CPU that it is sent to and on
+/// others.
 struct HostileKick<'a> {
     pool: &'a P,
     kicks: usize,
@@ -811,7 +812,8 @@ fn a_call_back_from_inside_an_operation_is_refused() {
 mod checks {
     use super::*;
 
-    /// A second token for one set, as a kernel's bug would make it. Its put is refused, or the test ends.
+    /// A second token for one set, as a kernel's bug would make it. Its put is refused, or the test
+    /// ends.
     fn twins(set: Constructed<u32>) -> (u32, Constructed<u32>, Constructed<u32>) {
         let (name, parts) = set.into_parts();
         // SAFETY: see above.

@@ -1,5 +1,5 @@
-//! What a caller may rely on whatever others do: proofs that last, errors that name the remedy, figures that do not lie, and ways of
-//! ending that all end alike.
+//! What a caller may rely on whatever others do: proofs that last, errors that name the remedy,
+//! figures that do not lie, and ways of ending that all end alike.
 #![cfg(not(any(loom, shuttle)))]
 
 mod common;
@@ -247,7 +247,8 @@ fn sets_in_use_are_never_counted_too_low() {
         });
         while !ended.load(SeqCst) {
             let in_use = pool.stats(&on(0)).unwrap().in_use;
-            // 4 on their way, one on each side, and what comes and goes while the counters are read.
+            // 4 on their way, one on each side, and what comes and goes while the counters are
+            // read.
             assert!((8..1000).contains(&in_use), "{in_use} in use, 8 are held");
         }
     });
@@ -331,8 +332,8 @@ fn an_idle_cpu_that_leaves_empties_its_cache_too() {
 mod every_way_to_end {
     use super::*;
 
-    /// CPU 1 with sets in its cache and deferred, in its array and its list; then perhaps they grow old. One of them cannot be
-    /// destructed: the `bad`th.
+    /// CPU 1 with sets in its cache and deferred, in its array and its list; then perhaps they grow
+    /// old. One of them cannot be destructed: the `bad`th.
     fn history(old: bool, bad: usize) -> P {
         let pool = pool_of(32);
         let mut sets = take(&pool, 1, 13);

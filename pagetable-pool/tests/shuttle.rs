@@ -1,6 +1,8 @@
-//! More CPUs than loom can take: shuttle runs random schedules. It knows no weak memory; that is loom's part.
+//! More CPUs than loom can take: shuttle runs random schedules. It knows no weak memory; that is
+//! loom's part.
 //!
-//! Run with `RUSTFLAGS="--cfg shuttle" cargo test --release --features checks --test shuttle`; see `proofs.md`.
+//! Run with `RUSTFLAGS="--cfg shuttle" cargo test --release --features checks --test shuttle`; see
+//! `proofs.md`.
 #![cfg(shuttle)]
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

@@ -1,7 +1,9 @@
-//! Every call at once on real threads. Under ThreadSanitizer this looks for races in the machine's own order; see `proofs.md`.
+//! Every call at once on real threads. Under ThreadSanitizer this looks for races in the machine's
+//! own order; see `proofs.md`.
 //!
-//! The contents of a set are plain memory: whoever has a set writes to it, and the backend writes when it is constructed,
-//! cached, handed out and destructed. So two owners at once are a data race, and a wrong value is found by an assertion.
+//! The contents of a set are plain memory: whoever has a set writes to it, and the backend writes
+//! when it is constructed, cached, handed out and destructed. So two owners at once are a data
+//! race, and a wrong value is found by an assertion.
 #![cfg(not(any(loom, shuttle)))]
 
 use std::cell::UnsafeCell;
@@ -10,7 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pagetable_pool::*;
-// Not std's: that one comes compiled without the sanitizer, which then does not see the order it makes.
+// Not std's: that one comes compiled without the sanitizer, which then does not see the order it
+// makes.
 use spin::mutex::SpinMutex as Mutex;
 
 const CPUS: usize = 4;
@@ -111,7 +114,8 @@ fn on(cpu: usize) -> CpuGuard {
     unsafe { CpuGuard::new(CpuId(cpu), Context::all()) }
 }
 
-/// Waits for a minute, but no longer than until a thread has failed: a CPU whose thread is gone never passes.
+/// Waits for a minute, but no longer than until a thread has failed: a CPU whose thread is gone
+/// never passes.
 struct Patient<'a>(Instant, &'a Stop);
 
 impl Wait for Patient<'_> {
@@ -135,7 +139,8 @@ impl Stop {
     }
 }
 
-/// Every thread has one. A thread that panics takes it down, and so ends the others, who would wait for it.
+/// Every thread has one. A thread that panics takes it down, and so ends the others, who would wait
+/// for it.
 struct WithMe<'a>(&'a Stop);
 
 impl Drop for WithMe<'_> {

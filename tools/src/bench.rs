@@ -15,7 +15,8 @@ use document::{Document, Table};
 /// What is measured.
 #[derive(Subcommand)]
 pub enum What {
-    /// The pool against others: hits, scaling, drains, hold-off, misses (needs valgrind for the instruction count)
+    /// The pool against others: hits, scaling, drains, hold-off, misses (needs valgrind for the
+    /// instruction count)
     Pool {
         /// For a script
         #[arg(long)]
@@ -24,7 +25,8 @@ pub enum What {
         #[arg(long, conflicts_with = "json")]
         readme: bool,
     },
-    /// A constructed set under PV: construct, destruct, hit, drain; hypercalls and cycles, measured by the guest on Xen
+    /// A constructed set under PV: construct, destruct, hit, drain; hypercalls and cycles, measured
+    /// by the guest on Xen
     Pv {
         /// For a script
         #[arg(long)]
@@ -32,7 +34,8 @@ pub enum What {
     },
     /// How a suspend grows with vCPUs and cached sets, drained as usual and trimmed early
     Growth(growth::Args),
-    /// Our guest beside Debian's Linux on Xen: boot, suspend, restore, migrate (about an hour under emulation)
+    /// Our guest beside Debian's Linux on Xen: boot, suspend, restore, migrate (about an hour under
+    /// emulation)
     Linux(bench_linux::Args),
 }
 

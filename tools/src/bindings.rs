@@ -1,32 +1,34 @@
 //! Generates `xen-bindings/src/ffi/{i686,x86_64}.rs` from Xen's public headers.
 //!
-//! The output is checked in, so that nobody needs libclang or the headers to build a guest. This module
-//! makes it again (`check == false`), or says whether what is checked in is still what the headers give
-//! (`check == true`).
+//! The output is checked in, so that nobody needs libclang or the headers to build a guest. This
+//! module makes it again (`check == false`), or says whether what is checked in is still what the
+//! headers give (`check == true`).
 //!
-//! Both word sizes are generated on any x86 host: the headers are parsed for a freestanding target of each
-//! size. The C library's headers must stay out of sight (glibc's are not usable for a foreign word size), so
-//! `-nostdinc` is given and a few lines of `stdint.h` and `stddef.h` are supplied instead.
+//! Both word sizes are generated on any x86 host: the headers are parsed for a freestanding target
+//! of each size. The C library's headers must stay out of sight (glibc's are not usable for a
+//! foreign word size), so `-nostdinc` is given and a few lines of `stdint.h` and `stddef.h` are
+//! supplied instead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where Debian's `libxen-dev` puts the headers; `XEN_HEADERS` names another folder that holds `xen.h`.
+/// Where Debian's `libxen-dev` puts the headers; `XEN_HEADERS` names another folder that holds
+/// `xen.h`.
 const DEFAULT_HEADERS: &str = "/usr/include/xen";
 
-/// The interface version the bindings speak. Xen keeps every published interface version working, and
-/// 0x00040e00 is the newest one that the headers of Xen 4.17 know (`xen-compat.h`).
+/// The interface version the bindings speak. Xen keeps every published interface version working,
+/// and 0x00040e00 is the newest one that the headers of Xen 4.17 know (`xen-compat.h`).
 const INTERFACE_VERSION: &str = "0x00040e00";
 
-/// The word sizes: the file's stem (a value of `target_arch`, save that Rust's `x86` is named as its target
-/// triple is) and clang's target.
+/// The word sizes: the file's stem (a value of `target_arch`, save that Rust's `x86` is named as
+/// its target triple is) and clang's target.
 const WORD_SIZES: [(&str, &str); 2] = [
     ("i686", "i686-unknown-none-elf"),
     ("x86_64", "x86_64-unknown-none-elf"),
 ];
 
-/// Public headers a guest needs. Left out on purpose: `sys/`, `privcmd.h`, `evtchn.h`, `gntdev.h` and
-/// `gntalloc.h`, which are interfaces of dom0's operating system and not of Xen.
+/// Public headers a guest needs. Left out on purpose: `sys/`, `privcmd.h`, `evtchn.h`, `gntdev.h`
+/// and `gntalloc.h`, which are interfaces of dom0's operating system and not of Xen.
 const HEADERS: &[&str] = &[
     "xen.h",
     "errno.h",
@@ -208,12 +210,12 @@ typedef __UINTPTR_TYPE__ uintptr_t;
 #endif
 ";
 
-/// Makes the bindings of both word sizes; with `check`, compares them with the checked-in files and changes
-/// nothing.
+/// Makes the bindings of both word sizes; with `check`, compares them with the checked-in files and
+/// changes nothing.
 ///
 /// # Errors
-/// A sentence for a person: the headers or libclang are missing, a header does not parse, a file cannot be
-/// written, or (with `check`) a checked-in file differs, with the first line that does.
+/// A sentence for a person: the headers or libclang are missing, a header does not parse, a file
+/// cannot be written, or (with `check`) a checked-in file differs, with the first line that does.
 pub fn run(root: &Path, check: bool) -> Result<(), String> {
     let headers =
         PathBuf::from(std::env::var_os("XEN_HEADERS").unwrap_or_else(|| DEFAULT_HEADERS.into()));
@@ -247,7 +249,8 @@ fn generate(headers: &Path, scratch: &Path, target: &str) -> Result<String, Stri
         .iter()
         .map(|header| format!("#include \"{header}\"\n"))
         .collect();
-    // A real file: the macro fallback below compiles the header again and knows no header held in memory.
+    // A real file: the macro fallback below compiles the header again and knows no header held in
+    // memory.
     let header = scratch.join("xen-bindings.h");
     fs::write(&header, format!("#include <stdint.h>\n{includes}"))
         .map_err(|e| format!("cannot write {}: {e}", header.display()))?;
@@ -256,7 +259,8 @@ fn generate(headers: &Path, scratch: &Path, target: &str) -> Result<String, Stri
         .clang_args([
             "-nostdinc",
             "-ffreestanding",
-            // Strict: without GNU's extensions the 64-bit registers are plain fields and not unions of names.
+            // Strict: without GNU's extensions the 64-bit registers are plain fields and not unions
+            // of names.
             "-std=c11",
             &format!("--target={target}"),
             &format!("-I{}", scratch.display()),
@@ -264,8 +268,8 @@ fn generate(headers: &Path, scratch: &Path, target: &str) -> Result<String, Stri
             &headers.display().to_string(),
             &format!("-D__XEN_INTERFACE_VERSION__={INTERFACE_VERSION}"),
         ])
-        // Macros that hold casts or sizeof (DOMID_SELF, UVMF_*, MACH2PHYS_VIRT_START, ...) can only be
-        // evaluated by compiling them; without this they are left out without a word.
+        // Macros that hold casts or sizeof (DOMID_SELF, UVMF_*, MACH2PHYS_VIRT_START, ...) can only
+        // be evaluated by compiling them; without this they are left out without a word.
         .clang_macro_fallback()
         .clang_macro_fallback_build_dir(scratch)
         .use_core()
@@ -293,8 +297,8 @@ fn generate(headers: &Path, scratch: &Path, target: &str) -> Result<String, Stri
         .generate()
         .map_err(|e| format!("Xen's headers do not give bindings for {target}: {e}"))?;
     let text = bindings.to_string();
-    // An allow-list is a wish: a name that a header no longer has (or that clang cannot evaluate) is left
-    // out silently. These stand for the groups that have vanished that way.
+    // An allow-list is a wish: a name that a header no longer has (or that clang cannot evaluate)
+    // is left out silently. These stand for the groups that have vanished that way.
     for wanted in [
         "DOMID_SELF",
         "UVMF_INVLPG",

@@ -1,4 +1,5 @@
-//! What a person does with a machine that was left running: commands in its dom0, files there and back.
+//! What a person does with a machine that was left running: commands in its dom0, files there and
+//! back.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,11 +1,13 @@
 //! Commands to dom0: ssh over QEMU's user network.
 //!
-//! One connection is made and kept (`ssh -M`); each command is a session inside it, which costs no new key
-//! exchange under emulation. Host and client keys were made with the image, so both sides are known.
+//! One connection is made and kept (`ssh -M`); each command is a session inside it, which costs no
+//! new key exchange under emulation. Host and client keys were made with the image, so both sides
+//! are known.
 //!
-//! Commands that run at the same time need a connection each ([`Channel::another`]). Dropbear 2022.83 closes a session that
-//! was opened and has not got its command yet if another session's command ends just then: ssh gives 255 without a word, the
-//! command never ran. Seen in 4 of 300 commands when two ran side by side, in none of 150 one after the other.
+//! Commands that run at the same time need a connection each ([`Channel::another`]). Dropbear
+//! 2022.83 closes a session that was opened and has not got its command yet if another session's
+//! command ends just then: ssh gives 255 without a word, the command never ran. Seen in 4 of 300
+//! commands when two ran side by side, in none of 150 one after the other.
 
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
@@ -42,8 +44,8 @@ impl Channel {
         Self::open(&image.key, &image.known_hosts, port, limit, alive)
     }
 
-    /// One more connection to the same dom0, for a thread that runs commands beside others. It lives no longer than the thread
-    /// that made it (see [`Guarded`]).
+    /// One more connection to the same dom0, for a thread that runs commands beside others. It
+    /// lives no longer than the thread that made it (see [`Guarded`]).
     ///
     /// # Errors
     /// As [`Channel::connect`].
@@ -83,7 +85,8 @@ impl Channel {
                 .stderr(Stdio::null());
             let mut master = Guarded::spawn(command)?;
             let socket = dir.path().join("s");
-            // Either the socket appears, or ssh gives up: QEMU accepts for dom0 before dom0 can answer.
+            // Either the socket appears, or ssh gives up: QEMU accepts for dom0 before dom0 can
+            // answer.
             let connected = loop {
                 alive()?;
                 stop::check()?;
@@ -120,8 +123,8 @@ impl Channel {
     /// Runs a shell command in dom0.
     ///
     /// # Errors
-    /// If it runs longer than `limit`, the connection breaks (exit status 255), or we are interrupted. A
-    /// command that fails is not an error here: see [`Output::success`].
+    /// If it runs longer than `limit`, the connection breaks (exit status 255), or we are
+    /// interrupted. A command that fails is not an error here: see [`Output::success`].
     pub fn run(&self, script: &str, limit: Duration) -> Result<Output> {
         self.run_with(script, b"", limit)
     }
@@ -175,11 +178,12 @@ impl Channel {
         Guarded::spawn(command)
     }
 
-    /// Runs a command whose output `take` reads as it comes, and which must succeed. What the command itself failed of is
-    /// told before what `take` made of its output.
+    /// Runs a command whose output `take` reads as it comes, and which must succeed. What the
+    /// command itself failed of is told before what `take` made of its output.
     ///
     /// # Errors
-    /// If ssh cannot be started, the command fails or does not end within `limit` of its output's end, or `take` fails.
+    /// If ssh cannot be started, the command fails or does not end within `limit` of its output's
+    /// end, or `take` fails.
     pub fn read<T>(
         &self,
         script: &str,

@@ -1,5 +1,5 @@
-//! What must hold in a guest's events. Pure functions: each takes events and gives findings (nothing found:
-//! an empty list), so that each is shown to fail on a bad log without a hypervisor.
+//! What must hold in a guest's events. Pure functions: each takes events and gives findings
+//! (nothing found: an empty list), so that each is shown to fail on a bad log without a hypervisor.
 
 use crate::event::Event;
 
@@ -34,10 +34,12 @@ pub fn alarms(events: &[Event]) -> Findings {
     found
 }
 
-/// Timer ticks came before they were due, more of them than the wrong clocks of a busy emulated machine explain.
+/// Timer ticks came before they were due, more of them than the wrong clocks of a busy emulated
+/// machine explain.
 ///
-/// Under emulation Xen's own clock, by which its timers go, now and then jumps by as much as a tick's 20 ms: of a healthy guest's
-/// ticks up to 9 in 1000 came early. With `timer=early` all do that are not late for other reasons.
+/// Under emulation Xen's own clock, by which its timers go, now and then jumps by as much as a
+/// tick's 20 ms: of a healthy guest's ticks up to 9 in 1000 came early. With `timer=early` all do
+/// that are not late for other reasons.
 fn early(first: &Event, last: &Event) -> Findings {
     let more = |key: &str| -> Option<Vec<u64>> {
         let (a, b) = (first.nums(key)?, last.nums(key)?);
@@ -66,12 +68,12 @@ const EARLY_SHARE: u64 = 4;
 /// and in any case so many.
 const EARLY_FEW: u64 = 10;
 
-/// What each vCPU's stack must have left, bytes. The largest batch of hypercalls takes 4 KiB: if one more has no room, the next
-/// change of the kernel may end at the guard page.
+/// What each vCPU's stack must have left, bytes. The largest batch of hypercalls takes 4 KiB: if
+/// one more has no room, the next change of the kernel may end at the guard page.
 const STACK_LEFT: u64 = 4096;
 
-/// Between the first and the last `churn` event the work and the timers went on, on these vCPUs and on no
-/// other.
+/// Between the first and the last `churn` event the work and the timers went on, on these vCPUs and
+/// on no other.
 pub fn churn(events: &[Event], online: &[u64]) -> Findings {
     let mut found = Findings::new();
     let churns: Vec<&Event> = events.iter().filter(|e| e.ev == "churn").collect();
@@ -329,7 +331,8 @@ pub fn cpu_down(events: &[Event], vcpu: u64) -> Findings {
     found
 }
 
-/// Rehearsals with a fault each: some were given up, each of those named the call and the error, and the rest went on.
+/// Rehearsals with a fault each: some were given up, each of those named the call and the error,
+/// and the rest went on.
 pub fn faults(events: &[Event]) -> Findings {
     let Some(end) = events.iter().rfind(|e| e.ev == "faults-end") else {
         return vec!["there is no faults-end event".into()];
@@ -365,12 +368,12 @@ pub fn faults(events: &[Event]) -> Findings {
     found
 }
 
-/// How far the guest's time of day may lie outside the span in which it was taken, seconds. dom0's clock and Xen's are both set
-/// from the machine's at boot, which knows whole seconds.
+/// How far the guest's time of day may lie outside the span in which it was taken, seconds. dom0's
+/// clock and Xen's are both set from the machine's at boot, which knows whole seconds.
 pub const WALL_TOLERANCE: f64 = 2.0;
 
-/// The time of day that an event gives is dom0's: between two readings of dom0's clock, before the event was caused and after it
-/// had come, in seconds since 1970.
+/// The time of day that an event gives is dom0's: between two readings of dom0's clock, before the
+/// event was caused and after it had come, in seconds since 1970.
 pub fn wall_clock(event: &Event, before: f64, after: f64) -> Findings {
     let Some(us) = event.num("wall_us") else {
         return vec![format!("{}: wall_us is missing", event.ev)];
@@ -389,7 +392,8 @@ pub fn wall_clock(event: &Event, before: f64, after: f64) -> Findings {
     )]
 }
 
-/// Memory was short between the first and the last `churn` event, and somebody noticed; or it is not any more, and nobody did.
+/// Memory was short between the first and the last `churn` event, and somebody noticed; or it is
+/// not any more, and nobody did.
 pub fn frames(events: &[Event], short: bool) -> Findings {
     let counts: Option<Vec<u64>> = events
         .iter()
@@ -418,7 +422,8 @@ pub fn grown(before: &[u64], after: &[u64]) -> Vec<u64> {
     after.iter().enumerate().map(more).collect()
 }
 
-/// After so many NMIs one of them must have got a set: the caches of a guest at work are seldom empty.
+/// After so many NMIs one of them must have got a set: the caches of a guest at work are seldom
+/// empty.
 const POOL_USED_BY: u64 = 32;
 
 /// NMIs arrived on each of these vCPUs, and the guest told of them, but of fewer and fewer.

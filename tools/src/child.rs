@@ -15,11 +15,11 @@ use nix::unistd::Pid;
 
 use crate::stop;
 
-/// A running child in a process group of its own. Dropping it kills the group; if we die first (even of
-/// SIGKILL), the kernel kills the child.
+/// A running child in a process group of its own. Dropping it kills the group; if we die first
+/// (even of SIGKILL), the kernel kills the child.
 ///
-/// The kernel's part is tied to the *thread* that called [`Guarded::spawn`]: that thread must live as long
-/// as the child is wanted.
+/// The kernel's part is tied to the *thread* that called [`Guarded::spawn`]: that thread must live
+/// as long as the child is wanted.
 #[derive(Debug)]
 pub struct Guarded {
     child: Child,
@@ -34,8 +34,8 @@ impl Guarded {
     pub fn spawn(mut command: Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         command.process_group(0);
-        // SAFETY: the closure runs in the child between fork and exec and calls only prctl(2), which is
-        // async-signal-safe; it touches no memory of ours.
+        // SAFETY: the closure runs in the child between fork and exec and calls only prctl(2),
+        // which is async-signal-safe; it touches no memory of ours.
         unsafe {
             command.pre_exec(|| {
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from)
@@ -145,8 +145,8 @@ pub fn run(mut command: Command, input: &[u8], limit: Duration) -> Result<Output
         Ok(status) => status,
         Err(error) => {
             running.kill();
-            // The threads are left to themselves: a pipe may be held open by somebody else, as ssh's master
-            // holds those of a session that it serves.
+            // The threads are left to themselves: a pipe may be held open by somebody else, as
+            // ssh's master holds those of a session that it serves.
             return Err(error);
         }
     };
@@ -162,7 +162,8 @@ pub fn run(mut command: Command, input: &[u8], limit: Duration) -> Result<Output
     })
 }
 
-/// Runs a command to its end, with all that it says in `log`, which is there to read while it runs and whatever ends it.
+/// Runs a command to its end, with all that it says in `log`, which is there to read while it runs
+/// and whatever ends it.
 ///
 /// # Errors
 /// As [`run`]; and if the file cannot be made.

@@ -36,15 +36,15 @@ pub struct Console {
     followers: Vec<Guarded>,
 }
 
-/// The log files of a guest: the second one is that of a domain that came by migration, which carries that
-/// name while it arrives.
+/// The log files of a guest: the second one is that of a domain that came by migration, which
+/// carries that name while it arrives.
 fn logs(name: &str) -> [String; 2] {
     ["", "--incoming"].map(|end| format!("/var/log/xen/console/guest-{name}{end}.log"))
 }
 
 impl Console {
-    /// Begins to follow; what an earlier guest of this name said is thrown away. `run` gets a copy of the lines,
-    /// and of the events with the host's time at which each came.
+    /// Begins to follow; what an earlier guest of this name said is thrown away. `run` gets a copy
+    /// of the lines, and of the events with the host's time at which each came.
     ///
     /// # Errors
     /// If the channel to dom0 fails.
@@ -64,8 +64,8 @@ impl Console {
         Ok(console)
     }
 
-    /// Follows the guest of this name on one more host. Lines of one file keep their order; between files
-    /// there is none.
+    /// Follows the guest of this name on one more host. Lines of one file keep their order; between
+    /// files there is none.
     ///
     /// # Errors
     /// If the channel to that dom0 fails.

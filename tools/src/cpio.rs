@@ -85,7 +85,8 @@ mod tests {
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("d/f\0") && text.contains("hello"));
         assert!(text.trim_end_matches('\0').ends_with("TRAILER!!!"));
-        // Header and name of "d" (110 + 2 bytes) are a multiple of four already, so "d/f" starts right there.
+        // Header and name of "d" (110 + 2 bytes) are a multiple of four already, so "d/f" starts
+        // right there.
         assert_eq!(&bytes[112..118], b"070701");
     }
 }

@@ -16,8 +16,9 @@ use crate::{packages, progress, qemu, repo, report, stop};
 /// How long the guest may take for an event. Emulated, a suspend takes a few seconds.
 pub const LIMIT: Duration = Duration::from_secs(90);
 
-/// How much a guest churns. Shadow paging on an emulated machine makes each write to a page table dear: with the
-/// usual amount an i686 guest takes the machine for itself, and dom0 takes minutes for what takes seconds.
+/// How much a guest churns. Shadow paging on an emulated machine makes each write to a page table
+/// dear: with the usual amount an i686 guest takes the machine for itself, and dom0 takes minutes
+/// for what takes seconds.
 fn churn(arch: Arch) -> &'static str {
     match (arch, xen_build::hap(arch, qemu::accel().0)) {
         (Arch::I686, false) => "burst=2",
@@ -41,8 +42,8 @@ pub fn config(arch: Arch) -> Config {
     }
 }
 
-/// The same guest as PV. Each of its address spaces costs Xen work, and under emulation that is dear: half the churn
-/// leaves dom0 its share.
+/// The same guest as PV. Each of its address spaces costs Xen work, and under emulation that is
+/// dear: half the churn leaves dom0 its share.
 pub fn pv_config(arch: Arch, kind: Kind) -> Config {
     Config {
         name: format!("guest-{}-{}", arch.name(), kind.name()),
@@ -67,7 +68,8 @@ pub fn run(json: bool) -> Result<ExitCode> {
     kernel::ensure()?;
     let start = Instant::now();
     let run = machine::new_run("demo")?;
-    // Both guests run on either Xen, where they can run at all: one machine that suits the choosier one.
+    // Both guests run on either Xen, where they can run at all: one machine that suits the choosier
+    // one.
     let (accel, _) = qemu::accel();
     let needed = Arch::ALL.map(|arch| xen_build::needed_xen(arch, accel).0);
     let xen = if needed.contains(&Xen::Pv32) {
@@ -115,8 +117,9 @@ pub fn run(json: bool) -> Result<ExitCode> {
     finish(&run, &guests, wanted, start, json, "the main job failed")
 }
 
-/// The end of a demo: `summary.json`; on the terminal the same, or the table, the time since `start` and the page of the report.
-/// It succeeded if all of the `wanted` steps were done and went well; `failure` says that it did not.
+/// The end of a demo: `summary.json`; on the terminal the same, or the table, the time since
+/// `start` and the page of the report. It succeeded if all of the `wanted` steps were done and went
+/// well; `failure` says that it did not.
 ///
 /// # Errors
 /// If the summary cannot be written.

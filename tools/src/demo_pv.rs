@@ -1,5 +1,6 @@
-//! `cargo lab demo --pv`: the story of this project. First a guest whose drain is switched off: `xl save` is content, and
-//! nobody can ever restore the image. Then the same guest with its drain, through its life.
+//! `cargo lab demo --pv`: the story of this project. First a guest whose drain is switched off:
+//! `xl save` is content, and nobody can ever restore the image. Then the same guest with its drain,
+//! through its life.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,8 +15,8 @@ use crate::scenario::{Action, Life, Step, Timeline, NO_LIVE_MIGRATION};
 use crate::xen_build::Xen;
 use crate::{lab_tests, packages, repo, stop};
 
-/// Where the undrained sets are put: where Xen meets the window before the pages it points to. That is chance, and one of
-/// four such sets is enough.
+/// Where the undrained sets are put: where Xen meets the window before the pages it points to. That
+/// is chance, and one of four such sets is enough.
 const ORDER: &str = "order=holder-first";
 
 /// One act of it.

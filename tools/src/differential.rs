@@ -1,11 +1,13 @@
-//! Xen against the model of its page-type rules (`page_types`): what becomes of guests whose sets were left in a cache?
+//! Xen against the model of its page-type rules (`page_types`): what becomes of guests whose sets
+//! were left in a cache?
 //!
-//! Each guest boots with one vCPU, constructs sets whose frames lie in a given order, puts them into its cache and is
-//! saved without a drain. `savelint` reads the image and gives the model's verdict; `xl restore` gives Xen's. They must agree
-//! for each one, in the error number too.
+//! Each guest boots with one vCPU, constructs sets whose frames lie in a given order, puts them
+//! into its cache and is saved without a drain. `savelint` reads the image and gives the model's
+//! verdict; `xl restore` gives Xen's. They must agree for each one, in the error number too.
 //!
-//! All 24 orders of a set's four frames are tried, and several sets in mixed orders. That the guest did what it was
-//! asked for is read from the image: the linear entries in it show the order of the frames.
+//! All 24 orders of a set's four frames are tried, and several sets in mixed orders. That the guest
+//! did what it was asked for is read from the image: the linear entries in it show the order of the
+//! frames.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -37,7 +39,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// What a guest is told to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 enum Layout {
-    /// Every set in the permutation of this number. The pool constructs some sets ahead of the one that is asked for.
+    /// Every set in the permutation of this number. The pool constructs some sets ahead of the one
+    /// that is asked for.
     Order(usize),
     /// So many sets or some more, in mixed orders.
     Mixed(usize),
@@ -200,8 +203,8 @@ fn try_one(dom0: &Channel, arch: Arch, kernel: &str, layout: Layout) -> Result<V
     let log = format!("/var/log/xen/console/guest-{name}.log");
     let (path, image) = (format!("/lab/{name}.cfg"), format!("/lab/{name}.save"));
     dom0.put(&path, config.text().as_bytes())?;
-    // One command for all that needs no answer from us: each costs a tenth of a second. The wait ends with the command's
-    // own limit if the guest never gets ready.
+    // One command for all that needs no answer from us: each costs a tenth of a second. The wait
+    // ends with the command's own limit if the guest never gets ready.
     let said =
         |event: &str| format!("until grep -q '\"ev\":\"{event}\"' {log}; do usleep 20000; done");
     dom0.must(
@@ -284,7 +287,8 @@ fn number(frames: &[u64]) -> Option<usize> {
     Some(lower(&[b, c, d], a) * 6 + lower(&[c, d], b) * 2 + lower(&[d], c))
 }
 
-/// The error number in `Failed to pin batch of pagetables (22 = Invalid argument)`; 0 if it says something else.
+/// The error number in `Failed to pin batch of pagetables (22 = Invalid argument)`; 0 if it says
+/// something else.
 fn errno(text: &str) -> i32 {
     text.lines()
         .filter_map(|line| line.split("Failed to pin batch of pagetables (").nth(1))

@@ -1,12 +1,14 @@
 //! The guest's events (`docs/events.md`, version 1), read from what comes out of its console.
 //!
-//! The reader trusts nothing: a line may be torn, hold bytes that are not text, or claim another version.
+//! The reader trusts nothing: a line may be torn, hold bytes that are not text, or claim another
+//! version.
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 
-/// Lines longer than this are no events of ours; they are cut, so that a guest cannot fill our memory.
+/// Lines longer than this are no events of ours; they are cut, so that a guest cannot fill our
+/// memory.
 pub const LONGEST_LINE: usize = 64 << 10;
 
 /// One event.

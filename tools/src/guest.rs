@@ -12,7 +12,8 @@ pub enum Kind {
     Pvh,
     /// `type="pv"`: Xen checks each page table, and translates them all on a restore.
     Pv,
-    /// `type="pvh"`, `pvshim=1`: a PV guest of a Xen of its own, which is a PVH guest of the outer one.
+    /// `type="pvh"`, `pvshim=1`: a PV guest of a Xen of its own, which is a PVH guest of the outer
+    /// one.
     Shim,
 }
 
@@ -35,7 +36,8 @@ impl Kind {
         }
     }
 
-    /// The Xen that such a guest needs on such a machine, and why. PV guests of 64 bits migrate live only on
+    /// The Xen that such a guest needs on such a machine, and why. PV guests of 64 bits migrate
+    /// live only on
     /// [`Xen::Pv32`]: Debian's build has no shadow paging, which counts the pages that a PV guest writes.
     pub fn needed_xen(self, arch: Arch, accel: Accel) -> (Xen, &'static str) {
         match (self, arch) {
@@ -53,9 +55,10 @@ impl Kind {
     }
 }
 
-/// What the shim must be told of its processor. QEMU's emulated one says it is an AMD K8 (family 15); on a K8 Xen works
-/// around erratum 122 by a write to `MSR_K8_HWCR` (`init_amd` in `xen/arch/x86/cpu/amd.c`), which the outer Xen refuses to
-/// its guest, and the shim dies at boot of a general protection fault. No work-around of Xen's is for family 20.
+/// What the shim must be told of its processor. QEMU's emulated one says it is an AMD K8 (family
+/// 15); on a K8 Xen works around erratum 122 by a write to `MSR_K8_HWCR` (`init_amd` in
+/// `xen/arch/x86/cpu/amd.c`), which the outer Xen refuses to its guest, and the shim dies at boot
+/// of a general protection fault. No work-around of Xen's is for family 20.
 fn shim_cpuid(accel: Accel) -> &'static str {
     match accel {
         Accel::Tcg => "cpuid = \"host,family=20\"\n",
@@ -80,8 +83,9 @@ pub struct Config {
     pub mem: u32,
     /// The kernel's command line.
     pub cmdline: String,
-    /// Hardware-assisted paging; without it Xen must have shadow paging. See [`crate::xen_build::hap`]. A PV
-    /// guest has none, and the shim always has it: it is a 64-bit guest, whatever runs in it.
+    /// Hardware-assisted paging; without it Xen must have shadow paging. See
+    /// [`crate::xen_build::hap`]. A PV guest has none, and the shim always has it: it is a 64-bit
+    /// guest, whatever runs in it.
     pub hap: bool,
     /// Seconds by which the domain's time of day differs from UTC (`rtc_timeoffset`).
     pub time_offset: i32,

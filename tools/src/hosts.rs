@@ -1,7 +1,7 @@
 //! Two hosts: two machines, each with its own Xen and dom0, joined by a network of their own.
 //!
-//! The network is [`crate::qemu::Cable`]. On it the dom0s are called `a` and `b`, and root of each may log in at
-//! the other with the key of the lab's image: what `xl migrate GUEST b` needs.
+//! The network is [`crate::qemu::Cable`]. On it the dom0s are called `a` and `b`, and root of each
+//! may log in at the other with the key of the lab's image: what `xl migrate GUEST b` needs.
 
 use std::time::Duration;
 
@@ -50,8 +50,9 @@ impl Host {
     }
 }
 
-/// The processors of a host: dom0 has one for itself, the guest has the other. A guest that churns on both leaves
-/// dom0 only the time between two world switches, and ssh then needs ten times as long for the same bytes.
+/// The processors of a host: dom0 has one for itself, the guest has the other. A guest that churns
+/// on both leaves dom0 only the time between two world switches, and ssh then needs ten times as
+/// long for the same bytes.
 const DOM0_CPU: u32 = 0;
 /// The guest's.
 pub const GUEST_CPU: u32 = 1;
@@ -62,8 +63,8 @@ pub const CARD: &str = "eth1";
 /// The largest packet on the cable, bytes: fewer packets are fewer exits from an emulated machine.
 const MTU: u32 = 9000;
 
-/// dom0's ssh client. `-K`: a network that is cut is noticed after 15 s, not when TCP gives up; meanwhile a
-/// guest that was suspended for its migration runs nowhere.
+/// dom0's ssh client. `-K`: a network that is cut is noticed after 15 s, not when TCP gives up;
+/// meanwhile a guest that was suspended for its migration runs nowhere.
 const SSH: &str = "#!/bin/sh\nexec dbclient -K 5 \"$@\"\n";
 
 /// Gives both dom0s addresses, names and keys, and tries the way from each to the other.

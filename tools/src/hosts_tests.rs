@@ -1,5 +1,5 @@
-//! The tests of two hosts and of what goes wrong. Those whose name begins with `long/` run only if they are asked
-//! for by that name: `cargo lab test long`.
+//! The tests of two hosts and of what goes wrong. Those whose name begins with `long/` run only if
+//! they are asked for by that name: `cargo lab test long`.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub fn is_long(name: &str) -> bool {
     name.starts_with("long/")
 }
 
-/// Whether these words ask for a test that contains them: for a long one they begin with "long" or are the rest of its name.
+/// Whether these words ask for a test that contains them: for a long one they begin with "long" or
+/// are the rest of its name.
 pub fn asks_for(filter: &str, name: &str) -> bool {
     match name.strip_prefix("long/") {
         Some(rest) => filter.starts_with("long") || filter == rest,
@@ -26,8 +27,9 @@ pub fn asks_for(filter: &str, name: &str) -> bool {
     }
 }
 
-/// Why Xen 4.17 takes no PVH guest from 4.20: the record of the local APIC has grown (`struct hvm_hw_lapic` in
-/// `xen/include/public/arch-x86/hvm/save.h` has `pending_esr` in 4.20), and a longer record than its own is refused.
+/// Why Xen 4.17 takes no PVH guest from 4.20: the record of the local APIC has grown
+/// (`struct hvm_hw_lapic` in `xen/include/public/arch-x86/hvm/save.h` has `pending_esr` in 4.20),
+/// and a longer record than its own is refused.
 const GROWN_RECORD: &str = "HVM restore mismatch: expected zeroextended type 5 length 24";
 
 fn on(arch: Arch, name: &str, xens: [Xen; 2], actions: Vec<Action>) -> LabTest {
@@ -36,7 +38,8 @@ fn on(arch: Arch, name: &str, xens: [Xen; 2], actions: Vec<Action>) -> LabTest {
     test.xen = xens[0];
     test.peer = Some(xens[1].into());
     test.config.name = "guest".into();
-    // Each byte is encrypted on an emulated processor, and each page that churn touches meanwhile is sent again.
+    // Each byte is encrypted on an emulated processor, and each page that churn touches meanwhile
+    // is sent again.
     test.config.mem = 16;
     test.config.cmdline = "burst=1".into();
     test.limit = Duration::from_secs(180);
@@ -155,8 +158,8 @@ pub fn all() -> Vec<LabTest> {
     tests
 }
 
-/// From a host whose machine frames all lie below 3 GiB to one that gives them from above 16 GiB, and back: the way back after a
-/// migration must not rely on what the host before had.
+/// From a host whose machine frames all lie below 3 GiB to one that gives them from above 16 GiB,
+/// and back: the way back after a migration must not rely on what the host before had.
 fn small_and_large(arch: Arch) -> LabTest {
     use Action::{Across, Checkpoint, Create, Ping, Poweroff, VcpuSet};
     let life = vec![
@@ -185,7 +188,8 @@ fn small_and_large(arch: Arch) -> LabTest {
     test
 }
 
-/// Remus: a guest that is suspended again and again, until its backup takes over. What it dirties meanwhile is sent each time.
+/// Remus: a guest that is suspended again and again, until its backup takes over. What it dirties
+/// meanwhile is sent each time.
 fn remus() -> [LabTest; 3] {
     use Action::{Create, Migrate, Ping, Poweroff, Remus, Restore, Save};
     let life = || {
@@ -283,8 +287,8 @@ fn libvirt() -> [LabTest; 2] {
     ]
 }
 
-/// A PV guest between two hosts: its page tables are translated to the other host's frames on each way. Debian's Xen cannot migrate it
-/// live.
+/// A PV guest between two hosts: its page tables are translated to the other host's frames on each
+/// way. Debian's Xen cannot migrate it live.
 fn pv() -> LabTest {
     use Action::{Across, Carry, Create, Ping, Poweroff, Restore, Save};
     let life = vec![Create, Across, Across, Save, Carry, Restore, Ping, Poweroff];

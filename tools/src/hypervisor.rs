@@ -16,8 +16,8 @@ pub fn length(run: &Path) -> u64 {
     std::fs::metadata(run.join("xen.log")).map_or(0, |data| data.len())
 }
 
-/// Xen's lines since the log had that length, without those that every save of a PVH guest brings. The last ones, if
-/// there are many.
+/// Xen's lines since the log had that length, without those that every save of a PVH guest brings.
+/// The last ones, if there are many.
 pub fn said_since(run: &Path, from: u64) -> Vec<String> {
     words(&text_since(run, from))
 }
@@ -33,9 +33,10 @@ fn text_since(run: &Path, from: u64) -> String {
 
 /// A vCPU of a guest that was run with the hypervisor's own registers.
 ///
-/// Seen now and then (decision 0012 has the figures) with QEMU 7.2 emulating SVM: Xen finds the state that it had itself at
-/// `VMRUN` where the guest's should be, and the guest dies of a triple fault. No guest can come to that state: `e008` is
-/// Xen's code selector (`__HYPERVISOR_CS`), far behind the end of any descriptor table of ours, and the address is in Xen's text.
+/// Seen now and then (decision 0012 has the figures) with QEMU 7.2 emulating SVM: Xen finds the
+/// state that it had itself at `VMRUN` where the guest's should be, and the guest dies of a triple
+/// fault. No guest can come to that state: `e008` is Xen's code selector (`__HYPERVISOR_CS`), far
+/// behind the end of any descriptor table of ours, and the address is in Xen's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmulatorFault {
     /// As Xen writes it: `d36v1`.
@@ -60,14 +61,16 @@ const XEN_CS: u16 = 0xe008;
 /// Where Xen 4.17 and 4.20 are linked, 1 GiB (`XEN_VIRT_START`, in the same file).
 const XEN_TEXT: Range<u64> = 0xffff_82d0_4000_0000..0xffff_82d0_8000_0000;
 
-/// Did the emulator break a guest since the log had that length? With KVM there is no emulator to blame.
+/// Did the emulator break a guest since the log had that length? With KVM there is no emulator to
+/// blame.
 pub fn emulator_fault_since(run: &Path, from: u64) -> Option<EmulatorFault> {
     (qemu::accel().0 == Accel::Tcg)
         .then(|| text_since(run, from))
         .and_then(|text| emulator_fault(&text))
 }
 
-/// Looks for a guest's registers as `show_execution_state` writes them (`xen/arch/x86/x86_64/traps.c`), two lines.
+/// Looks for a guest's registers as `show_execution_state` writes them
+/// (`xen/arch/x86/x86_64/traps.c`), two lines.
 fn emulator_fault(text: &str) -> Option<EmulatorFault> {
     let mut lines = text.lines().map(|line| line.trim_end());
     while let Some(line) = lines.next() {
@@ -131,7 +134,8 @@ fn crash(text: &str) -> Option<Crash> {
     Some(Crash { who, rip })
 }
 
-/// The instruction pointer in a line of a register dump, as Xen writes it: `e033:[<ffffffff8012a6f2>]`.
+/// The instruction pointer in a line of a register dump, as Xen writes it:
+/// `e033:[<ffffffff8012a6f2>]`.
 fn instruction(line: &str) -> Option<&str> {
     Some(line.strip_prefix("(XEN) RIP:")?.trim())
 }

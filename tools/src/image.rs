@@ -1,9 +1,9 @@
 //! The files the machine boots from: Xen, dom0's kernel and dom0 itself as an initramfs.
 //!
-//! `mmdebstrap` fetches Debian's packages without installing them; of their 500 MB this picks the programs
-//! dom0 needs, the shared libraries those name, and a few kernel modules with those they name. Two choices
-//! save time under emulation: Xen gets dom0's kernel unpacked (or it would unpack the xz stream itself), and
-//! the initramfs is not compressed.
+//! `mmdebstrap` fetches Debian's packages without installing them; of their 500 MB this picks the
+//! programs dom0 needs, the shared libraries those name, and a few kernel modules with those they
+//! name. Two choices save time under emulation: Xen gets dom0's kernel unpacked (or it would unpack
+//! the xz stream itself), and the initramfs is not compressed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -19,14 +19,15 @@ use sha2::{Digest, Sha256};
 
 use crate::{child, cpio::Archive, progress, repo, sshkey, xen_build};
 
-/// A release of Debian that dom0 is made from. Xen's tools go only with the hypervisor they were built with,
-/// so the release decides both.
+/// A release of Debian that dom0 is made from. Xen's tools go only with the hypervisor they were
+/// built with, so the release decides both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12: Xen 4.17.
     #[default]
     Bookworm,
-    /// Debian 12 again, with what other toolstacks than `xl` need in dom0. Made only when a test asks for it.
+    /// Debian 12 again, with what other toolstacks than `xl` need in dom0. Made only when a test
+    /// asks for it.
     BookwormToolstacks,
     /// Debian 13: Xen 4.20.
     Trixie,
@@ -88,7 +89,8 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/xenstore",
 ];
 
-/// Those of [`Release::BookwormToolstacks`]: Ganeti's way to another host, and libvirt with the driver that it opens.
+/// Those of [`Release::BookwormToolstacks`]: Ganeti's way to another host, and libvirt with the
+/// driver that it opens.
 const TOOLSTACKS: &[&str] = &[
     "usr/bin/socat",
     "usr/sbin/libvirtd",
@@ -99,8 +101,8 @@ const TOOLSTACKS: &[&str] = &[
 /// Where libvirt's tables of processors are, without which its driver does not start.
 const CPU_MAP: &str = "usr/share/libvirt/cpu_map/";
 
-/// One more for them: the emulated processor lacks a feature of each that is there, if only VME, and libvirt does not start on one that
-/// it cannot name.
+/// One more for them: the emulated processor lacks a feature of each that is there, if only VME,
+/// and libvirt does not start on one that it cannot name.
 const LAB_CPU: &str =
     "<cpus><model name='lab'><decode host='on' guest='on'/><feature name='fpu'/></model></cpus>\n";
 /// Their list, and where the new one goes.
@@ -121,7 +123,8 @@ const XEN_PROGRAMS: &[&str] = &[
     "lsevtchn",
 ];
 
-/// Opened with dlopen and therefore in no program's list: xl aborts without it when a thread is cancelled.
+/// Opened with dlopen and therefore in no program's list: xl aborts without it when a thread is
+/// cancelled.
 const EXTRA_LIBRARIES: &[&str] = &["libgcc_s.so.1"];
 
 /// Kernel modules; those they depend on follow by themselves.
@@ -251,8 +254,8 @@ fn fetch(release: Release, tar: &Path) -> Result<()> {
     }
     command.arg(release.suite()).arg(tar);
     if release.suite() != Release::default().suite() {
-        // The machine's own sources do not name it, and mmdebstrap's own address need not be the one this
-        // machine reaches.
+        // The machine's own sources do not name it, and mmdebstrap's own address need not be the
+        // one this machine reaches.
         command.arg(format!(
             "deb {} {} main",
             xen_build::archive(),
@@ -304,8 +307,8 @@ impl Root {
         Ok(root)
     }
 
-    /// A file's own path. Debian 13's packages have everything below `usr`, and the links that lead there are made
-    /// by a package that is not among ours.
+    /// A file's own path. Debian 13's packages have everything below `usr`, and the links that lead
+    /// there are made by a package that is not among ours.
     fn resolve(&self, path: &str) -> Option<String> {
         self.follow(path)
             .or_else(|| self.follow(&format!("usr/{path}")))
@@ -418,7 +421,8 @@ fn assemble(release: Release, root: &Root, dir: &Path) -> Result<()> {
     if release == Release::BookwormToolstacks {
         add_cpu_map(root, &mut archive, &mut folders)?;
     }
-    // The hypervisor that libxl puts between Xen and a PV guest when its configuration says `pvshim=1`.
+    // The hypervisor that libxl puts between Xen and a PV guest when its configuration says
+    // `pvshim=1`.
     let shim = format!("usr/lib/xen-{version}/boot/xen-shim");
     add_file(&mut archive, &mut folders, &shim, 0o644, root.get(&shim)?);
     archive.symlink("usr/lib/xen", &format!("xen-{version}"));
@@ -453,7 +457,8 @@ fn assemble(release: Release, root: &Root, dir: &Path) -> Result<()> {
             .ok_or_else(|| anyhow!("Debian's packages hold no library {name}"))?;
         let bytes = root.get(&path)?;
         libraries.extend(needed(&path, bytes)?);
-        // The dynamic linker is asked for at /lib64; every other library is found in /lib/x86_64-linux-gnu.
+        // The dynamic linker is asked for at /lib64; every other library is found in
+        // /lib/x86_64-linux-gnu.
         let folder = if name.starts_with("ld-linux") {
             "lib64"
         } else {
@@ -696,7 +701,8 @@ fn unpack_kernel(image: &[u8]) -> Result<Vec<u8>> {
         // The last four bytes are the unpacked size, not part of the stream.
         unxz(&payload[..payload.len() - 4])?
     } else if payload.starts_with(b"\x28\xb5\x2f\xfd") {
-        // Zstandard, RFC 8878 section 3.1.1; the decoder stops at the end of the frame, before that size.
+        // Zstandard, RFC 8878 section 3.1.1; the decoder stops at the end of the frame, before that
+        // size.
         let mut kernel = Vec::new();
         ruzstd::decoding::StreamingDecoder::new(payload)
             .map_err(|e| anyhow!("the payload does not unpack: {e}"))?

@@ -101,7 +101,8 @@ pub fn compiler() -> Result<()> {
     Ok(())
 }
 
-/// Has clippy judge the code of all four kernels; a warning is an error. Gives whether it found none, and what it said.
+/// Has clippy judge the code of all four kernels; a warning is an error. Gives whether it found
+/// none, and what it said.
 ///
 /// # Errors
 /// If a package is missing, the compiler is not the pinned one, or clippy cannot be run.
@@ -142,8 +143,8 @@ fn cargo(arch: Arch, test: bool) -> Result<Vec<u8>> {
     fs::read(&path).with_context(|| format!("cargo left no {}", repo::shown(&path)))
 }
 
-/// Where cargo works. Two folders, so that building one kernel does not make the other one stale; clippy finds `core` compiled
-/// there, which takes it longer than all the rest.
+/// Where cargo works. Two folders, so that building one kernel does not make the other one stale;
+/// clippy finds `core` compiled there, which takes it longer than all the rest.
 fn work(test: bool) -> PathBuf {
     repo::root().join(if test {
         "target/guest-build-test"
@@ -184,8 +185,8 @@ const NOTE_PHYS32_ENTRY: u32 = 18;
 /// Checks a kernel's ELF; gives its facts in words.
 ///
 /// # Errors
-/// If the word size is wrong, the PVH note is missing, or an instruction uses the FPU or a vector register:
-/// the kernel does not save those.
+/// If the word size is wrong, the PVH note is missing, or an instruction uses the FPU or a vector
+/// register: the kernel does not save those.
 pub fn check(bytes: &[u8], arch: Arch) -> Result<String> {
     let file = object::File::parse(bytes).context("it is not an ELF file")?;
     if file.is_64() != (arch == Arch::X86_64) {
@@ -254,7 +255,8 @@ fn forbidden(code: &[u8], address: u64, bits: u32, count: &mut u64) -> Option<St
     while decoder.can_decode() {
         let at = decoder.ip();
         let instruction = decoder.decode();
-        // Boot code of another word size decodes as nonsense; what cannot be decoded cannot be judged.
+        // Boot code of another word size decodes as nonsense; what cannot be decoded cannot be
+        // judged.
         if instruction.is_invalid() {
             continue;
         }

@@ -1,5 +1,5 @@
-//! The tests that need Xen: lifecycles, and controls, which switch off one step of the guest and must see the
-//! failure that follows.
+//! The tests that need Xen: lifecycles, and controls, which switch off one step of the guest and
+//! must see the failure that follows.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,7 +126,8 @@ const NOTHING: &[&str] = &[];
 /// What `xl restore` says of a pinned set whose turn comes too early.
 pub const PIN: &str = "Failed to pin batch of pagetables";
 
-/// The same for PV guests, whose page tables Xen looks at. Their actions ask for the failure and for what Xen makes of it.
+/// The same for PV guests, whose page tables Xen looks at. Their actions ask for the failure and
+/// for what Xen makes of it.
 const PV_CONTROLS: &[Control] = {
     use Action::{
         Create, Occupy, Ping, Poweroff, Restore, RestoreFails, RestoreThenError, Save, SaveAnyway,
@@ -329,7 +330,8 @@ const CONTROLS: &[Control] = {
             archs: &[Arch::X86_64],
         },
         Control {
-            // Setting a watch fires it once, which reads the values again: only without both is nobody told.
+            // Setting a watch fires it once, which reads the values again: only without both is
+            // nobody told.
             word: "resume=no-reread resume=no-watches",
             actions: &[Create, Save, RestoreThenVcpuSet(2)],
             expect: SILENCE,
@@ -354,7 +356,8 @@ const CONTROLS: &[Control] = {
             expect: NOTHING,
             archs: &[Arch::X86_64],
         },
-        // Xen refuses the first call after the suspend call (the word size), and one of those for event channels.
+        // Xen refuses the first call after the suspend call (the word size), and one of those for
+        // event channels.
         Control {
             word: "fault=resume:1",
             actions: &[Create, Save, RestoreThenError("resume"), Ping, VcpuSet(2)],
@@ -373,7 +376,8 @@ const CONTROLS: &[Control] = {
             expect: &["exception 2 (NMI)"],
             archs: &[Arch::X86_64],
         },
-        // The domain is gone with the first instruction of the vCPU, and Xen's tools start it again.
+        // The domain is gone with the first instruction of the vCPU, and Xen's tools start it
+        // again.
         Control {
             word: "nmi=pending",
             actions: &[Create, VcpuSet(3), Save, Restore, NmiOffline(3), VcpuSet(4)],
@@ -405,7 +409,8 @@ pub fn all() -> Vec<LabTest> {
     let mut tests = Vec::new();
     for arch in [Arch::X86_64, Arch::I686] {
         tests.push(LabTest::new(arch, "main-job", main_job()));
-        // The mechanisms on, in the kernel that has the switches: what the controls are compared with.
+        // The mechanisms on, in the kernel that has the switches: what the controls are compared
+        // with.
         let mut baseline = LabTest::new(
             arch,
             "baseline-of-the-controls",
@@ -501,7 +506,8 @@ pub fn all() -> Vec<LabTest> {
     tests
 }
 
-/// vCPUs that come and go for a while: nothing of them may be left behind, such as a piece of their stacks.
+/// vCPUs that come and go for a while: nothing of them may be left behind, such as a piece of their
+/// stacks.
 fn hotplug_storm() -> Vec<Action> {
     use Action::{Create, Ping, Poweroff, Reboot, VcpuSet};
     let storm = Action::Fault(Fault::HotplugStorm(30, 280));
@@ -604,13 +610,15 @@ fn pv() -> Vec<LabTest> {
     tests
 }
 
-/// More than the 16 GiB whose machine frames the header's table has for a 32-bit guest. Xen gives the highest frames first.
+/// More than the 16 GiB whose machine frames the header's table has for a 32-bit guest. Xen gives
+/// the highest frames first.
 const LARGE: Hardware = Hardware {
     mib: 20480,
     xen_options: "",
 };
 
-/// PV guests whose machine frames are above 16 GiB, and what becomes of one that does not ask Xen where its table ends.
+/// PV guests whose machine frames are above 16 GiB, and what becomes of one that does not ask Xen
+/// where its table ends.
 fn large_host() -> Vec<LabTest> {
     use Action::{BootFails, Checkpoint, Create, Migrate, Ping, Poweroff, Restore, Save, VcpuSet};
     let life = || {
@@ -664,15 +672,15 @@ fn short_of_memory() -> Vec<LabTest> {
     tests
 }
 
-/// A debug exception from nowhere, every hypercall of a suspend refused once on the way down and back in the same domain, and then a
-/// save that nothing stops.
+/// A debug exception from nowhere, every hypercall of a suspend refused once on the way down and
+/// back in the same domain, and then a save that nothing stops.
 fn faulty_life() -> Vec<Action> {
     use Action::{Create, Faults, Poweroff, Restore, Save, Step};
     vec![Create, Step, Faults, Save, Restore, Poweroff]
 }
 
-/// NMIs from dom0: a hundred of them to a guest at work, then a storm through two suspends, and one that waits for a vCPU to come
-/// that Xen knows no state of.
+/// NMIs from dom0: a hundred of them to a guest at work, then a storm through two suspends, and one
+/// that waits for a vCPU to come that Xen knows no state of.
 fn nmis() -> Vec<LabTest> {
     use Action::{
         Checkpoint, Create, Nmis, Poweroff, Restore, Save, Triggers, UnderNmis, VcpuSet, Vectors,
@@ -707,7 +715,8 @@ fn nmis() -> Vec<LabTest> {
     tests
 }
 
-/// vCPUs in other patterns and numbers than a prefix of those at boot, vCPUs that come and leave late, and a processor without x2APIC.
+/// vCPUs in other patterns and numbers than a prefix of those at boot, vCPUs that come and leave
+/// late, and a processor without x2APIC.
 fn other_vcpus() -> Vec<LabTest> {
     use Action::{
         Checkpoint, Create, LateToCome, LateToLeave, Online, PausedInTakeDown, Ping, Poweroff,
@@ -726,7 +735,8 @@ fn other_vcpus() -> Vec<LabTest> {
             Poweroff,
         ]
     };
-    // Saved before any vCPU came or went, and grown in the new domain; then restored with more and with fewer.
+    // Saved before any vCPU came or went, and grown in the new domain; then restored with more and
+    // with fewer.
     let others = || {
         vec![
             Create,
@@ -808,7 +818,8 @@ fn other_vcpus() -> Vec<LabTest> {
     ]
 }
 
-/// Wishes that cannot be read in time, and what a toolstack reads of the guest before it asks for anything.
+/// Wishes that cannot be read in time, and what a toolstack reads of the guest before it asks for
+/// anything.
 fn unheard() -> Vec<LabTest> {
     use Action::{
         Advertised, CheckpointUnheard, CheckpointUnread, Create, Poweroff, Restore, Save,
@@ -835,7 +846,8 @@ fn unheard() -> Vec<LabTest> {
     vec![LabTest::new(Arch::X86_64, "unheard", life()), pv]
 }
 
-/// Memory that is less than it may become: the guest keeps to its target, and is saved and restored with what it has.
+/// Memory that is less than it may become: the guest keeps to its target, and is saved and restored
+/// with what it has.
 fn below_maxmem() -> Vec<LabTest> {
     use Action::{
         CannotSuspend, Checkpoint, Create, MemSet, MemSetBelow, MemSetDuringMigrate, Migrate, Ping,
@@ -956,7 +968,8 @@ fn below_maxmem() -> Vec<LabTest> {
         LabTest::new(Arch::X86_64, "", moving()),
         LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "", moving()),
     ];
-    // What a PVH guest is given meanwhile is not logged as written, and may be missing in the new domain.
+    // What a PVH guest is given meanwhile is not logged as written, and may be missing in the new
+    // domain.
     moving[0].actions.truncate(4);
     moving[0].actions.push(Poweroff);
     for test in &mut moving {
@@ -991,8 +1004,8 @@ fn resume_faults() -> Vec<LabTest> {
     tests.map(suffer).into()
 }
 
-/// A 32-bit PV guest of a Xen of its own inside a PVH guest. Its page tables are checked by an emulated Xen in an
-/// emulated machine, which takes minutes: it runs only if it is named.
+/// A 32-bit PV guest of a Xen of its own inside a PVH guest. Its page tables are checked by an
+/// emulated Xen in an emulated machine, which takes minutes: it runs only if it is named.
 fn shim() -> LabTest {
     use Action::{Create, Ping, Poweroff, Restore, Save, VcpuSet};
     let life = vec![

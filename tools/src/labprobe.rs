@@ -1,5 +1,5 @@
-//! The lab's own program for dom0 ([`probe`](../src/probe/main.rs)): linked statically by one call of `rustc`, so
-//! that it runs there and in a Linux guest whatever the host's C library is.
+//! The lab's own program for dom0 ([`probe`](../src/probe/main.rs)): linked statically by one call
+//! of `rustc`, so that it runs there and in a Linux guest whatever the host's C library is.
 
 use std::path::PathBuf;
 use std::process::Command;

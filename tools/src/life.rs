@@ -1,7 +1,8 @@
 //! `cargo lab life`: anyone's guest through a life on real Xen.
 //!
-//! The guest is a black box: an xl configuration, or a kernel. After each step the domain must exist, must not have crashed, and must be alive in
-//! the way that the caller can tell ([`alive`]). Every image goes through savelint. A guest that fails gets what an engineer needs next
+//! The guest is a black box: an xl configuration, or a kernel. After each step the domain must
+//! exist, must not have crashed, and must be alive in the way that the caller can tell ([`alive`]).
+//! Every image goes through savelint. A guest that fails gets what an engineer needs next
 //! ([`autopsy`]).
 
 mod action;
@@ -31,16 +32,17 @@ pub struct Args {
     config: Option<std::path::PathBuf>,
     #[command(flatten)]
     made: subject::Made,
-    /// What is done with it, in this order: create, save, restore, checkpoint, migrate, vcpu-set=N, mem-set=MIB, nmi, pause=SECONDS, reboot,
-    /// shutdown
+    /// What is done with it, in this order: create, save, restore, checkpoint, migrate, vcpu-set=N,
+    /// mem-set=MIB, nmi, pause=SECONDS, reboot, shutdown
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "create,checkpoint,save,restore,migrate,save,restore,shutdown"
     )]
     actions: Vec<Action>,
-    /// How it shows that it lives, after each step: console:WORDS (they come again), answer:LINE=WORDS (LINE is typed on its console),
-    /// node:PATH (a xenstore node of its own that changes), ping (it copies data/ping to data/pong), cpu (it uses processor time)
+    /// How it shows that it lives, after each step: console:WORDS (they come again),
+    /// answer:LINE=WORDS (LINE is typed on its console), node:PATH (a xenstore node of its own that
+    /// changes), ping (it copies data/ping to data/pong), cpu (it uses processor time)
     #[arg(long, value_name = "FORM")]
     alive: Option<Alive>,
     /// Words on its console that say that it has come up

@@ -43,7 +43,8 @@ pub struct Machine {
     pub dom0: Channel,
     /// The run's folder.
     pub run: PathBuf,
-    /// What it is made of; of a machine that another call left running only the hypervisor is known.
+    /// What it is made of; of a machine that another call left running only the hypervisor is
+    /// known.
     pub spec: Spec,
     /// The other one, if this is host a of two ([`Machine::boot_pair`]).
     pub peer: Option<Box<Machine>>,
@@ -206,8 +207,8 @@ impl Booting {
         let dom0 = connect.and_then(|dom0| {
             let limit = Duration::from_secs(60);
             dom0.must("xl info > /lab/info && grep -q . /lab/info", limit)?;
-            // The guests churn on every vCPU they have; without this Xen's tools would wait for their
-            // share of two processors, and a suspend would take ten times as long.
+            // The guests churn on every vCPU they have; without this Xen's tools would wait for
+            // their share of two processors, and a suspend would take ten times as long.
             dom0.must("xl sched-credit2 -d Domain-0 -w 32768", limit)?;
             Ok(dom0)
         });
@@ -247,7 +248,8 @@ impl Booting {
 }
 
 impl Machine {
-    /// Boots this Xen (built first if need be) and dom0; returns when dom0 takes commands and `xl` works.
+    /// Boots this Xen (built first if need be) and dom0; returns when dom0 takes commands and `xl`
+    /// works.
     ///
     /// # Errors
     /// If the image cannot be built, QEMU dies, or dom0 does not answer in time.
@@ -260,8 +262,8 @@ impl Machine {
         })
     }
 
-    /// Boots two hosts at the same time, joined by a network, and gives the first with the second as its
-    /// `peer`. Each dom0 reaches the other by ssh under its name ([`Host::name`]).
+    /// Boots two hosts at the same time, joined by a network, and gives the first with the second
+    /// as its `peer`. Each dom0 reaches the other by ssh under its name ([`Host::name`]).
     ///
     /// # Errors
     /// As [`Machine::boot`], and if the two do not reach each other.
@@ -277,7 +279,8 @@ impl Machine {
                 repo::make_dir(&run)?;
                 booting.push(Booting::start(&run, detached, spec, Some((host, cable)))?);
             }
-            // Only the machines hold the cable's ends from now on: should one die, the other sees it.
+            // Only the machines hold the cable's ends from now on: should one die, the other sees
+            // it.
             drop(cables);
             let images: Vec<Image> = booting.iter().map(|b| b.image.clone()).collect();
             let up: Result<Vec<Self>> = booting.into_iter().map(Booting::finish).collect();

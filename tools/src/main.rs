@@ -115,10 +115,12 @@ enum Cmd {
         /// The hypervisor, of each host if they differ; one machine of each may be left running
         #[arg(long, default_value = "debian12", value_delimiter = ',')]
         xen: Vec<Xen>,
-        /// Two hosts, joined by a network: `xl migrate GUEST b` in host a's dom0 moves a guest to host b
+        /// Two hosts, joined by a network: `xl migrate GUEST b` in host a's dom0 moves a guest to
+        /// host b
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
         hosts: u8,
-        /// The host's memory, MiB, of each host if they differ; what nobody touches is not taken from this machine
+        /// The host's memory, MiB, of each host if they differ; what nobody touches is not taken
+        /// from this machine
         #[arg(long, value_name = "MIB", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1536..=1 << 20))]
         mem: Vec<u32>,
     },

@@ -13,9 +13,9 @@ use anyhow::{bail, Context, Result};
 use crate::child::{self, Guarded};
 use crate::image::Image;
 
-/// Under plain emulation (TCG) each of these breaks something: with `smap` (and `smep`) dom0 dies in Xen's
-/// create_bounce_frame; `rdtscp` is reported as an RDTSC intercept and Xen kills the PVH guest; with `xsave`
-/// (and what needs it) state is lost across PV context switches.
+/// Under plain emulation (TCG) each of these breaks something: with `smap` (and `smep`) dom0 dies
+/// in Xen's create_bounce_frame; `rdtscp` is reported as an RDTSC intercept and Xen kills the PVH
+/// guest; with `xsave` (and what needs it) state is lost across PV context switches.
 const TCG_CPU: &str = "max,-smap,-smep,-rdtscp,-xsave,-avx,-avx2,-f16c,-fma";
 
 /// How the machine is made.
@@ -51,8 +51,8 @@ pub fn accel() -> (Accel, &'static str) {
 fn kvm_makes_machines(kvm: &File) -> bool {
     use std::os::fd::FromRawFd;
     nix::ioctl_write_int_bad!(kvm_create_vm, 0xae01);
-    // SAFETY: KVM_CREATE_VM takes an integer (0: the default machine type) and no pointer; it gives a new
-    // file descriptor or -1.
+    // SAFETY: KVM_CREATE_VM takes an integer (0: the default machine type) and no pointer; it gives
+    // a new file descriptor or -1.
     match unsafe { kvm_create_vm(kvm.as_raw_fd(), 0) } {
         Ok(fd) if fd >= 0 => {
             // SAFETY: the descriptor is new and nobody else has it.
@@ -80,8 +80,9 @@ enum Process {
 /// What the machine has that a test or a person may want otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hardware {
-    /// Memory, MiB. dom0 gets [`DOM0_MIB`]; Xen and the guests share the rest. What nobody touches costs nothing:
-    /// QEMU takes a page from this host when it is first written, and `bootscrub=0` keeps Xen from writing them all.
+    /// Memory, MiB. dom0 gets [`DOM0_MIB`]; Xen and the guests share the rest. What nobody touches
+    /// costs nothing: QEMU takes a page from this host when it is first written, and `bootscrub=0`
+    /// keeps Xen from writing them all.
     pub mib: u32,
     /// More of Xen's command line, such as `pv-linear-pt=false`.
     pub xen_options: &'static str,
@@ -101,9 +102,9 @@ pub const DOM0_MIB: u32 = 768;
 
 /// One end of a cable between two machines.
 ///
-/// The cable is a pair of connected sockets that the two processes inherit: no port that somebody else could take or
-/// listen at, and no order in which the machines must start. When one machine ends, the other sees its
-/// cable go dead.
+/// The cable is a pair of connected sockets that the two processes inherit: no port that somebody
+/// else could take or listen at, and no order in which the machines must start. When one machine
+/// ends, the other sees its cable go dead.
 #[derive(Debug)]
 pub struct Cable {
     end: OwnedFd,
@@ -132,8 +133,9 @@ impl Cable {
             "virtio-net-pci,netdev=cable,romfile=,mac=52:54:00:58:45:{:02x}",
             self.address
         ));
-        // SAFETY: the closure runs in the child between fork and exec and calls only fcntl(2), which is
-        // async-signal-safe. The descriptor is open there: `self` outlives the call that spawns the child.
+        // SAFETY: the closure runs in the child between fork and exec and calls only fcntl(2),
+        // which is async-signal-safe. The descriptor is open there: `self` outlives the call that
+        // spawns the child.
         unsafe {
             command.pre_exec(move || {
                 let fd = std::os::fd::BorrowedFd::borrow_raw(fd);
@@ -235,8 +237,8 @@ impl Qemu {
         }
     }
 
-    /// Lets a detached one live on when we end; until then it is stopped with everything else, so that one
-    /// that does not come up is not left behind.
+    /// Lets a detached one live on when we end; until then it is stopped with everything else, so
+    /// that one that does not come up is not left behind.
     pub fn release(mut self) {
         if matches!(self.process, Process::Detached(_)) {
             self.process = Process::Free;
@@ -286,7 +288,8 @@ impl Drop for Qemu {
     }
 }
 
-/// A port that was free a moment ago. Should somebody take it before QEMU does, QEMU says so and ends.
+/// A port that was free a moment ago. Should somebody take it before QEMU does, QEMU says so and
+/// ends.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())

@@ -16,8 +16,8 @@ pub const MARKS: [&str; 3] = [
 
 static ROOT: OnceLock<PathBuf> = OnceLock::new();
 
-/// The root of the checkout that `folder` lies in: nothing of where this program was built is in it, so that a
-/// checkout that was copied or moved is the one that is built and tested.
+/// The root of the checkout that `folder` lies in: nothing of where this program was built is in
+/// it, so that a checkout that was copied or moved is the one that is built and tested.
 fn root_above(folder: &Path) -> Option<PathBuf> {
     let is_root = |dir: &&Path| MARKS.iter().all(|mark| dir.join(mark).is_file());
     folder.ancestors().find(is_root).map(Path::to_path_buf)
@@ -76,8 +76,8 @@ pub fn make_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", shown(path)))
 }
 
-/// Writes a file so that a reader sees the old or the new one, never half of it. Two who write the same file at the
-/// same time do not mix: each has a temporary file of its own.
+/// Writes a file so that a reader sees the old or the new one, never half of it. Two who write the
+/// same file at the same time do not mix: each has a temporary file of its own.
 ///
 /// # Errors
 /// With the file's name; a full disk comes out here.

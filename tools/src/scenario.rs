@@ -1,9 +1,9 @@
 //! A guest's life as a list of actions, with a check after each.
 //!
-//! An action asks Xen's tools for something and then waits for the *events* that must follow, with a generous
-//! limit (the lab is emulated); it never waits for time to pass. The checks are those of [`crate::check`].
-//! What two hosts add is in [`across`], what goes wrong on purpose in [`fault`], what other
-//! toolstacks do in [`toolstacks`] and [`libvirt`].
+//! An action asks Xen's tools for something and then waits for the *events* that must follow, with
+//! a generous limit (the lab is emulated); it never waits for time to pass. The checks are those of
+//! [`crate::check`]. What two hosts add is in [`across`], what goes wrong on purpose in [`fault`],
+//! what other toolstacks do in [`toolstacks`] and [`libvirt`].
 
 mod across;
 pub mod fault;
@@ -61,7 +61,8 @@ pub enum Action {
     Ping,
     /// The console's `drain` command.
     Drain,
-    /// The console's `faults` command: suspends are rehearsed in which one hypercall after the other fails.
+    /// The console's `faults` command: suspends are rehearsed in which one hypercall after the
+    /// other fails.
     Faults,
     /// `control/shutdown` with a word nobody knows.
     Unknown,
@@ -75,14 +76,16 @@ pub enum Action {
     VcpuSetDuringCheckpoint(u64),
     /// `xl restore`, and `xl vcpu-set` before the guest runs again.
     RestoreThenVcpuSet(u64),
-    /// `xl save` of a guest that must refuse: its `suspend-failed` holds all these words, and it runs on.
+    /// `xl save` of a guest that must refuse: its `suspend-failed` holds all these words, and it
+    /// runs on.
     SaveRefused(&'static [&'static str]),
     /// The same, given up elsewhere, or by somebody else's fault.
     SaveGivenUp(GivenUp, &'static [&'static str]),
-    /// `xl save` of a guest whose drain is switched off: `xl` must not notice, and the drain must be incomplete.
+    /// `xl save` of a guest whose drain is switched off: `xl` must not notice, and the drain must
+    /// be incomplete.
     SaveUndrained,
-    /// `xl save` of a guest that it says nothing about, although something is wrong in it. With a place: an `error` event
-    /// from there belongs to it.
+    /// `xl save` of a guest that it says nothing about, although something is wrong in it. With a
+    /// place: an `error` event from there belongs to it.
     SaveAnyway(Option<&'static str>),
     /// `xl restore` of that: Xen must refuse, and `xl` must say this.
     RestoreFails(&'static str),
@@ -106,7 +109,8 @@ pub enum Action {
     Feed,
     /// The console's `step`: a debug exception that nobody asked for.
     Step,
-    /// `xl save` and `xl restore` again and again; each time the next hypercall of the way back is refused once.
+    /// `xl save` and `xl restore` again and again; each time the next hypercall of the way back is
+    /// refused once.
     ResumeFaults,
     /// `xl trigger nmi` for each online vCPU in turn, until so many have arrived.
     Nmis(u64),
@@ -122,7 +126,8 @@ pub enum Action {
     Online(&'static [u64]),
     /// `xl restore` with another configuration: so many vCPUs online, and so many possible.
     RestoreAs(u32, u32),
-    /// `xl vcpu-set`, in the middle of which the domain is paused for longer than the guest waits for a vCPU.
+    /// `xl vcpu-set`, in the middle of which the domain is paused for longer than the guest waits
+    /// for a vCPU.
     PausedInTakeDown(u64),
     /// This vCPU is wanted online while it is kept from running.
     LateToCome(u64),
@@ -134,7 +139,8 @@ pub enum Action {
     MemSetBelow(u64),
     /// `xl mem-set` while `xl migrate` is under way, which may fail by it.
     MemSetDuringMigrate(u64),
-    /// `xl remus` until so many checkpoints were taken; then the primary dies and the backup takes over.
+    /// `xl remus` until so many checkpoints were taken; then the primary dies and the backup takes
+    /// over.
     Remus(u64),
     /// `xl migrate` as Ganeti calls it.
     Ganeti,
@@ -152,7 +158,8 @@ pub enum Action {
     CheckpointUnheard,
     /// `xl save -c` with the console's ring full: xenconsoled is stopped.
     CheckpointUnread,
-    /// `xl restore` of a guest that cannot live on: it says so, with these words, and ends as crashed.
+    /// `xl restore` of a guest that cannot live on: it says so, with these words, and ends as
+    /// crashed.
     RestoreCrashes(&'static str),
     /// A suspend is asked for in a node that the guest cannot write.
     Unanswerable,
@@ -286,7 +293,8 @@ pub fn main_job() -> Vec<Action> {
     ]
 }
 
-/// What `xl migrate` says of a PV guest on a Xen without shadow paging, which alone could tell it what a running guest writes.
+/// What `xl migrate` says of a PV guest on a Xen without shadow paging, which alone could tell it
+/// what a running guest writes.
 pub const NO_LIVE_MIGRATION: &str = "Migration failed, failed to suspend at sender";
 
 /// The life of a 64-bit PV guest on a Xen that cannot migrate it live.
@@ -313,7 +321,8 @@ pub struct Step {
     pub drained: String,
     /// What was checked, in words.
     pub checked: String,
-    /// What the hypervisor said meanwhile, if it was asked to refuse something or something was found.
+    /// What the hypervisor said meanwhile, if it was asked to refuse something or something was
+    /// found.
     pub xen: Vec<String>,
 }
 
@@ -386,7 +395,8 @@ pub struct Life<'m> {
     round: u64,
     /// Events before this index belong to earlier actions.
     mark: usize,
-    /// Events before this index are of a primary whose backup took over since: its last rounds are not the backup's.
+    /// Events before this index are of a primary whose backup took over since: its last rounds are
+    /// not the backup's.
     history: usize,
     /// How long to wait for an event.
     limit: Duration,
@@ -456,8 +466,8 @@ impl<'m> Life<'m> {
     /// Does one action and checks it.
     ///
     /// # Errors
-    /// Only what ends the whole run: an interruption, a machine that is gone, a full disk. What the guest does
-    /// wrong is a finding in the step.
+    /// Only what ends the whole run: an interruption, a machine that is gone, a full disk. What the
+    /// guest does wrong is a finding in the step.
     pub fn act(&mut self, action: &Action) -> Result<Step> {
         let name = action.name();
         self.began = Instant::now();
@@ -480,8 +490,8 @@ impl<'m> Life<'m> {
             .cloned()
             .collect();
         step.findings.extend(check::alarms(&unexpected));
-        // A domain that arrives by migration has a console log of its own, and the two are read side by side:
-        // there is no order between their lines.
+        // A domain that arrives by migration has a console log of its own, and the two are read
+        // side by side: there is no order between their lines.
         if !matches!(
             action,
             Action::Migrate
@@ -562,7 +572,8 @@ impl<'m> Life<'m> {
         Ok(event)
     }
 
-    /// `xl save -c`, the image thrown away; gives what the guest said of it. For figures: unlike [`Action::Checkpoint`] it asks for no churn.
+    /// `xl save -c`, the image thrown away; gives what the guest said of it. For figures: unlike
+    /// [`Action::Checkpoint`] it asks for no churn.
     ///
     /// # Errors
     /// If `xl` fails, the guest does not come back, or it says that something is wrong.
@@ -675,7 +686,8 @@ impl<'m> Life<'m> {
                 self.wait("resumed", |e| {
                     e.ev == "resumed" && e.num("round") == Some(round)
                 })?;
-                // Which of the two the guest takes first is its own choice; both must be done in the end.
+                // Which of the two the guest takes first is its own choice; both must be done in
+                // the end.
                 self.hotplugged(&old, &new, step)?;
                 self.churn_on(step, 1)?;
             }
@@ -813,10 +825,11 @@ impl<'m> Life<'m> {
 
     /// Runs a command of Xen's tools that asks the guest to suspend itself.
     ///
-    /// A guest that acknowledges the request and then gives it up has no way to tell libxl, which waits for 60 s. So the
-    /// command is ended as soon as the guest has said `suspend-failed`. That leaves nothing behind: until the guest has
-    /// suspended itself, a save that is not live has only read. What `xl` says after a minute ("guest did not suspend,
-    /// timed out") is libxl's to test.
+    /// A guest that acknowledges the request and then gives it up has no way to tell libxl, which
+    /// waits for 60 s. So the command is ended as soon as the guest has said `suspend-failed`. That
+    /// leaves nothing behind: until the guest has suspended itself, a save that is not live has
+    /// only read. What `xl` says after a minute ("guest did not suspend, timed out") is libxl's to
+    /// test.
     fn ask_for_suspend(&self, command: &str) -> Result<Asked> {
         let dom0 = &self.machine.dom0;
         let pid = format!("/lab/{}.pid", self.config.name);
@@ -833,7 +846,8 @@ impl<'m> Life<'m> {
             }
             if refused.is_some() {
                 dom0.run(&format!("kill $(cat {pid})"), XL)?;
-                // A request that was refused before it was acknowledged stands, and nobody is left to take it back.
+                // A request that was refused before it was acknowledged stands, and nobody is left
+                // to take it back.
                 self.request("''")?;
             }
             let output = running
@@ -889,9 +903,9 @@ impl<'m> Life<'m> {
         }
     }
 
-    /// The guest says once why it cannot run, and its domain has crashed, so that the toolstack sees it too.
-    /// Waits until the domain boots, and leaves out what came before: xenconsoled may write the last lines of a former domain of this
-    /// name only now.
+    /// The guest says once why it cannot run, and its domain has crashed, so that the toolstack
+    /// sees it too. Waits until the domain boots, and leaves out what came before: xenconsoled may
+    /// write the last lines of a former domain of this name only now.
     fn begins_here(&mut self) -> Result<()> {
         self.wait("boot", |e| e.ev == "boot")?;
         let at = self.window().iter().rposition(|e| e.ev == "boot");
@@ -1034,7 +1048,8 @@ impl<'m> Life<'m> {
         })?;
         self.check_wall_clock(&resumed, step)?;
         let event = self.wait("verify", |e| e.is("verify", "why", how))?;
-        // The rounds' phases came before `mark` if saving and restoring are two actions: look at all of them.
+        // The rounds' phases came before `mark` if saving and restoring are two actions: look at
+        // all of them.
         let mut all = self.console.said().events.clone();
         // A reboot begins the rounds anew.
         let born = all.iter().rposition(|e| e.ev == "boot").unwrap_or(0);
@@ -1055,8 +1070,9 @@ impl<'m> Life<'m> {
         self.churn_on(step, 1)
     }
 
-    /// Waits for `n` + 1 churn reports on the present vCPUs and compares the first with the last. On a machine with more to
-    /// do than it can, a vCPU may get no step done between two reports: it has a few more to show that it runs.
+    /// Waits for `n` + 1 churn reports on the present vCPUs and compares the first with the last.
+    /// On a machine with more to do than it can, a vCPU may get no step done between two reports:
+    /// it has a few more to show that it runs.
     fn churn_on(&mut self, step: &mut Step, n: usize) -> Result<()> {
         let online = self.online.clone();
         let from = self.console.said().events.len();
@@ -1084,7 +1100,8 @@ impl<'m> Life<'m> {
         Ok(())
     }
 
-    /// The time of day in this event, which the present action has caused, is dom0's and the domain's own offset.
+    /// The time of day in this event, which the present action has caused, is dom0's and the
+    /// domain's own offset.
     fn check_wall_clock(&self, event: &Event, step: &mut Step) -> Result<()> {
         let text = self.machine.dom0.must("date +%s", XL)?;
         let now: u32 = text
@@ -1165,8 +1182,9 @@ impl<'m> Life<'m> {
     /// Waits until the domain has gone, as it was made to (`on_poweroff`).
     ///
     /// The `xl` that waits for a domain's end ends itself at a suspend (`handle_domain_death` in
-    /// `tools/xl/xl_vmcontrol.c` of Xen 4.17: "Domain has suspended."). After one that was cancelled nobody is left
-    /// to remove the domain: then it must be shut down, and the lab removes it.
+    /// `tools/xl/xl_vmcontrol.c` of Xen 4.17: "Domain has suspended."). After one that was
+    /// cancelled nobody is left to remove the domain: then it must be shut down, and the lab
+    /// removes it.
     fn leave(&self) -> Result<()> {
         let name = &self.config.name;
         stop::wait_for("the domain to go", self.limit, || {

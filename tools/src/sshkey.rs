@@ -1,7 +1,7 @@
 //! The keys of the channel to dom0, made when the image is built.
 //!
-//! `ssh-keygen` writes OpenSSH's formats; dropbear wants a private host key in its own, which holds the same
-//! two numbers in another order.
+//! `ssh-keygen` writes OpenSSH's formats; dropbear wants a private host key in its own, which holds
+//! the same two numbers in another order.
 
 use std::fs;
 use std::path::Path;
@@ -52,8 +52,9 @@ impl Keys {
     }
 }
 
-/// Converts an unencrypted ed25519 private key from OpenSSH's format (its PROTOCOL.key) to dropbear's:
-/// the type's name, then 64 bytes (seed and public key), each with its length before it.
+/// Converts an unencrypted ed25519 private key from OpenSSH's format (its PROTOCOL.key) to
+/// dropbear's: the type's name, then 64 bytes (seed and public key), each with its length before
+/// it.
 fn to_dropbear(pem: &str) -> Result<Vec<u8>> {
     const KIND: &[u8] = b"ssh-ed25519";
     let body: String = pem.lines().filter(|l| !l.starts_with("-----")).collect();

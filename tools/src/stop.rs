@@ -1,8 +1,9 @@
 //! Ctrl-C and friends: one flag that every wait looks at.
 //!
-//! A signal handler may do next to nothing, so it only sets a flag; each wait in this program polls it and
-//! returns an error, and the destructors on the way out stop QEMU and everything else we started. A second
-//! signal ends the process at once; the kernel then kills our children (see [`crate::child`]).
+//! A signal handler may do next to nothing, so it only sets a flag; each wait in this program polls
+//! it and returns an error, and the destructors on the way out stop QEMU and everything else we
+//! started. A second signal ends the process at once; the kernel then kills our children (see
+//! [`crate::child`]).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +27,8 @@ static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 pub fn install() -> Result<()> {
     let flag = FLAG.get_or_init(|| Arc::new(AtomicBool::new(false)));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // In this order: the first signal finds the flag unset and only sets it, the second one exits.
+        // In this order: the first signal finds the flag unset and only sets it, the second one
+        // exits.
         signal_hook::flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED, flag.clone())?;
         signal_hook::flag::register(signal, flag.clone())?;
     }
@@ -52,7 +54,8 @@ pub fn check() -> Result<()> {
 /// Waits until `ready` gives a value.
 ///
 /// # Errors
-/// What `ready` fails with, [`Interrupted`], or after `limit` an error that says what was waited for.
+/// What `ready` fails with, [`Interrupted`], or after `limit` an error that says what was waited
+/// for.
 pub fn wait_for<T>(
     what: &str,
     limit: Duration,

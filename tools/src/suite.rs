@@ -23,7 +23,8 @@ use crate::{
 /// Options of `cargo lab test`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Only tests whose name contains this; those called long/NAME run only if it is NAME or begins with "long"
+    /// Only tests whose name contains this; those called long/NAME run only if it is NAME or begins
+    /// with "long"
     filter: Option<String>,
     /// Runs the lab tests on this hypervisor instead of the one each needs
     #[arg(long)]
@@ -58,7 +59,8 @@ pub enum Outcome {
 /// ([`hypervisor::EmulatorFault`]). Nothing else is ever tried twice.
 const AGAIN: usize = 2;
 
-/// What a test on the host may take, its build on a busy machine included. The longest takes a minute or two.
+/// What a test on the host may take, its build on a busy machine included. The longest takes a
+/// minute or two.
 const HOST_LIMIT: Duration = Duration::from_secs(600);
 
 /// A test on the host; gets a file for its output.
@@ -210,7 +212,8 @@ fn cargo(log: &Path, arguments: &str, env: &[(&str, &str)]) -> Result<Outcome> {
     finish(log, command)
 }
 
-/// Runs a command in the repository's root, its output in `log`. One that hangs fails, and what it said last is told.
+/// Runs a command in the repository's root, its output in `log`. One that hangs fails, and what it
+/// said last is told.
 fn finish(log: &Path, mut command: Command) -> Result<Outcome> {
     command
         .current_dir(repo::root())
@@ -527,7 +530,8 @@ fn worker(
             _ => None,
         };
         if let (Some(fault), true) = (fault, broken < AGAIN && !args.keep) {
-            // Also if the test passed: a control expects a failure, and this would be the wrong one.
+            // Also if the test passed: a control expects a failure, and this would be the wrong
+            // one.
             println!(
                 "[{number}/{total}] {}: {fault}; this run of it says nothing, it is run again on a new machine",
                 test.name
@@ -570,7 +574,8 @@ fn worker(
                 );
                 return Ok(());
             }
-            // A guest that failed may have left anything behind: the next test gets a fresh machine.
+            // A guest that failed may have left anything behind: the next test gets a fresh
+            // machine.
             machine = None;
         }
     }
@@ -592,8 +597,8 @@ fn word_of(args: &Args, test: &Test) -> &'static str {
     }
 }
 
-/// Runs one lab test on the worker's machine, booting it first if there is none of its kind. What the guest says
-/// and what is done to it goes to `log`, a folder.
+/// Runs one lab test on the worker's machine, booting it first if there is none of its kind. What
+/// the guest says and what is done to it goes to `log`, a folder.
 fn in_lab(
     args: &Args,
     test: &LabTest,

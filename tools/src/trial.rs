@@ -32,7 +32,8 @@ pub struct Args {
     /// How long to watch it, seconds; shorter if the guest ends.
     #[arg(long, default_value_t = 20)]
     secs: u64,
-    /// Shell commands for dom0, run one after the other once the guest runs; the guest is called "try".
+    /// Shell commands for dom0, run one after the other once the guest runs; the guest is called
+    /// "try".
     #[arg(long = "then", value_name = "CMD")]
     then: Vec<String>,
     /// Leave the guest in place at the end (with a detached machine).

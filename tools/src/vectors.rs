@@ -1,6 +1,7 @@
 //! The guest's table of vectors, in its code and in the page for people: they must say the same.
 
-/// Each vector's number, name, and whether it is `lost` (or else borne, or handled), by the table in `docs/exceptions.md`.
+/// Each vector's number, name, and whether it is `lost` (or else borne, or handled), by the table
+/// in `docs/exceptions.md`.
 fn documented(page: &str) -> Vec<(u8, String, bool)> {
     let mut rows = Vec::new();
     for line in page.lines().filter(|line| line.starts_with("| ")) {

@@ -1,38 +1,41 @@
 //! Which Xen a machine runs, and how the one that Debian does not ship is built.
 //!
-//! Debian 12's hypervisor ([`Xen::Debian12`]) has neither 32-bit PV guests nor shadow paging. Debian's source
-//! has both; [`ensure`] builds it with them ([`Xen::Pv32`]), once, into `target/lab/xen`.
+//! Debian 12's hypervisor ([`Xen::Debian12`]) has neither 32-bit PV guests nor shadow paging.
+//! Debian's source has both; [`ensure`] builds it with them ([`Xen::Pv32`]), once, into
+//! `target/lab/xen`.
 //!
 //! # Two builds of it
 //!
-//! A debug build says on its console why it refuses a page table (`gdprintk`), and checks itself (`ASSERT`). It is
-//! dear under emulation: with a 32-bit PVH guest under shadow paging churning as hard as it could, a processor second
-//! brought 34 operations without and 22 with `DEBUG` (which was compiled with -O2, and without its lock checks,
-//! scrub checks and poisoning; with them the main job of that guest took 264 s of processor time instead of 101).
-//! So the tests run on [`Xen::Pv32`], and [`Xen::Pv32Debug`] is there for the words: `cargo lab demo --pv` runs on it, and
-//! `cargo lab test pv --xen pv32-debug` has it say why it refused.
+//! A debug build says on its console why it refuses a page table (`gdprintk`), and checks itself
+//! (`ASSERT`). It is dear under emulation: with a 32-bit PVH guest under shadow paging churning as
+//! hard as it could, a processor second brought 34 operations without and 22 with `DEBUG` (which
+//! was compiled with -O2, and without its lock checks, scrub checks and poisoning; with them the
+//! main job of that guest took 264 s of processor time instead of 101). So the tests run on
+//! [`Xen::Pv32`], and [`Xen::Pv32Debug`] is there for the words: `cargo lab demo --pv` runs on it,
+//! and `cargo lab test pv --xen pv32-debug` has it say why it refused.
 //!
 //! # Why 32-bit PVH guests need it under emulation
 //!
-//! A PAE page-directory-pointer entry has no Accessed bit: bit 5 is reserved (Intel SDM volume 3, section
-//! 4.4.1). QEMU's emulation (TCG; seen in 7.2, and in the current source of `mmu_translate` in
-//! `target/i386/tcg`) sets it all the same. Xen walks a guest's page tables in software when it must decode
-//! an instruction, and it must for each intercepted one, because TCG has no next-RIP saving. With
-//! hardware-assisted paging that walk meets the reserved bit and fails, and Xen lets the guest run the
-//! instruction again: the guest hangs in silence at 100 % CPU, at its first RDMSR or hypercall. With shadow
-//! paging the tables that the emulated processor walks and marks are Xen's, and the guest's stay clean.
-//! On KVM or on real hardware none of this happens.
+//! A PAE page-directory-pointer entry has no Accessed bit: bit 5 is reserved (Intel SDM volume 3,
+//! section 4.4.1). QEMU's emulation (TCG; seen in 7.2, and in the current source of `mmu_translate`
+//! in `target/i386/tcg`) sets it all the same. Xen walks a guest's page tables in software when it
+//! must decode an instruction, and it must for each intercepted one, because TCG has no next-RIP
+//! saving. With hardware-assisted paging that walk meets the reserved bit and fails, and Xen lets
+//! the guest run the instruction again: the guest hangs in silence at 100 % CPU, at its first RDMSR
+//! or hypercall. With shadow paging the tables that the emulated processor walks and marks are
+//! Xen's, and the guest's stay clean. On KVM or on real hardware none of this happens.
 //!
 //! # How to use it
 //!
 //! For each guest, with `let (accel, _) = qemu::accel();`:
 //!
 //! - [`needed_xen`]`(arch, accel)` says which Xen it needs, and why;
-//! - [`Machine::boot`](crate::machine::Machine::boot)`(run, detached, xen)` boots that one and builds it first
-//!   if need be. A failed build is an error that says what could not be had: a caller that can do without
-//!   counts it as a skip with that reason;
-//! - [`hap`]`(arch, accel)` is the value of [`Config::hap`](crate::guest::Config::hap). A Xen without
-//!   shadow paging refuses `hap = 0` at once (`domain creation fail: Operation not supported`); it cannot hang.
+//! - [`Machine::boot`](crate::machine::Machine::boot)`(run, detached, xen)` boots that one and
+//!   builds it first if need be. A failed build is an error that says what could not be had: a
+//!   caller that can do without counts it as a skip with that reason;
+//! - [`hap`]`(arch, accel)` is the value of [`Config::hap`](crate::guest::Config::hap). A Xen
+//!   without shadow paging refuses `hap = 0` at once
+//!   (`domain creation fail: Operation not supported`); it cannot hang.
 //!
 //! Both kinds of guests run on [`Xen::Pv32`]: if one machine is to hold both, boot that.
 
@@ -97,7 +100,8 @@ impl Xen {
         }
     }
 
-    /// Whether a machine may be without it through no fault of its own: then the tests that need it are skipped, and counted.
+    /// Whether a machine may be without it through no fault of its own: then the tests that need it
+    /// are skipped, and counted.
     pub fn is_optional(self) -> bool {
         self.is_built() || self == Self::Debian12Toolstacks
     }
@@ -157,8 +161,8 @@ pub fn hap(arch: Arch, accel: Accel) -> bool {
 }
 
 const SUITE: &str = "bookworm";
-/// The package's newest version in the suite is taken; the security archive does not carry its source
-/// everywhere.
+/// The package's newest version in the suite is taken; the security archive does not carry its
+/// source everywhere.
 const SOURCE: &str = "xen";
 /// Debian's public archive, if this machine's own sources name none.
 const ARCHIVE: &str = "http://deb.debian.org/debian/";
@@ -167,7 +171,8 @@ const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// What Debian's build lacks.
 const OPTIONS: &[&str] = &["CONFIG_PV32=y", "CONFIG_SHADOW_PAGING=y"];
 
-/// The words and assertions of a debug build, without those checks that cost most and say nothing of page tables.
+/// The words and assertions of a debug build, without those checks that cost most and say nothing
+/// of page tables.
 const DEBUG: &[&str] = &[
     "CONFIG_DEBUG=y",
     "# CONFIG_FRAME_POINTER is not set",
@@ -178,7 +183,8 @@ const DEBUG: &[&str] = &[
     "# CONFIG_DEBUG_INFO is not set",
 ];
 
-/// For Xen's banner, so that it can name neither the host nor its user; Debian's own patch shows neither.
+/// For Xen's banner, so that it can name neither the host nor its user; Debian's own patch shows
+/// neither.
 const MAKE: &[&str] = &["XEN_WHOAMI=lab", "XEN_DOMAIN=lab", "XEN_BUILD_HOST=lab"];
 
 fn fingerprint(xen: Xen) -> String {
@@ -194,8 +200,8 @@ fn fingerprint(xen: Xen) -> String {
         .collect()
 }
 
-/// A hypervisor with 32-bit PV guests and shadow paging, built first if there is none for the present
-/// options. That takes 2 to 4 minutes on two cores and 100 MB of disk until it is done.
+/// A hypervisor with 32-bit PV guests and shadow paging, built first if there is none for the
+/// present options. That takes 2 to 4 minutes on two cores and 100 MB of disk until it is done.
 ///
 /// # Errors
 /// If a package or Xen's source cannot be had or the build fails; the message names the log.

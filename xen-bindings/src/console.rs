@@ -1,7 +1,7 @@
 //! The console ring: `public/io/console.h`. The other side is xenconsoled.
 //!
-//! Nothing here waits: a write says how many bytes it took, and the caller decides whether the rest is dropped,
-//! kept or tried again after the ring's event.
+//! Nothing here waits: a write says how many bytes it took, and the caller decides whether the rest
+//! is dropped, kept or tried again after the ring's event.
 
 use crate::ffi;
 pub use crate::ring::BadIndices;
@@ -24,17 +24,20 @@ impl Page {
     /// Views the page at `page`.
     ///
     /// # Safety
-    /// For `'a`, `page` is where the console page is mapped, readable and writable, and nothing but one
+    /// For `'a`, `page` is where the console page is mapped, readable and writable, and nothing but
+    /// one
     /// [`Console`] uses it.
     #[must_use]
     pub unsafe fn at<'a>(page: NonNull<ffi::xencons_interface>) -> &'a Self {
-        // SAFETY: the caller's contract; the type is transparent and allows change behind shared references.
+        // SAFETY: the caller's contract; the type is transparent and allows change behind shared
+        // references.
         unsafe { page.cast().as_ref() }
     }
 
     fn consumer(&self) -> Consumer<'_> {
         let page = self.0.get();
-        // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same sizes.
+        // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same
+        // sizes.
         unsafe {
             let bytes: &[AtomicU8; 1024] = &*addr_of_mut!((*page).in_).cast();
             let prod = AtomicU32::from_ptr(addr_of_mut!((*page).in_prod));
@@ -94,8 +97,8 @@ pub struct Console<'p, N> {
 }
 
 impl<'p, N: Notify> Console<'p, N> {
-    /// Takes up the ring where the page says this side was. `notify` sends the console's event; without one yet,
-    /// give a closure that does nothing.
+    /// Takes up the ring where the page says this side was. `notify` sends the console's event;
+    /// without one yet, give a closure that does nothing.
     pub fn new(page: &'p Page, notify: N) -> Self {
         Self {
             input: page.consumer(),
@@ -163,8 +166,8 @@ impl<'p, N: Notify> Console<'p, N> {
         Ok(moved)
     }
 
-    /// Takes up the ring anew: after a restore, when the page was emptied and the port is another. Not after a
-    /// cancelled suspend, when both are as before.
+    /// Takes up the ring anew: after a restore, when the page was emptied and the port is another.
+    /// Not after a cancelled suspend, when both are as before.
     pub fn reset(&mut self, notify: N) {
         self.input.resume();
         self.output.resume();
@@ -181,7 +184,8 @@ mod tests {
     use std::vec::Vec;
 
     fn page() -> &'static Page {
-        // SAFETY: a live page that only this view, and the test's other side through it, uses from here on.
+        // SAFETY: a live page that only this view, and the test's other side through it, uses from
+        // here on.
         unsafe { Page::at(NonNull::from(Box::leak(Box::default()))) }
     }
 
@@ -285,7 +289,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the other side writes: no panic, no more than there is room for, and every call ends.
+        /// Whatever the other side writes: no panic, no more than there is room for, and every call
+        /// ends.
         #[test]
         fn a_hostile_daemon_is_survived(
             steps in proptest::collection::vec((0u8..7, any::<u32>()), 1..100),

@@ -3,8 +3,8 @@
 use crate::hypercall::hypercall3;
 use crate::{ffi, Call, Result};
 
-/// Writes to Xen's console. A domU's words appear only where Xen was built for debugging or allows it
-/// (`guest_loglvl`, and then rate-limited); elsewhere the call is refused.
+/// Writes to Xen's console. A domU's words appear only where Xen was built for debugging or allows
+/// it (`guest_loglvl`, and then rate-limited); elsewhere the call is refused.
 ///
 /// # Errors
 /// Xen's.

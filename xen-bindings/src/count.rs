@@ -5,14 +5,16 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// Hypercalls made so far, by all vCPUs together. It wraps: only the difference of two readings means something. Giving the CPU away
-/// (`SCHEDOP_yield`, `SCHEDOP_poll`) is not counted: a vCPU that waits does it any number of times.
+/// Hypercalls made so far, by all vCPUs together. It wraps: only the difference of two readings
+/// means something. Giving the CPU away (`SCHEDOP_yield`, `SCHEDOP_poll`) is not counted: a vCPU
+/// that waits does it any number of times.
 #[must_use]
 pub fn made() -> u32 {
     MADE.load(Ordering::Relaxed)
 }
 
-/// Is it a call that only waits? A vCPU that waits makes any number of them, and nothing follows from a refusal.
+/// Is it a call that only waits? A vCPU that waits makes any number of them, and nothing follows
+/// from a refusal.
 #[inline]
 pub(crate) fn gives_cpu_away(nr: u32, first: usize) -> bool {
     let waits = [ffi::SCHEDOP_yield as usize, ffi::SCHEDOP_poll as usize];

@@ -1,7 +1,7 @@
 //! What Xen says of itself and of this domain through the CPUID instruction.
 //!
-//! The leaves are described in `public/arch-x86/cpuid.h`. They begin at 0x40000000, or at a later multiple of
-//! 0x100 when Xen shows another hypervisor's leaves first.
+//! The leaves are described in `public/arch-x86/cpuid.h`. They begin at 0x40000000, or at a later
+//! multiple of 0x100 when Xen shows another hypervisor's leaves first.
 
 use crate::ffi;
 #[cfg(target_arch = "x86")]
@@ -27,9 +27,9 @@ pub struct Registers {
 pub enum Instruction {
     /// As is. In a PVH (or HVM) guest it always traps to Xen.
     Plain,
-    /// With Xen's emulation prefix. A PV guest's plain CPUID reads the machine, unless the CPU can make it
-    /// fault; the prefix (an undefined instruction and the letters `xen`) asks Xen in any case. Anywhere but
-    /// in a PV guest it is an undefined instruction.
+    /// With Xen's emulation prefix. A PV guest's plain CPUID reads the machine, unless the CPU can
+    /// make it fault; the prefix (an undefined instruction and the letters `xen`) asks Xen in any
+    /// case. Anywhere but in a PV guest it is an undefined instruction.
     #[doc(alias = "XEN_CPUID")]
     PvForced,
 }
@@ -39,7 +39,8 @@ pub enum Instruction {
 pub fn cpuid(instruction: Instruction, leaf: u32, subleaf: u32) -> Registers {
     match instruction {
         Instruction::Plain => {
-            // SAFETY: every CPU that runs Xen has CPUID. (Newer compilers know this and call it safe.)
+            // SAFETY: every CPU that runs Xen has CPUID. (Newer compilers know this and call it
+            // safe.)
             #[allow(unused_unsafe)]
             let r = unsafe { arch::__cpuid_count(leaf, subleaf) };
             Registers {
@@ -55,9 +56,9 @@ pub fn cpuid(instruction: Instruction, leaf: u32, subleaf: u32) -> Registers {
 
 fn pv_forced(leaf: u32, subleaf: u32) -> Registers {
     let mut r = Registers::default();
-    // SAFETY: Xen emulates prefix and CPUID together, which changes eax to edx only. LLVM keeps rbx for
-    // itself on x86_64, so it is exchanged with a register of the compiler's choice. Not in a PV guest this
-    // is an exception, which is safe, if fatal.
+    // SAFETY: Xen emulates prefix and CPUID together, which changes eax to edx only. LLVM keeps rbx
+    // for itself on x86_64, so it is exchanged with a register of the compiler's choice. Not in a
+    // PV guest this is an exception, which is safe, if fatal.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!(
@@ -127,8 +128,8 @@ pub struct TimeInfo {
     pub tsc_khz: u32,
     /// How the TSC is kept (`tsc_mode` in xl.cfg(5)).
     pub tsc_mode: u32,
-    /// Goes up by one each time the domain is restored or arrives by migration: the reliable sign of having
-    /// moved (`docs/misc/xen-tsc` calls it the incarnation).
+    /// Goes up by one each time the domain is restored or arrives by migration: the reliable sign
+    /// of having moved (`docs/misc/xen-tsc` calls it the incarnation).
     pub incarnation: u32,
 }
 

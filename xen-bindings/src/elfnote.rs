@@ -1,17 +1,19 @@
 //! ELF notes: how a kernel image tells Xen's domain builder what it is.
 //!
-//! The notes (`public/elfnote.h`) are written by the assembler, because only it can hold addresses of symbols
-//! at every width and only the linker knows them. Use [`elf_note!`](crate::elf_note) at module level in the
-//! kernel's own crate: notes in a library that nothing refers to would not be linked.
+//! The notes (`public/elfnote.h`) are written by the assembler, because only it can hold addresses
+//! of symbols at every width and only the linker knows them. Use [`elf_note!`](crate::elf_note) at
+//! module level in the kernel's own crate: notes in a library that nothing refers to would not be
+//! linked.
 //!
 //! A linker script must keep the section `.note.Xen` and give it a `PT_NOTE` program header:
 //! `.notes : { *(.note.Xen) } :text :note`.
 
 /// Writes one ELF note named `Xen` into the section `.note.Xen`.
 ///
-/// The first argument is the note's name in `public/elfnote.h` without `XEN_ELFNOTE_`; then the value:
-/// - `address "SYMBOL"`: a word (4 or 8 bytes, as the target's) that holds an assembler expression; the linker
-///   fills it in;
+/// The first argument is the note's name in `public/elfnote.h` without `XEN_ELFNOTE_`; then the
+/// value:
+/// - `address "SYMBOL"`: a word (4 or 8 bytes, as the target's) that holds an assembler expression;
+///   the linker fills it in;
 /// - `number N`: a word that holds a constant `usize`;
 /// - `number32 N`: four bytes that hold a constant `u32`;
 /// - `text "TEXT"`: a string literal, zero-terminated.
@@ -102,7 +104,8 @@ macro_rules! types {
 types! {
     /// PV: the virtual address of the entry point (a word).
     ENTRY = XEN_ELFNOTE_ENTRY "XEN_ELFNOTE_ENTRY";
-    /// PV: the virtual address of the page that the domain builder fills with hypercall stubs (a word).
+    /// PV: the virtual address of the page that the domain builder fills with hypercall stubs (a
+    /// word).
     HYPERCALL_PAGE = XEN_ELFNOTE_HYPERCALL_PAGE "XEN_ELFNOTE_HYPERCALL_PAGE";
     /// PV: the virtual address that pseudo-physical address 0 is mapped at (a word).
     VIRT_BASE = XEN_ELFNOTE_VIRT_BASE "XEN_ELFNOTE_VIRT_BASE";
@@ -110,20 +113,23 @@ types! {
     PADDR_OFFSET = XEN_ELFNOTE_PADDR_OFFSET "XEN_ELFNOTE_PADDR_OFFSET";
     /// The interface the image is for: `xen-3.0` (text).
     XEN_VERSION = XEN_ELFNOTE_XEN_VERSION "XEN_ELFNOTE_XEN_VERSION";
-    /// The guest operating system's name (text). `linux` switches on old habits of the domain builder.
+    /// The guest operating system's name (text). `linux` switches on old habits of the domain
+    /// builder.
     GUEST_OS = XEN_ELFNOTE_GUEST_OS "XEN_ELFNOTE_GUEST_OS";
     /// The guest operating system's version (text).
     GUEST_VERSION = XEN_ELFNOTE_GUEST_VERSION "XEN_ELFNOTE_GUEST_VERSION";
     /// The loader to use: `generic` (text).
     LOADER = XEN_ELFNOTE_LOADER "XEN_ELFNOTE_LOADER";
-    /// 32-bit PV: `yes` for a PAE kernel (text). Without it Xen takes the kernel for one without PAE.
+    /// 32-bit PV: `yes` for a PAE kernel (text). Without it Xen takes the kernel for one without
+    /// PAE.
     PAE_MODE = XEN_ELFNOTE_PAE_MODE "XEN_ELFNOTE_PAE_MODE";
-    /// Feature names separated by `|`; a leading `!` makes one required, and an unknown one that is required
-    /// stops the domain from being built (text).
+    /// Feature names separated by `|`; a leading `!` makes one required, and an unknown one that is
+    /// required stops the domain from being built (text).
     FEATURES = XEN_ELFNOTE_FEATURES "XEN_ELFNOTE_FEATURES";
     /// PV: the lowest address the hypervisor may use (a word).
     HV_START_LOW = XEN_ELFNOTE_HV_START_LOW "XEN_ELFNOTE_HV_START_LOW";
-    /// The kernel copes with a cancelled suspend (a word, 1). Parsed but not used by Xen 4.17 to 4.21.
+    /// The kernel copes with a cancelled suspend (a word, 1). Parsed but not used by Xen 4.17 to
+    /// 4.21.
     SUSPEND_CANCEL = XEN_ELFNOTE_SUSPEND_CANCEL "XEN_ELFNOTE_SUSPEND_CANCEL";
     /// 64-bit PV: the virtual address to map the initial p2m list at (a word).
     INIT_P2M = XEN_ELFNOTE_INIT_P2M "XEN_ELFNOTE_INIT_P2M";

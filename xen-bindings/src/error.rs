@@ -4,7 +4,8 @@ use core::fmt;
 
 /// Xen's error number, positive.
 ///
-/// Xen's numbers are its own (`public/errno.h`); those that exist on Linux have the same value there.
+/// Xen's numbers are its own (`public/errno.h`); those that exist on Linux have the same value
+/// there.
 #[doc(alias = "xen_errno")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(u32);
@@ -14,7 +15,8 @@ macro_rules! errno {
         impl Errno {
             $(#[doc = $text] pub const $name: Self = Self($value);)*
 
-            /// The name in Xen's `public/errno.h` without its prefix; none for a number that is not there.
+            /// The name in Xen's `public/errno.h` without its prefix; none for a number that is not
+            /// there.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
@@ -164,8 +166,8 @@ impl Call {
     /// The error that a negative `ret` stands for.
     pub const fn check(self, ret: isize) -> Result<usize> {
         if ret < 0 {
-            // An error number is far below 2^32; should Xen ever return less, the low half is still what
-            // there is to report.
+            // An error number is far below 2^32; should Xen ever return less, the low half is still
+            // what there is to report.
             #[allow(clippy::cast_possible_truncation)]
             let number = ret.unsigned_abs() as u32;
             Err(HypercallError {

@@ -1,7 +1,7 @@
 //! Event channels: making, binding and signalling them. `public/event_channel.h`.
 //!
-//! A restore closes every channel of the domain; after a cancelled suspend they are all as before. Scanning for
-//! what is pending is in [`crate::two_level`].
+//! A restore closes every channel of the domain; after a cancelled suspend they are all as before.
+//! Scanning for what is pending is in [`crate::two_level`].
 
 use crate::frame::DomainId;
 use crate::hypercall::hypercall2;
@@ -11,7 +11,8 @@ use core::ptr;
 
 /// One end of an event channel, in this domain, and the domain's incarnation in which it was named.
 ///
-/// A restore closes every channel, and the new ones get the same numbers again. So a port that was named before is refused with
+/// A restore closes every channel, and the new ones get the same numbers again. So a port that was
+/// named before is refused with
 /// [`EBADF`](crate::Errno::EBADF) and no call is made: it would act for the number's new owner. Holding one proves nothing
 /// about it being open.
 #[doc(alias = "evtchn_port_t")]
@@ -56,8 +57,8 @@ impl Port {
     }
 }
 
-/// Tells this module that the domain was restored, or migrated: every port named until now is stale. To be called on the way
-/// back, before the first new port is made.
+/// Tells this module that the domain was restored, or migrated: every port named until now is
+/// stale. To be called on the way back, before the first new port is made.
 pub fn restored() {
     incarnation::next();
 }
@@ -70,7 +71,8 @@ mod incarnation {
 
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
-        // Relaxed: whoever hands a port to another CPU orders that, and a restore finds one CPU alone.
+        // Relaxed: whoever hands a port to another CPU orders that, and a restore finds one CPU
+        // alone.
         pub fn now() -> u32 {
             COUNT.load(Ordering::Relaxed)
         }
@@ -111,7 +113,8 @@ pub enum Virq {
     /// The one-shot or periodic timer of a vCPU.
     #[doc(alias = "VIRQ_TIMER")]
     Timer,
-    /// Somebody asked for debugging output (`xl debug-keys q`); goes to vCPU 0's binding and others.
+    /// Somebody asked for debugging output (`xl debug-keys q`); goes to vCPU 0's binding and
+    /// others.
     #[doc(alias = "VIRQ_DEBUG")]
     Debug,
 }
@@ -207,7 +210,8 @@ pub fn alloc_unbound(remote: DomainId) -> Result<Port> {
     Ok(Port::new(arg.port))
 }
 
-/// Delivers `port` to `vcpu` from now on. For interdomain ports; an IPI's or per-vCPU VIRQ's port stays.
+/// Delivers `port` to `vcpu` from now on. For interdomain ports; an IPI's or per-vCPU VIRQ's port
+/// stays.
 ///
 /// # Errors
 /// Xen's: `EINVAL` for a kind of port that cannot move. `EBADF` for one of before a restore.
@@ -240,8 +244,9 @@ pub fn close(port: Port) -> Result<()> {
     op(ffi::EVTCHNOP_close, call, &mut arg)
 }
 
-/// Clears the port's mask, and has Xen deliver it if it is pending. The way that works for every vCPU and every
-/// kind of guest; [`two_level::unmask`](crate::two_level::unmask) spares the call when nothing is pending.
+/// Clears the port's mask, and has Xen deliver it if it is pending. The way that works for every
+/// vCPU and every kind of guest; [`two_level::unmask`](crate::two_level::unmask) spares the call
+/// when nothing is pending.
 ///
 /// # Errors
 /// Xen's: `EINVAL` for a port that is not open. `EBADF` for one of before a restore.
@@ -265,8 +270,8 @@ pub fn status(port: Port) -> Result<(Status, u32)> {
         ..Default::default()
     };
     op(ffi::EVTCHNOP_status, call, &mut arg)?;
-    // SAFETY: every member of the union is made of plain integers and the structure was zeroed, so that each
-    // of them is initialised whatever Xen wrote; `status` says which one means something.
+    // SAFETY: every member of the union is made of plain integers and the structure was zeroed, so
+    // that each of them is initialised whatever Xen wrote; `status` says which one means something.
     let status = unsafe {
         match arg.status {
             ffi::EVTCHNSTAT_closed => Status::Closed,
@@ -308,7 +313,8 @@ mod tests {
     fn bind_ipi_returns_the_port_xen_wrote_and_errors_name_the_vcpu() {
         let xen = |nr: u32, args: &[usize]| {
             assert_eq!((nr, args[0]), (32, 7));
-            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive
+            // reference.
             let arg = unsafe { &mut *(args[1] as *mut ffi::evtchn_bind_ipi) };
             if arg.vcpu > 3 {
                 return -2;
@@ -353,7 +359,8 @@ mod tests {
     #[test]
     fn status_reads_the_member_that_counts() {
         let xen = |_: u32, args: &[usize]| {
-            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive
+            // reference.
             let arg = unsafe { &mut *(args[1] as *mut ffi::evtchn_status) };
             assert_eq!(arg.dom, 0x7ff0);
             arg.vcpu = 1;

@@ -1,8 +1,10 @@
-//! Hypercalls that fail on purpose: for tests of what a kernel does then. Only with the feature `faults`.
+//! Hypercalls that fail on purpose: for tests of what a kernel does then. Only with the feature
+//! `faults`.
 //!
-//! One hypercall in the calls that follow [`arm`] is not made and returns `-ENOMEM`: once, or from then on ([`arm_for_good`]). Counted are the calls from one stack, so
-//! that what other vCPUs do meanwhile does not change which call it is. Giving the CPU away is not counted: a kernel may do that
-//! any number of times while it waits, and nothing follows from a refusal.
+//! One hypercall in the calls that follow [`arm`] is not made and returns `-ENOMEM`: once, or from
+//! then on ([`arm_for_good`]). Counted are the calls from one stack, so that what other vCPUs do
+//! meanwhile does not change which call it is. Giving the CPU away is not counted: a kernel may do
+//! that any number of times while it waits, and nothing follows from a refusal.
 
 use crate::count::gives_cpu_away;
 use crate::{ffi, Call, Errno, HypercallError, Result};
@@ -25,7 +27,8 @@ pub const ERROR: Errno = Errno::ENOMEM;
 static FOR_GOOD: AtomicBool = AtomicBool::new(false);
 static REFUSED_FIRST: AtomicUsize = AtomicUsize::new(0);
 
-/// As [`arm`], and then the call fails however often it is made: by its number and its first argument.
+/// As [`arm`], and then the call fails however often it is made: by its number and its first
+/// argument.
 pub fn arm_for_good(nth: usize, stack: Range<usize>) {
     arm(nth, stack);
     FOR_GOOD.store(true, Ordering::Release);
@@ -40,15 +43,16 @@ pub fn arm(nth: usize, stack: Range<usize>) {
     LEFT.store(nth, Ordering::Release);
 }
 
-/// Has the call fail that a rehearsal leaves out ([`probe`]), and no other. Counting cannot name it for certain: an interrupt's calls
-/// are made on the same stack, and come when they come.
+/// Has the call fail that a rehearsal leaves out ([`probe`]), and no other. Counting cannot name it
+/// for certain: an interrupt's calls are made on the same stack, and come when they come.
 pub fn arm_probe() {
     LEFT.store(0, Ordering::Relaxed);
     FAILED.store(0, Ordering::Relaxed);
     PROBE.store(true, Ordering::Release);
 }
 
-/// Lets all calls through from now on. Gives the number (`__HYPERVISOR_*`) of the call that failed, if one did.
+/// Lets all calls through from now on. Gives the number (`__HYPERVISOR_*`) of the call that failed,
+/// if one did.
 pub fn disarm() -> Option<u32> {
     LEFT.store(0, Ordering::Release);
     PROBE.store(false, Ordering::Release);

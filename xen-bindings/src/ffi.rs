@@ -1,7 +1,8 @@
 //! Xen's public interface as bindgen reads it from the headers, for the word size of the target.
 //!
-//! Names are the headers' own. Every structure's size, alignment and field offsets are checked by constant
-//! assertions when the crate is compiled for its target. `README.md` says how to make the files again.
+//! Names are the headers' own. Every structure's size, alignment and field offsets are checked by
+//! constant assertions when the crate is compiled for its target. `README.md` says how to make the
+//! files again.
 #![allow(
     missing_docs,
     non_camel_case_types,

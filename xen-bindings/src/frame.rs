@@ -28,16 +28,19 @@ macro_rules! frame {
 }
 
 frame! {
-    /// Guest frame number: a frame as the guest's own physical address space numbers it. In a PVH guest this
-    /// is what page tables hold; in a PV guest it is the frame that Xen's interfaces take (an MFN).
+    /// Guest frame number: a frame as the guest's own physical address space numbers it. In a PVH
+    /// guest this is what page tables hold; in a PV guest it is the frame that Xen's interfaces
+    /// take (an MFN).
     Gfn "gfn"
 }
 frame! {
-    /// Machine frame number: a frame of the host. Only PV guests see any, and each one changes at restore.
+    /// Machine frame number: a frame of the host. Only PV guests see any, and each one changes at
+    /// restore.
     Mfn "mfn"
 }
 frame! {
-    /// Pseudo-physical frame number: a PV guest's own contiguous numbering. Stays the same at restore.
+    /// Pseudo-physical frame number: a PV guest's own contiguous numbering. Stays the same at
+    /// restore.
     Pfn "pfn"
 }
 
@@ -47,7 +50,8 @@ frame! {
 pub struct DomainId(pub u16);
 
 impl DomainId {
-    /// The calling domain, whatever its number is. Never stale, unlike the number itself after a restore.
+    /// The calling domain, whatever its number is. Never stale, unlike the number itself after a
+    /// restore.
     #[doc(alias = "DOMID_SELF")]
     pub const SELF: Self = Self(crate::ffi::DOMID_SELF as u16);
 }

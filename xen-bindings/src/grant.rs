@@ -1,9 +1,10 @@
-//! Grants: leave for another domain to use one of this domain's frames. `public/grant_table.h`, version 1.
+//! Grants: leave for another domain to use one of this domain's frames. `public/grant_table.h`,
+//! version 1.
 //!
-//! A frame of the table holds 512 entries of 8 bytes. A restore gives the domain an empty table of version 1 and
-//! unmapped frames: every grant is gone, and the frames are to be mapped again
-//! ([`Space::GrantTable`](crate::memory::Space::GrantTable), or [`setup_table`] in a PV guest). After a cancelled
-//! suspend all is as before.
+//! A frame of the table holds 512 entries of 8 bytes. A restore gives the domain an empty table of
+//! version 1 and unmapped frames: every grant is gone, and the frames are to be mapped again
+//! ([`Space::GrantTable`](crate::memory::Space::GrantTable), or [`setup_table`] in a PV guest).
+//! After a cancelled suspend all is as before.
 
 use crate::frame::{DomainId, Gfn, Mfn};
 use crate::hypercall::hypercall3;
@@ -95,7 +96,8 @@ pub fn query_size() -> core::result::Result<(u32, u32), Error> {
     Ok((arg.nr_frames, arg.max_nr_frames))
 }
 
-/// Makes the table as long as `frames` and fills in where its frames are (PV; the guest then maps them).
+/// Makes the table as long as `frames` and fills in where its frames are (PV; the guest then maps
+/// them).
 ///
 /// # Errors
 /// Xen's.
@@ -128,8 +130,9 @@ pub fn set_version_1() -> Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantRef(pub u32);
 
-/// A frame that may be shared with another domain. Holding one proves that no Rust reference reaches its memory, and that nobody else in
-/// this domain uses it: whatever another domain writes there, no memory that Rust answers for changes.
+/// A frame that may be shared with another domain. Holding one proves that no Rust reference
+/// reaches its memory, and that nobody else in this domain uses it: whatever another domain writes
+/// there, no memory that Rust answers for changes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SharedFrame(Gfn);
 
@@ -137,8 +140,9 @@ impl SharedFrame {
     /// Says that the frame `gfn` (in a PV guest a machine frame) is there to be shared.
     ///
     /// # Safety
-    /// For as long as the value lives, and for ever if it is leaked: this domain reads and writes the frame through raw pointers
-    /// (volatile) or atomics only, no reference to plain memory of it exists, and it is used for nothing else.
+    /// For as long as the value lives, and for ever if it is leaked: this domain reads and writes
+    /// the frame through raw pointers (volatile) or atomics only, no reference to plain memory of
+    /// it exists, and it is used for nothing else.
     #[must_use]
     pub const unsafe fn new(gfn: Gfn) -> Self {
         Self(gfn)
@@ -151,13 +155,15 @@ impl SharedFrame {
     }
 }
 
-/// A grant that was given out: the frame belongs to it until it has ended. Dropping one leaves the frame shared and lost, which is safe.
+/// A grant that was given out: the frame belongs to it until it has ended. Dropping one leaves the
+/// frame shared and lost, which is safe.
 #[must_use = "dropping this leaves the frame with the other domain for good"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant {
     at: GrantRef,
     frame: SharedFrame,
-    /// Of which table, counted by [`GrantTable::reset`]: a later table gives the same numbers to others.
+    /// Of which table, counted by [`GrantTable::reset`]: a later table gives the same numbers to
+    /// others.
     table: u32,
 }
 
@@ -223,8 +229,8 @@ impl core::error::Error for StillMapped {}
 
 /// The domain's grant table, `FRAMES` frames long, and the account of which entries are in use.
 ///
-/// The account is this side's own: what the table says is not needed to know what is given out, which is what a
-/// suspend wants to know.
+/// The account is this side's own: what the table says is not needed to know what is given out,
+/// which is what a suspend wants to know.
 pub struct GrantTable<const FRAMES: usize> {
     entries: NonNull<ffi::grant_entry_v1>,
     used: [[u64; ENTRIES_PER_FRAME / 64]; FRAMES],
@@ -233,17 +239,18 @@ pub struct GrantTable<const FRAMES: usize> {
     number: u32,
 }
 
-// SAFETY: the table is memory of the domain's and not of a thread's; all access to it is through `&mut self` on this
-// side, and atomic.
+// SAFETY: the table is memory of the domain's and not of a thread's; all access to it is through
+// `&mut self` on this side, and atomic.
 unsafe impl<const FRAMES: usize> Send for GrantTable<FRAMES> {}
 
 impl<const FRAMES: usize> GrantTable<FRAMES> {
-    /// A table whose frames are mapped one after the other at `entries`, with none but the reserved ones in use.
+    /// A table whose frames are mapped one after the other at `entries`, with none but the reserved
+    /// ones in use.
     ///
     /// # Safety
-    /// For the value's life, `FRAMES` frames of the domain's grant table (version 1) are mapped there, readable and
-    /// writable, except between a suspend and [`reset`](Self::reset), when nothing here is called; and nothing else
-    /// uses their entries from [`RESERVED`] on.
+    /// For the value's life, `FRAMES` frames of the domain's grant table (version 1) are mapped
+    /// there, readable and writable, except between a suspend and [`reset`](Self::reset), when
+    /// nothing here is called; and nothing else uses their entries from [`RESERVED`] on.
     #[must_use]
     pub unsafe fn new(entries: NonNull<ffi::grant_entry_v1>) -> Self {
         Self {
@@ -256,8 +263,8 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
 
     fn entry(&self, at: GrantRef) -> (&AtomicU16, &AtomicU16, &AtomicU32) {
         debug_assert!((at.0 as usize) < FRAMES * ENTRIES_PER_FRAME);
-        // SAFETY: callers pass numbers within the table only; by `new`'s contract the entry is mapped. Both sides
-        // see its fields as atomics of their size.
+        // SAFETY: callers pass numbers within the table only; by `new`'s contract the entry is
+        // mapped. Both sides see its fields as atomics of their size.
         unsafe {
             let entry = self.entries.as_ptr().add(at.0 as usize);
             (
@@ -324,8 +331,9 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
         })
     }
 
-    /// Takes the leave back, and gives the frame. The other domain can then neither use it nor map it again. A grant that a restore
-    /// has ended ([`reset`](Self::reset)) gives its frame at once, and its number's new owner is left alone.
+    /// Takes the leave back, and gives the frame. The other domain can then neither use it nor map
+    /// it again. A grant that a restore has ended ([`reset`](Self::reset)) gives its frame at once,
+    /// and its number's new owner is left alone.
     ///
     /// # Errors
     /// [`StillMapped`], with the grant as it is.
@@ -335,7 +343,8 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
         }
         let (flags, domain, _) = self.entry(grant.at);
         let mapped = (ffi::GTF_reading | ffi::GTF_writing) as u16;
-        // In one step: Xen sets the mapped bits in this word at the moment the other domain maps the frame.
+        // In one step: Xen sets the mapped bits in this word at the moment the other domain maps
+        // the frame.
         let ended = flags.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
             (now & mapped == 0).then_some(0)
         });
@@ -362,8 +371,8 @@ impl<const FRAMES: usize> GrantTable<FRAMES> {
             .filter(|&at| self.is_given_out(at))
     }
 
-    /// Forgets every grant, once the new table's frames are mapped after a restore: it is empty. Returns how many
-    /// were lost.
+    /// Forgets every grant, once the new table's frames are mapped after a restore: it is empty.
+    /// Returns how many were lost.
     pub fn reset(&mut self) -> u32 {
         self.number = self.number.wrapping_add(1);
         self.used = [[0; ENTRIES_PER_FRAME / 64]; FRAMES];
@@ -385,7 +394,8 @@ mod tests {
             [ffi::grant_entry_v1::default(); ENTRIES_PER_FRAME],
         ));
         let first = NonNull::from(entries).cast();
-        // SAFETY: one frame of entries that lives on; the tests look at it through the same pointer only.
+        // SAFETY: one frame of entries that lives on; the tests look at it through the same pointer
+        // only.
         (unsafe { GrantTable::new(first) }, first.as_ptr())
     }
 
@@ -477,7 +487,8 @@ mod tests {
     fn a_status_is_an_error_as_a_refused_call_is() {
         let xen = |nr: u32, args: &[usize]| {
             assert_eq!((nr, args[0], args[2]), (20, 6, 1));
-            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive
+            // reference.
             let arg = unsafe { &mut *(args[1] as *mut ffi::gnttab_query_size) };
             (arg.nr_frames, arg.max_nr_frames, arg.status) = (1, 64, 0);
             0

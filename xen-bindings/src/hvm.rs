@@ -1,7 +1,8 @@
-//! Parameters of an HVM or PVH domain, and how its events are delivered: `public/hvm/params.h` and `hvm_op.h`.
+//! Parameters of an HVM or PVH domain, and how its events are delivered: `public/hvm/params.h` and
+//! `hvm_op.h`.
 //!
-//! A save carries the store's and console's frames, but neither `CALLBACK_IRQ` nor any vCPU's upcall vector; the
-//! store's and console's ports are new after a restore.
+//! A save carries the store's and console's frames, but neither `CALLBACK_IRQ` nor any vCPU's
+//! upcall vector; the store's and console's ports are new after a restore.
 
 use crate::event_channel::Port;
 use crate::frame::{DomainId, Gfn};
@@ -14,9 +15,10 @@ const OP: u32 = ffi::__HYPERVISOR_hvm_op;
 /// A parameter that a guest may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Param {
-    /// How a pending event interrupts the domain. Setting it also makes Xen note the word size of the calling
-    /// mode as that of shared-info (a new or restored domain counts as 64-bit), and a non-zero value is what
-    /// the toolstack takes as leave to write 1 as the return value of a cancelled suspend.
+    /// How a pending event interrupts the domain. Setting it also makes Xen note the word size of
+    /// the calling mode as that of shared-info (a new or restored domain counts as 64-bit), and a
+    /// non-zero value is what the toolstack takes as leave to write 1 as the return value of a
+    /// cancelled suspend.
     #[doc(alias = "HVM_PARAM_CALLBACK_IRQ")]
     CallbackIrq,
     /// The frame of the xenstore ring.
@@ -85,8 +87,9 @@ pub const fn callback_vector(vector: u8) -> u64 {
     ((ffi::HVM_PARAM_CALLBACK_TYPE_VECTOR as u64) << 56) | vector as u64
 }
 
-/// Raises interrupt `vector` on `vcpu` for its events, through its local APIC, which must be enabled and wants
-/// an acknowledgement (EOI). Takes the place of [`Param::CallbackIrq`]'s vector on that vCPU.
+/// Raises interrupt `vector` on `vcpu` for its events, through its local APIC, which must be
+/// enabled and wants an acknowledgement (EOI). Takes the place of [`Param::CallbackIrq`]'s vector
+/// on that vCPU.
 ///
 /// # Errors
 /// Xen's: `EINVAL` for a vector below 0x10, `ENOENT` for a vCPU the domain does not have.
@@ -116,7 +119,8 @@ pub struct Ring {
 
 fn ring(frame: Param, port: Param) -> Result<Option<Ring>> {
     let (frame, port) = (get_param(frame)?, get_param(port)?);
-    // Zero is a parameter that nobody has set; a number that does not fit is no frame of this guest.
+    // Zero is a parameter that nobody has set; a number that does not fit is no frame of this
+    // guest.
     Ok(match (usize::try_from(frame), u32::try_from(port)) {
         (Ok(frame @ 1..), Ok(port @ 1..)) => Some(Ring {
             frame: Gfn(frame),
@@ -166,7 +170,8 @@ mod tests {
     fn rings_come_from_their_parameters_and_zero_is_none() {
         let xen = |nr: u32, args: &[usize]| {
             assert_eq!((nr, args[0]), (34, 1));
-            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference.
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive
+            // reference.
             let arg = unsafe { &mut *(args[1] as *mut ffi::xen_hvm_param) };
             assert_eq!(arg.domid, 0x7ff0);
             arg.value = match arg.index {

@@ -1,17 +1,19 @@
 //! The one place that enters the hypervisor.
 //!
-//! A hypercall is a `call` into the **hypercall page**, slot `nr * 32`, which Xen fills with the instructions
-//! that fit the guest's kind and the CPU. The page is a static of this crate (symbol `hypercall_page`): a PV
-//! kernel names it in the ELF note `HYPERCALL_PAGE`, a PVH kernel hands its physical address to
+//! A hypercall is a `call` into the **hypercall page**, slot `nr * 32`, which Xen fills with the
+//! instructions that fit the guest's kind and the CPU. The page is a static of this crate (symbol
+//! `hypercall_page`): a PV kernel names it in the ELF note `HYPERCALL_PAGE`, a PVH kernel hands its
+//! physical address to
 //! [`pvh::install_hypercall_page`](crate::pvh::install_hypercall_page). Until then it is filled with
-//! breakpoint instructions, so that an early call raises #BP at an address that tells what happened.
+//! breakpoint instructions, so that an early call raises #BP at an address that tells what
+//! happened.
 //!
-//! Arguments and result are machine words (public/arch-x86/xen-x86_32.h and xen-x86_64.h): `ebx, ecx, edx,
-//! esi, edi` or `rdi, rsi, rdx, r10, r8`, the result in `eax`/`rax`. Argument registers count as clobbered,
-//! because a debug build of Xen does clobber them.
+//! Arguments and result are machine words (public/arch-x86/xen-x86_32.h and xen-x86_64.h):
+//! `ebx, ecx, edx, esi, edi` or `rdi, rsi, rdx, r10, r8`, the result in `eax`/`rax`. Argument
+//! registers count as clobbered, because a debug build of Xen does clobber them.
 //!
-//! On a host (`target_os` other than `none`) there is no hypervisor to call: every call returns `-ENOSYS`,
-//! except in this crate's own tests, which put a double in its place.
+//! On a host (`target_os` other than `none`) there is no hypervisor to call: every call returns
+//! `-ENOSYS`, except in this crate's own tests, which put a double in its place.
 
 #[cfg(target_os = "none")]
 pub use freestanding::*;
@@ -48,8 +50,8 @@ mod freestanding {
             $(#[$doc])*
             ///
             /// # Safety
-            /// The hypercall page is installed, and what call `NR` does with these arguments (which may be
-            /// addresses Xen reads or writes) keeps Rust's rules.
+            /// The hypercall page is installed, and what call `NR` does with these arguments (which
+            /// may be addresses Xen reads or writes) keeps Rust's rules.
             #[inline]
             #[must_use]
             pub unsafe fn $name<const NR: u32>($first: usize $(, $arg: usize)*) -> isize {
@@ -59,9 +61,9 @@ mod freestanding {
                     return refused;
                 }
                 let $ret: isize;
-                // SAFETY: by this function's contract the page holds Xen's entry stubs, of which slot NR
-                // changes only the registers named as outputs, the flags, and memory that the caller
-                // answers for; the stub returns to the instruction after the call.
+                // SAFETY: by this function's contract the page holds Xen's entry stubs, of which
+                // slot NR changes only the registers named as outputs, the flags, and memory that
+                // the caller answers for; the stub returns to the instruction after the call.
                 #[cfg(target_arch = "x86_64")]
                 unsafe {
                     core::arch::asm!(
@@ -73,7 +75,8 @@ mod freestanding {
                         out("rcx") _, out("r11") _,
                     );
                 }
-                // SAFETY: as above. LLVM keeps esi for itself, so that it is saved and loaded by hand.
+                // SAFETY: as above. LLVM keeps esi for itself, so that it is saved and loaded by
+                // hand.
                 #[cfg(target_arch = "x86")]
                 unsafe {
                     core::arch::asm!(

@@ -6,8 +6,8 @@ use crate::{ffi, Call, Result, Subject};
 use core::ptr;
 
 fn op<T>(cmd: u32, call: Call, arg: &mut T) -> Result<usize> {
-    // SAFETY: every caller in this module passes the structure that the operation takes; what else the
-    // operation needs is in the caller's contract.
+    // SAFETY: every caller in this module passes the structure that the operation takes; what else
+    // the operation needs is in the caller's contract.
     let ret = unsafe {
         hypercall2::<{ ffi::__HYPERVISOR_memory_op }>(cmd as usize, ptr::from_mut(arg) as usize)
     };
@@ -27,8 +27,8 @@ pub enum Space {
 
 /// Puts a page of Xen's at `gfn` (PVH).
 ///
-/// What was at `gfn` is freed. A restore undoes the mapping and leaves a hole; a cancelled suspend keeps it. A
-/// page of Xen's that is mapped already moves, and leaves a hole where it was.
+/// What was at `gfn` is freed. A restore undoes the mapping and leaves a hole; a cancelled suspend
+/// keeps it. A page of Xen's that is mapped already moves, and leaves a hole where it was.
 ///
 /// # Errors
 /// Xen's.
@@ -132,8 +132,8 @@ fn reservation(cmd: u32, op_name: &'static str, frames: &mut [Gfn], order: u32) 
 /// Xen's, if none could be filled for another reason than want of memory.
 ///
 /// # Safety
-/// In a PVH guest the frames are holes or memory that nothing uses. In a PV guest Xen overwrites `frames` with
-/// machine frames, which the caller must enter into its tables.
+/// In a PVH guest the frames are holes or memory that nothing uses. In a PV guest Xen overwrites
+/// `frames` with machine frames, which the caller must enter into its tables.
 #[doc(alias = "XENMEM_populate_physmap")]
 pub unsafe fn populate_physmap(frames: &mut [Gfn]) -> Result<usize> {
     reservation(
@@ -144,12 +144,13 @@ pub unsafe fn populate_physmap(frames: &mut [Gfn]) -> Result<usize> {
     )
 }
 
-/// Gives the memory at `frames` back to Xen and leaves holes: 2^`order` frames from each on, which is a multiple of as many.
-/// Returns how many of `frames` went, from the front; of the one after them a part may be gone too.
+/// Gives the memory at `frames` back to Xen and leaves holes: 2^`order` frames from each on, which
+/// is a multiple of as many. Returns how many of `frames` went, from the front; of the one after
+/// them a part may be gone too.
 ///
-/// A frame that was never touched in a domain that is populated on demand goes like any other. Xen takes orders up to 9 from
-/// a domain without devices (`CONFIG_DOMU_MAX_ORDER`) and answers 0 to a higher one. In a PV guest these are machine
-/// frames.
+/// A frame that was never touched in a domain that is populated on demand goes like any other. Xen
+/// takes orders up to 9 from a domain without devices (`CONFIG_DOMU_MAX_ORDER`) and answers 0 to a
+/// higher one. In a PV guest these are machine frames.
 ///
 /// # Errors
 /// Xen's.
@@ -219,7 +220,8 @@ mod tests {
                 assert_eq!(unsafe { *(args[1] as *const ffi::domid_t) }, 0x7ff0);
                 return 8192;
             }
-            // SAFETY: the wrapper passes a structure that lives during the call, and a list of the length it states.
+            // SAFETY: the wrapper passes a structure that lives during the call, and a list of the
+            // length it states.
             let (arg, first) = unsafe {
                 let arg = *(args[1] as *const ffi::xen_memory_reservation);
                 (arg, *arg.extent_start.p)
@@ -249,8 +251,8 @@ mod tests {
     #[test]
     fn a_memory_map_is_never_longer_than_its_room() {
         let xen = |_: u32, args: &[usize]| {
-            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive reference, and a
-            // buffer of the length it states.
+            // SAFETY: the wrapper passes a structure that lives during the call, by exclusive
+            // reference, and a buffer of the length it states.
             unsafe {
                 let arg = &mut *(args[1] as *mut ffi::xen_memory_map);
                 assert_eq!(arg.nr_entries, 2);

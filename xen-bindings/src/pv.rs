@@ -1,4 +1,5 @@
-//! What a PV kernel asks of Xen because it may not do it itself: page tables, traps, stacks, segments.
+//! What a PV kernel asks of Xen because it may not do it itself: page tables, traps, stacks,
+//! segments.
 //!
 //! Thin on purpose: whether an update keeps Rust's rules is known to the paging code only.
 
@@ -43,8 +44,8 @@ pub type MmuUpdate = ffi::mmu_update;
 #[doc(alias = "HYPERVISOR_mmu_update")]
 pub unsafe fn mmu_update(updates: &mut [MmuUpdate]) -> core::result::Result<(), BatchError> {
     let mut done: u32 = 0;
-    // SAFETY: Xen reads the updates and writes the count, which live across the call; the rest is the caller's
-    // contract.
+    // SAFETY: Xen reads the updates and writes the count, which live across the call; the rest is
+    // the caller's contract.
     let ret = unsafe {
         hypercall4::<{ ffi::__HYPERVISOR_mmu_update }>(
             updates.as_mut_ptr() as usize,
@@ -126,7 +127,8 @@ pub unsafe fn update_va_mapping(address: usize, entry: u64, flags: usize) -> Res
 /// That of each call.
 #[doc(alias = "HYPERVISOR_multicall")]
 pub unsafe fn multicall(calls: &mut [ffi::multicall_entry]) -> Result<()> {
-    // SAFETY: Xen reads and writes the entries, which live across the call; the rest is the caller's contract.
+    // SAFETY: Xen reads and writes the entries, which live across the call; the rest is the
+    // caller's contract.
     let ret = unsafe {
         hypercall2::<{ ffi::__HYPERVISOR_multicall }>(calls.as_mut_ptr() as usize, calls.len())
     };
@@ -149,13 +151,15 @@ pub unsafe fn set_trap_table(table: &[ffi::trap_info]) -> Result<()> {
         let errno = crate::Errno::EINVAL;
         return Err(HypercallError { call, errno });
     }
-    // SAFETY: Xen reads up to the entry with address 0, which is there; the rest is the caller's contract.
+    // SAFETY: Xen reads up to the entry with address 0, which is there; the rest is the caller's
+    // contract.
     let ret =
         unsafe { hypercall1::<{ ffi::__HYPERVISOR_set_trap_table }>(table.as_ptr() as usize) };
     call.check(ret).map(drop)
 }
 
-/// Makes `frames` this vCPU's descriptor table, `entries` long. They are read-only to the guest from now on.
+/// Makes `frames` this vCPU's descriptor table, `entries` long. They are read-only to the guest
+/// from now on.
 ///
 /// # Errors
 /// Xen's.
@@ -164,7 +168,8 @@ pub unsafe fn set_trap_table(table: &[ffi::trap_info]) -> Result<()> {
 /// The descriptors fit the segment registers in use.
 #[doc(alias = "HYPERVISOR_set_gdt")]
 pub unsafe fn set_gdt(frames: &[Mfn], entries: usize) -> Result<()> {
-    // Xen reads as many frame numbers as the entries fill; it would read past a list that is too short.
+    // Xen reads as many frame numbers as the entries fill; it would read past a list that is too
+    // short.
     let call = Call::on("set_gdt", Subject::Number(entries as u64));
     if frames.len() * 512 < entries {
         let errno = crate::Errno::EINVAL;
@@ -204,7 +209,8 @@ pub unsafe fn register_callback(kind: u32, flags: u32, address: ffi::xen_callbac
         flags: flags as u16,
         address,
     };
-    // SAFETY: Xen reads the structure, which lives across the call; the rest is the caller's contract.
+    // SAFETY: Xen reads the structure, which lives across the call; the rest is the caller's
+    // contract.
     let ret = unsafe {
         hypercall2::<{ ffi::__HYPERVISOR_callback_op }>(
             ffi::CALLBACKOP_register as usize,
@@ -245,11 +251,13 @@ pub const fn frame_to_cr3(frame: Mfn) -> usize {
     }
 }
 
-/// Where Xen's machine-to-physical table lies and how long it is, as Xen says: filled only by asking it.
+/// Where Xen's machine-to-physical table lies and how long it is, as Xen says: filled only by
+/// asking it.
 ///
-/// The constants of `public/xen.h` (`MACH2PHYS_NR_ENTRIES`) are an old hypervisor's: for a 32-bit guest they end at 16 GiB,
-/// while Xen's table goes on to 166 GiB. A restored or migrated domain may be on a host with another table: ask again
-/// there. Made to be a static: any number of CPUs may look while one asks.
+/// The constants of `public/xen.h` (`MACH2PHYS_NR_ENTRIES`) are an old hypervisor's: for a 32-bit
+/// guest they end at 16 GiB, while Xen's table goes on to 166 GiB. A restored or migrated domain
+/// may be on a host with another table: ask again there. Made to be a static: any number of CPUs
+/// may look while one asks.
 #[derive(Debug)]
 pub struct MachineToPhysical {
     start: AtomicUsize,
@@ -269,7 +277,8 @@ impl MachineToPhysical {
     /// Asks Xen. PV only.
     ///
     /// # Errors
-    /// Xen's; or `ERANGE` if what Xen describes is no table in the address space. What was known stays.
+    /// Xen's; or `ERANGE` if what Xen describes is no table in the address space. What was known
+    /// stays.
     #[doc(alias = "XENMEM_machphys_mapping")]
     pub fn ask(&self) -> Result<()> {
         const _: () = assert!(size_of::<Pfn>() == size_of::<ffi::xen_ulong_t>());
@@ -309,7 +318,8 @@ impl MachineToPhysical {
         self.frames.load(Ordering::Acquire)
     }
 
-    /// Where it has the entry of `frame`; none beyond its end. Xen leaves parts of it unmapped, for which the host has no memory.
+    /// Where it has the entry of `frame`; none beyond its end. Xen leaves parts of it unmapped, for
+    /// which the host has no memory.
     ///
     /// Reading it gives the [`Pfn`] of a frame of this domain, and anything at all for another's.
     #[must_use]

@@ -34,17 +34,19 @@ impl fmt::Display for InstallError {
 
 impl core::error::Error for InstallError {}
 
-/// Has Xen fill the page at physical address `phys` (see [`crate::hypercall`]) and returns Xen's leaves.
+/// Has Xen fill the page at physical address `phys` (see [`crate::hypercall`]) and returns Xen's
+/// leaves.
 ///
-/// Doing it again is harmless. It also makes Xen note the word size of the calling mode as that of the
-/// shared-info page, as setting `HVM_PARAM_CALLBACK_IRQ` does.
+/// Doing it again is harmless. It also makes Xen note the word size of the calling mode as that of
+/// the shared-info page, as setting `HVM_PARAM_CALLBACK_IRQ` does.
 ///
 /// # Errors
 /// Without writing anything: see [`InstallError`].
 ///
 /// # Safety
-/// `phys` is the physical address of [`hypercall_page`](crate::hypercall), or of another page that nothing
-/// else uses: Xen overwrites all 4096 bytes. The caller runs in ring 0 of a PVH or HVM guest.
+/// `phys` is the physical address of [`hypercall_page`](crate::hypercall), or of another page that
+/// nothing else uses: Xen overwrites all 4096 bytes. The caller runs in ring 0 of a PVH or HVM
+/// guest.
 pub unsafe fn install_hypercall_page(phys: u64) -> Result<Leaves, InstallError> {
     let leaves = Leaves::find(Instruction::Plain).ok_or(InstallError::NotXen)?;
     let transfer = leaves
@@ -54,8 +56,8 @@ pub unsafe fn install_hypercall_page(phys: u64) -> Result<Leaves, InstallError> 
         // The low bits are the number of the page asked for.
         return Err(InstallError::Misaligned { phys });
     }
-    // SAFETY: this is the register that Xen itself named for this purpose, and the page is the caller's to
-    // give, by contract.
+    // SAFETY: this is the register that Xen itself named for this purpose, and the page is the
+    // caller's to give, by contract.
     unsafe { wrmsr(transfer.msr, phys) };
     Ok(leaves)
 }

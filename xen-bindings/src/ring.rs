@@ -1,17 +1,18 @@
 //! Byte rings in a page that is shared with a program in dom0.
 //!
-//! Each direction has bytes, a producer index and a consumer index; both run freely over 32 bits and are taken
-//! modulo the ring's size, a power of two. Who produces writes bytes, then the producer index; who consumes
-//! reads bytes, then writes the consumer index.
+//! Each direction has bytes, a producer index and a consumer index; both run freely over 32 bits
+//! and are taken modulo the ring's size, a power of two. Who produces writes bytes, then the
+//! producer index; who consumes reads bytes, then writes the consumer index.
 //!
-//! The other side can write anything anywhere in the page at any time. So this side keeps its own index in its
-//! own memory and only publishes it; it reads the other's index once for each use, and believes it only if the
-//! two are no further apart than the ring is long.
+//! The other side can write anything anywhere in the page at any time. So this side keeps its own
+//! index in its own memory and only publishes it; it reads the other's index once for each use, and
+//! believes it only if the two are no further apart than the ring is long.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 
-/// A ring's indices are further apart than the ring is long: whoever wrote the other one is at fault.
+/// A ring's indices are further apart than the ring is long: whoever wrote the other one is at
+/// fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadIndices {
     /// Which ring, as the headers name its direction: `req`, `rsp`, `in` or `out`.

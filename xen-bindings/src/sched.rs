@@ -23,9 +23,9 @@ pub fn yield_now() -> Result<()> {
 
 /// Waits until an event is pending for this vCPU.
 ///
-/// Xen clears this vCPU's `evtchn_upcall_mask` on entry, so that no wake-up is lost in between. That is what a
-/// PV guest uses for "interrupts on, then wait"; a PVH guest, whose upcalls obey the CPU's interrupt flag,
-/// uses `sti; hlt`.
+/// Xen clears this vCPU's `evtchn_upcall_mask` on entry, so that no wake-up is lost in between.
+/// That is what a PV guest uses for "interrupts on, then wait"; a PVH guest, whose upcalls obey the
+/// CPU's interrupt flag, uses `sti; hlt`.
 ///
 /// # Errors
 /// Xen's.
@@ -38,12 +38,13 @@ pub fn block() -> Result<()> {
 
 /// Waits until one of `ports` is pending, masked or not, or system time reaches `deadline_ns`.
 ///
-/// `deadline_ns` is absolute, in nanoseconds of Xen's system time (see [`crate::shared_info`]); 0 means no deadline.
-/// Needs no upcall, and so no interrupt handler: it is how a kernel waits early in its start and in the middle
-/// of a suspend.
+/// `deadline_ns` is absolute, in nanoseconds of Xen's system time (see [`crate::shared_info`]); 0
+/// means no deadline. Needs no upcall, and so no interrupt handler: it is how a kernel waits early
+/// in its start and in the middle of a suspend.
 ///
 /// # Errors
-/// Xen's: `EINVAL` for a port that is not open, or more than 128 ports. `EBADF` for a port of before a restore.
+/// Xen's: `EINVAL` for a port that is not open, or more than 128 ports. `EBADF` for a port of
+/// before a restore.
 #[doc(alias = "SCHEDOP_poll")]
 pub fn poll(ports: &[Port], deadline_ns: u64) -> Result<()> {
     let call = Call::new("SCHEDOP_poll");
@@ -92,7 +93,8 @@ impl Shutdown {
     }
 }
 
-/// Ends the domain. Comes back only if Xen refuses, or if the toolstack resumes the domain all the same.
+/// Ends the domain. Comes back only if Xen refuses, or if the toolstack resumes the domain all the
+/// same.
 ///
 /// # Errors
 /// Xen's.
@@ -115,21 +117,22 @@ pub fn shutdown(reason: Shutdown) -> Result<()> {
 /// Suspends the domain. Returns what Xen (or the toolstack that wrote the return register) said:
 /// 0, restored: a new domain on perhaps another host; 1, cancelled: the same domain, nothing lost.
 ///
-/// This is the bare call, for the suspend sequence of the `migration` crate, which takes the proofs that it
-/// must not be made without. Anything but 0 and 1 that is not an error is a toolstack's mistake; treat it as
-/// cancelled.
+/// This is the bare call, for the suspend sequence of the `migration` crate, which takes the proofs
+/// that it must not be made without. Anything but 0 and 1 that is not an error is a toolstack's
+/// mistake; treat it as cancelled.
 ///
-/// `start_info_mfn` is what a PV guest must pass: the machine frame of its `start_info` page (third argument,
-/// `edx`/`rdx`; tools/libs/guest/xg_sr_save_x86_pv.c). A PVH guest passes 0.
+/// `start_info_mfn` is what a PV guest must pass: the machine frame of its `start_info` page (third
+/// argument, `edx`/`rdx`; tools/libs/guest/xg_sr_save_x86_pv.c). A PVH guest passes 0.
 ///
 /// # Errors
 /// Xen's. The domain was not suspended then.
 ///
 /// # Safety
-/// - The caller is vCPU 0, interrupts are off, and no other vCPU runs code that a restore would break.
-/// - On return 0 everything that Xen does not carry over is gone: the shared-info mapping, `vcpu_info` places,
-///   event channels, grant mappings, timers; a PV guest's machine frame numbers all differ. No reference to any
-///   such memory may be used until it is set up again.
+/// - The caller is vCPU 0, interrupts are off, and no other vCPU runs code that a restore would
+///   break.
+/// - On return 0 everything that Xen does not carry over is gone: the shared-info mapping,
+///   `vcpu_info` places, event channels, grant mappings, timers; a PV guest's machine frame numbers
+///   all differ. No reference to any such memory may be used until it is set up again.
 /// - In a PV guest no page table holds what Xen's save drops or mistypes.
 #[doc(alias = "SHUTDOWN_suspend")]
 pub unsafe fn suspend(start_info_mfn: usize) -> Result<usize> {

@@ -1,12 +1,13 @@
-//! The page Xen shares with the domain, and the structure it shares with each vCPU: event flags and time.
+//! The page Xen shares with the domain, and the structure it shares with each vCPU: event flags and
+//! time.
 //!
-//! Both sides write these while the other reads. They are therefore seen only through atomics, behind shared
-//! references that stay valid whatever Xen does. The same view serves a page that is mapped again after a
-//! restore at the same virtual address: what it says is then simply new.
+//! Both sides write these while the other reads. They are therefore seen only through atomics,
+//! behind shared references that stay valid whatever Xen does. The same view serves a page that is
+//! mapped again after a restore at the same virtual address: what it says is then simply new.
 //!
-//! The layout is that of the *kernel's* word size. A new or restored PVH domain counts as 64-bit until the
-//! kernel sets [`Param::CallbackIrq`](crate::hvm::Param::CallbackIrq): before that, a 32-bit kernel reads
-//! nonsense here.
+//! The layout is that of the *kernel's* word size. A new or restored PVH domain counts as 64-bit
+//! until the kernel sets [`Param::CallbackIrq`](crate::hvm::Param::CallbackIrq): before that, a
+//! 32-bit kernel reads nonsense here.
 
 use crate::ffi;
 use core::cell::UnsafeCell;
@@ -44,11 +45,13 @@ impl SharedInfo {
     /// Views the page at `page`.
     ///
     /// # Safety
-    /// For `'a`, `page` is where the shared-info page is mapped, readable and writable, except between a suspend
-    /// and the mapping that follows it, when nobody uses the view. Nothing but views of this kind uses it.
+    /// For `'a`, `page` is where the shared-info page is mapped, readable and writable, except
+    /// between a suspend and the mapping that follows it, when nobody uses the view. Nothing but
+    /// views of this kind uses it.
     #[must_use]
     pub unsafe fn at<'a>(page: NonNull<ffi::shared_info>) -> &'a Self {
-        // SAFETY: the caller's contract; the type is transparent and allows change behind shared references.
+        // SAFETY: the caller's contract; the type is transparent and allows change behind shared
+        // references.
         unsafe { page.cast().as_ref() }
     }
 
@@ -65,8 +68,8 @@ impl SharedInfo {
         if slot >= ffi::XEN_LEGACY_MAX_VCPUS as usize {
             return None;
         }
-        // SAFETY: the slot is within the array, which lives as long as `self`; the type is transparent and
-        // allows change behind shared references.
+        // SAFETY: the slot is within the array, which lives as long as `self`; the type is
+        // transparent and allows change behind shared references.
         Some(unsafe { &*addr_of_mut!((*self.0.get()).vcpu_info[slot]).cast::<VcpuInfo>() })
     }
 
@@ -74,7 +77,8 @@ impl SharedInfo {
     #[doc(alias = "evtchn_pending")]
     #[must_use]
     pub fn pending(&self) -> &[AtomicWord; WORD_BITS] {
-        // SAFETY: an array of words, aligned as such, seen as an array of atomic words of the same size.
+        // SAFETY: an array of words, aligned as such, seen as an array of atomic words of the same
+        // size.
         unsafe { &*addr_of_mut!((*self.0.get()).evtchn_pending).cast() }
     }
 
@@ -86,12 +90,13 @@ impl SharedInfo {
         unsafe { &*addr_of_mut!((*self.0.get()).evtchn_mask).cast() }
     }
 
-    /// The time of day at which system time was 0: seconds and nanoseconds since 1970 (UTC, and the domain's
-    /// offset). Changes when dom0's clock is set, and at restore.
+    /// The time of day at which system time was 0: seconds and nanoseconds since 1970 (UTC, and the
+    /// domain's offset). Changes when dom0's clock is set, and at restore.
     #[must_use]
     pub fn wall_clock(&self) -> WallClock {
         let info = self.0.get();
-        // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same size.
+        // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same
+        // size.
         let (version, seconds, nanoseconds, high) = unsafe {
             (
                 AtomicU32::from_ptr(addr_of_mut!((*info).wc_version)),
@@ -120,8 +125,8 @@ pub struct WallClock {
     pub nanoseconds: u32,
 }
 
-/// Reads until nothing was written in between: an odd version means that a write is under way, a changed one
-/// that there was one.
+/// Reads until nothing was written in between: an odd version means that a write is under way, a
+/// changed one that there was one.
 fn consistent<T>(version: &AtomicU32, mut read: impl FnMut() -> T) -> T {
     loop {
         let before = version.load(Ordering::Acquire);
@@ -132,7 +137,8 @@ fn consistent<T>(version: &AtomicU32, mut read: impl FnMut() -> T) -> T {
                 return value;
             }
         }
-        // The writer is Xen, on this vCPU's own CPU or briefly on another: it does not sleep in between.
+        // The writer is Xen, on this vCPU's own CPU or briefly on another: it does not sleep in
+        // between.
         core::hint::spin_loop();
     }
 }
@@ -144,18 +150,21 @@ impl VcpuInfo {
     /// As [`SharedInfo::at`], for a `vcpu_info` that Xen uses, or that it will.
     #[must_use]
     pub unsafe fn at<'a>(info: NonNull<ffi::vcpu_info>) -> &'a Self {
-        // SAFETY: the caller's contract; the type is transparent and allows change behind shared references.
+        // SAFETY: the caller's contract; the type is transparent and allows change behind shared
+        // references.
         unsafe { info.cast().as_ref() }
     }
 
     /// Non-zero: there is something to scan for. Xen sets it, and raises the upcall.
     #[must_use]
     pub fn upcall_pending(&self) -> &AtomicU8 {
-        // SAFETY: a field of the structure, which lives as long as `self`, seen as an atomic of its size.
+        // SAFETY: a field of the structure, which lives as long as `self`, seen as an atomic of its
+        // size.
         unsafe { AtomicU8::from_ptr(addr_of_mut!((*self.0.get()).evtchn_upcall_pending)) }
     }
 
-    /// Non-zero: no upcall. In a PV guest this is what the interrupt flag is elsewhere; a PVH guest leaves it 0.
+    /// Non-zero: no upcall. In a PV guest this is what the interrupt flag is elsewhere; a PVH guest
+    /// leaves it 0.
     #[must_use]
     pub fn upcall_mask(&self) -> &AtomicU8 {
         // SAFETY: as for `upcall_pending`.
@@ -187,18 +196,20 @@ impl VcpuInfo {
 
     /// System time: nanoseconds since the host was started.
     ///
-    /// Only on this vCPU itself. Not monotonic across vCPUs, nor across restore and migration, when the host is
-    /// another: the caller keeps an offset, and the highest value it has given out.
+    /// Only on this vCPU itself. Not monotonic across vCPUs, nor across restore and migration, when
+    /// the host is another: the caller keeps an offset, and the highest value it has given out.
     #[must_use]
     pub fn now(&self) -> u64 {
         let (version, words) = self.time_words();
-        // The TSC is read inside: should this vCPU move to another CPU in between, the version tells.
+        // The TSC is read inside: should this vCPU move to another CPU in between, the version
+        // tells.
         consistent(version, || Clock::from_words(words).at(tsc()))
     }
 
     fn time_words(&self) -> (&AtomicU32, &[AtomicU32; 8]) {
-        // SAFETY: vcpu_time_info has 32 bytes (asserted with the bindings) and is aligned to 4 or more; it lives
-        // as long as `self`, and is seen as 8 atomic words, so that no read of it can race undefined.
+        // SAFETY: vcpu_time_info has 32 bytes (asserted with the bindings) and is aligned to 4 or
+        // more; it lives as long as `self`, and is seen as 8 atomic words, so that no read of it
+        // can race undefined.
         let words: &[AtomicU32; 8] = unsafe { &*addr_of_mut!((*self.0.get()).time).cast() };
         (&words[0], words)
     }
@@ -236,8 +247,9 @@ impl Clock {
 
     /// System time at a TSC value. A TSC before the last update counts as the update itself.
     ///
-    /// A new domain's TSC begins at 0, and the last update may be of before that: the timestamp is negative then, until Xen's next
-    /// update within a second (`__update_vcpu_system_time` and `gtime_to_gtsc`, `xen/arch/x86/time.c`).
+    /// A new domain's TSC begins at 0, and the last update may be of before that: the timestamp is
+    /// negative then, until Xen's next update within a second (`__update_vcpu_system_time` and
+    /// `gtime_to_gtsc`, `xen/arch/x86/time.c`).
     #[must_use]
     pub fn at(&self, tsc: u64) -> u64 {
         let ticks = (tsc.wrapping_sub(self.tsc_timestamp) as i64).max(0) as u64;
@@ -280,7 +292,8 @@ pub fn scale_delta(ticks: u64, mul: u32, shift: i8) -> u64 {
         ticks.checked_shl(by)
     }
     .unwrap_or(0);
-    // A 96-bit product in two parts, neither of which can overflow: 128-bit arithmetic is a library call on i686.
+    // A 96-bit product in two parts, neither of which can overflow: 128-bit arithmetic is a library
+    // call on i686.
     let (low, high) = (ticks & 0xffff_ffff, ticks >> 32);
     let mul = u64::from(mul);
     high.wrapping_mul(mul).wrapping_add((low * mul) >> 32)
@@ -290,8 +303,9 @@ pub fn scale_delta(ticks: u64, mul: u32, shift: i8) -> u64 {
 #[must_use]
 pub fn tsc() -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: every CPU that runs Xen has both instructions; a guest may always read the TSC (Xen emulates it
-    // where it is not to be seen as is). Not `nomem`, so that loads stay on their side of it.
+    // SAFETY: every CPU that runs Xen has both instructions; a guest may always read the TSC (Xen
+    // emulates it where it is not to be seen as is). Not `nomem`, so that loads stay on their side
+    // of it.
     unsafe {
         core::arch::asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags));
     }
@@ -370,7 +384,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_time_is_never_a_mixture() {
-        // A writer that follows the protocol, and a reader that must only ever see a pair as written.
+        // A writer that follows the protocol, and a reader that must only ever see a pair as
+        // written.
         let view = page(|_| ());
         let time = view.vcpu(0).unwrap();
         let (version, words) = time.time_words();

@@ -1,10 +1,10 @@
 //! Two-level event channels: finding what is pending, masking, and whose port it is.
 //!
-//! Xen sets a port's bit in [`SharedInfo::pending`], the bit of that word in the selector of the vCPU that the
-//! port is bound to, and that vCPU's `upcall_pending` (`public/event_channel.h`). The pending bitmap is the
-//! domain's, the selector is the vCPU's: a word that one vCPU is sent to can hold bits of ports that belong to
-//! another. A scan therefore takes a [`PortSet`] and touches no port outside it; without one, a vCPU would
-//! swallow its neighbour's IPIs.
+//! Xen sets a port's bit in [`SharedInfo::pending`], the bit of that word in the selector of the
+//! vCPU that the port is bound to, and that vCPU's `upcall_pending` (`public/event_channel.h`). The
+//! pending bitmap is the domain's, the selector is the vCPU's: a word that one vCPU is sent to can
+//! hold bits of ports that belong to another. A scan therefore takes a [`PortSet`] and touches no
+//! port outside it; without one, a vCPU would swallow its neighbour's IPIs.
 //!
 //! The functions are generic over the word, so that both sizes are tested on one host.
 
@@ -71,12 +71,12 @@ macro_rules! word {
 word!(AtomicU32, u32);
 word!(AtomicU64, u64);
 
-/// Finds the pending, unmasked ports that are in `mine`, clears each one's pending bit, and calls `handle` with
-/// it. Returns how many there were.
+/// Finds the pending, unmasked ports that are in `mine`, clears each one's pending bit, and calls
+/// `handle` with it. Returns how many there were.
 ///
-/// `selector` is this vCPU's. It is cleared first, and each bit before its handler runs: an event that comes
-/// meanwhile is pending again, and its upcall raised again. One call looks at every word once at most, so that
-/// it ends however fast events come.
+/// `selector` is this vCPU's. It is cleared first, and each bit before its handler runs: an event
+/// that comes meanwhile is pending again, and its upcall raised again. One call looks at every word
+/// once at most, so that it ends however fast events come.
 ///
 /// All three bitmaps have `W::BITS` words; the selector has no bit for more.
 pub fn for_each_pending<W: Word>(
@@ -160,7 +160,8 @@ fn locate<W: Word>(port: Port) -> Option<(usize, W::Value)> {
     (word < W::BITS).then(|| (word as usize, W::bit(port.number() % W::BITS)))
 }
 
-/// A vCPU's upcall: finds and handles everything that is pending for it. Returns how many events there were.
+/// A vCPU's upcall: finds and handles everything that is pending for it. Returns how many events
+/// there were.
 ///
 /// To be called with upcalls off, on the vCPU that `vcpu` and `mine` belong to.
 pub fn upcall(
@@ -170,8 +171,9 @@ pub fn upcall(
     mut handle: impl FnMut(Port),
 ) -> usize {
     let mut count = 0;
-    // Cleared before the scan: what comes after that raises it again. A bound on the rounds keeps a storm from
-    // holding the CPU; what is left has its upcall raised, and comes back as soon as upcalls are on.
+    // Cleared before the scan: what comes after that raises it again. A bound on the rounds keeps a
+    // storm from holding the CPU; what is left has its upcall raised, and comes back as soon as
+    // upcalls are on.
     for _ in 0..16 {
         if vcpu.upcall_pending().swap(0, Ordering::SeqCst) == 0 {
             return count;
@@ -207,8 +209,9 @@ pub fn unmask(shared: &SharedInfo, port: Port) -> Result<()> {
     if shared.pending()[word].get() & bit == 0 {
         return Ok(());
     }
-    // It came while masked, so that nobody was told. Only Xen can raise the upcall on whichever vCPU the port is
-    // bound to, and it does so on unmasking. An event in between is delivered twice at worst.
+    // It came while masked, so that nobody was told. Only Xen can raise the upcall on whichever
+    // vCPU the port is bound to, and it does so on unmasking. An event in between is delivered
+    // twice at worst.
     shared.mask()[word].set(bit);
     event_channel::unmask(port)
 }

@@ -1,7 +1,7 @@
 //! Virtual CPUs: start, stop, timers, and the places Xen writes to: `public/vcpu.h`.
 //!
-//! What a restore loses: the place of `vcpu_info`, runstate areas, timers; and a vCPU that was down at the save
-//! is uninitialised again. After a cancelled suspend all of it is as before.
+//! What a restore loses: the place of `vcpu_info`, runstate areas, timers; and a vCPU that was down
+//! at the save is uninitialised again. After a cancelled suspend all of it is as before.
 
 use crate::frame::{Gfn, PAGE_SIZE};
 use crate::hypercall::hypercall3;
@@ -9,8 +9,9 @@ use crate::{ffi, Call, Errno, Result, Subject};
 use core::ptr;
 
 fn op(cmd: u32, name: &'static str, vcpu: u32, arg: usize) -> Result<usize> {
-    // SAFETY: every caller in this module passes 0 or the address of the structure that the operation takes,
-    // which lives across the call; what else the operation needs is in the caller's contract.
+    // SAFETY: every caller in this module passes 0 or the address of the structure that the
+    // operation takes, which lives across the call; what else the operation needs is in the
+    // caller's contract.
     let ret =
         unsafe { hypercall3::<{ ffi::__HYPERVISOR_vcpu_op }>(cmd as usize, vcpu as usize, arg) };
     Call::on(name, Subject::Vcpu(vcpu)).check(ret)
@@ -19,11 +20,12 @@ fn op(cmd: u32, name: &'static str, vcpu: u32, arg: usize) -> Result<usize> {
 /// Gives `vcpu` its first register contents (PVH). It stays down until [`up`].
 ///
 /// # Errors
-/// Xen's: `EEXIST` if it is initialised already (as after a cancelled suspend), `ENOENT` for a vCPU the domain
-/// does not have, `EINVAL` for registers that the CPU would refuse.
+/// Xen's: `EEXIST` if it is initialised already (as after a cancelled suspend), `ENOENT` for a vCPU
+/// the domain does not have, `EINVAL` for registers that the CPU would refuse.
 ///
 /// # Safety
-/// The registers make the vCPU run code that is fit to run there, on a stack and page tables of its own.
+/// The registers make the vCPU run code that is fit to run there, on a stack and page tables of its
+/// own.
 #[doc(alias = "VCPUOP_initialise")]
 pub unsafe fn initialise(vcpu: u32, context: &ffi::vcpu_hvm_context) -> Result<()> {
     let arg = ptr::from_ref(context) as usize;
@@ -54,7 +56,8 @@ pub fn up(vcpu: u32) -> Result<()> {
 
 /// Stops `vcpu`. Down on itself it returns only after the next [`up`].
 ///
-/// Taking down the last vCPU that is up shuts the domain down (common/domain.c): see to it that it is not.
+/// Taking down the last vCPU that is up shuts the domain down (common/domain.c): see to it that it
+/// is not.
 ///
 /// # Errors
 /// Xen's.
@@ -63,7 +66,8 @@ pub fn down(vcpu: u32) -> Result<()> {
     op(ffi::VCPUOP_down, "VCPUOP_down", vcpu, 0).map(drop)
 }
 
-/// Whether `vcpu` is up. After `down` on itself, seen from another vCPU, false means that it runs no more code.
+/// Whether `vcpu` is up. After `down` on itself, seen from another vCPU, false means that it runs
+/// no more code.
 ///
 /// # Errors
 /// Xen's: `ENOENT` for a vCPU the domain does not have.
@@ -89,17 +93,19 @@ pub fn runstate(vcpu: u32) -> Result<ffi::vcpu_runstate_info> {
     Ok(info)
 }
 
-/// Has Xen keep `vcpu`'s event flags and time at `offset` in `frame`, in place of its slot in shared-info.
+/// Has Xen keep `vcpu`'s event flags and time at `offset` in `frame`, in place of its slot in
+/// shared-info.
 ///
-/// Once per vCPU and life of the domain: a second time is refused (`EBUSY`; `EINVAL` by Xen 4.17), so it is for
-/// a restored domain and not for a cancelled suspend. Xen 4.17 takes it only for the calling vCPU or one that
-/// is down. Xen then marks everything pending: expect spurious events.
+/// Once per vCPU and life of the domain: a second time is refused (`EBUSY`; `EINVAL` by Xen 4.17),
+/// so it is for a restored domain and not for a cancelled suspend. Xen 4.17 takes it only for the
+/// calling vCPU or one that is down. Xen then marks everything pending: expect spurious events.
 ///
 /// # Errors
 /// Xen's; also `EINVAL` without a call if the structure would cross the frame's end.
 ///
 /// # Safety
-/// From now on Xen writes there: the 64 bytes are used for nothing else as long as the domain lives.
+/// From now on Xen writes there: the 64 bytes are used for nothing else as long as the domain
+/// lives.
 #[doc(alias = "VCPUOP_register_vcpu_info")]
 pub unsafe fn register_vcpu_info(vcpu: u32, frame: Gfn, offset: usize) -> Result<()> {
     let name = "VCPUOP_register_vcpu_info";
@@ -150,11 +156,13 @@ pub fn stop_periodic_timer(vcpu: u32) -> Result<()> {
     .map(drop)
 }
 
-/// Fires `VIRQ_TIMER` on `vcpu` once, when system time reaches `deadline_ns`. Only for the calling vCPU.
+/// Fires `VIRQ_TIMER` on `vcpu` once, when system time reaches `deadline_ns`. Only for the calling
+/// vCPU.
 ///
-/// A deadline that is over fires at once: a vCPU that was not running between reading the clock and this call still
-/// gets its tick. (`VCPU_SSHOTTMR_future` asks for an error in its place, and is ignored by newer Xen; it is not used
-/// here, because a caller who forgets that answer has no timer any more.)
+/// A deadline that is over fires at once: a vCPU that was not running between reading the clock and
+/// this call still gets its tick. (`VCPU_SSHOTTMR_future` asks for an error in its place, and is
+/// ignored by newer Xen; it is not used here, because a caller who forgets that answer has no timer
+/// any more.)
 ///
 /// # Errors
 /// Xen's: `EINVAL` for another vCPU than the calling one.
@@ -192,8 +200,8 @@ pub fn stop_singleshot_timer(vcpu: u32) -> Result<()> {
 /// First registers of a vCPU that starts in 32-bit mode on flat segments.
 ///
 /// The fields not named here (general registers) start at zero and can be set in the result.
-/// Segment attributes are what Xen checks them for (arch/x86/hvm/domain.c): present, ring 0, 4 GiB limit, code
-/// that is readable, data that is writable, and a busy 32-bit task segment.
+/// Segment attributes are what Xen checks them for (arch/x86/hvm/domain.c): present, ring 0, 4 GiB
+/// limit, code that is readable, data that is writable, and a busy 32-bit task segment.
 #[must_use]
 #[allow(clippy::similar_names)]
 pub fn context_32(
@@ -238,8 +246,8 @@ pub fn context_32(
 
 /// First registers of a vCPU that starts in long mode. Xen sets flat segments.
 ///
-/// The fields not named here (general registers) start at zero and can be set in the result. Xen asks for paging
-/// in `cr0`, PAE in `cr4` and LME in `efer`.
+/// The fields not named here (general registers) start at zero and can be set in the result. Xen
+/// asks for paging in `cr0`, PAE in `cr4` and LME in `efer`.
 #[must_use]
 #[allow(clippy::similar_names)]
 pub fn context_64(

@@ -1,25 +1,28 @@
 //! A xenstore client over the domain's ring: `public/io/xs_wire.h`. The other side is xenstored.
 //!
-//! One request at a time, without waiting: [`submit`](Xenstore::submit), then [`poll`](Xenstore::poll) until it
-//! says [`Status::Done`], then [`reply`](Xenstore::reply). Watch events that come in between are kept apart;
-//! take them with [`next_notice`](Xenstore::next_notice). [`call`](Xenstore::call) does the round for a caller who
+//! One request at a time, without waiting: [`submit`](Xenstore::submit), then
+//! [`poll`](Xenstore::poll) until it says [`Status::Done`], then [`reply`](Xenstore::reply). Watch
+//! events that come in between are kept apart; take them with
+//! [`next_notice`](Xenstore::next_notice). [`call`](Xenstore::call) does the round for a caller who
 //! has something to wait with, and a deadline.
 //!
 //! # How to wait without losing a wake-up
 //! Poll first, wait for the ring's event only after a poll that was not done, forget the event
-//! ([`two_level::clear_pending`](crate::two_level::clear_pending)) *before* the next poll. xenstored writes, then
-//! sends the event: what a poll did not see has its event still to come.
+//! ([`two_level::clear_pending`](crate::two_level::clear_pending)) *before* the next poll.
+//! xenstored writes, then sends the event: what a poll did not see has its event still to come.
 //!
 //! # Trust
-//! xenstored is another domain's program. Indices, lengths, types, request numbers and texts are checked; a
+//! xenstored is another domain's program. Indices, lengths, types, request numbers and texts are
+//! checked; a
 //! [`Violation`] stops the client for good (there is no way to find the next message's beginning) until
 //! [`reset`](Xenstore::reset) or [`reconnect`](Xenstore::reconnect). One poll looks at no more than what was in the
 //! ring when it began (1 KiB).
 //!
 //! # What time-outs leave behind
-//! A request that was given up may still be done. Its answer is dropped when it comes; if it began a transaction,
-//! that transaction is ended, for xenstored allows a domain ten of them (`quota_max_transaction`). So is one whose end
-//! could not be sent. The message that ends it goes out with the next request or the next idle poll.
+//! A request that was given up may still be done. Its answer is dropped when it comes; if it began
+//! a transaction, that transaction is ended, for xenstored allows a domain ten of them
+//! (`quota_max_transaction`). So is one whose end could not be sent. The message that ends it goes
+//! out with the next request or the next idle poll.
 
 mod events;
 mod wire;
@@ -50,17 +53,20 @@ impl Page {
     /// Views the page at `page`.
     ///
     /// # Safety
-    /// For `'a`, `page` is where the xenstore page is mapped, readable and writable, and nothing but one
+    /// For `'a`, `page` is where the xenstore page is mapped, readable and writable, and nothing
+    /// but one
     /// [`Xenstore`] uses it.
     #[must_use]
     pub unsafe fn at<'a>(page: NonNull<ffi::xenstore_domain_interface>) -> &'a Self {
-        // SAFETY: the caller's contract; the type is transparent and allows change behind shared references.
+        // SAFETY: the caller's contract; the type is transparent and allows change behind shared
+        // references.
         unsafe { page.cast().as_ref() }
     }
 
     fn requests(&self) -> Producer<'_> {
         let page = self.0.get();
-        // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same sizes.
+        // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same
+        // sizes.
         unsafe {
             let bytes: &[AtomicU8; ffi::XENSTORE_RING_SIZE as usize] =
                 &*addr_of_mut!((*page).req).cast();
@@ -99,15 +105,16 @@ impl Page {
             .then_some(error)
     }
 
-    /// The state of the connection: means something only with `XENSTORE_SERVER_FEATURE_RECONNECTION`.
+    /// The state of the connection: means something only with
+    /// `XENSTORE_SERVER_FEATURE_RECONNECTION`.
     fn connection(&self) -> &AtomicU32 {
         let page = self.0.get();
         // SAFETY: as for `requests`.
         unsafe { AtomicU32::from_ptr(addr_of_mut!((*page).connection)) }
     }
 
-    /// Whether xenstored is asked to begin the connection anew and has not done it yet: nothing else in the page
-    /// means anything meanwhile.
+    /// Whether xenstored is asked to begin the connection anew and has not done it yet: nothing
+    /// else in the page means anything meanwhile.
     fn is_reconnecting(&self) -> bool {
         // Acquire: the indices that xenstored has set are seen with its answer.
         self.has_feature(ffi::XENSTORE_SERVER_FEATURE_RECONNECTION)
@@ -202,7 +209,8 @@ pub enum Error {
         /// The reason it gave.
         refusal: Refusal,
     },
-    /// xenstored broke the protocol. The client is of no use until [`Xenstore::reset`] or [`Xenstore::reconnect`].
+    /// xenstored broke the protocol. The client is of no use until [`Xenstore::reset`] or
+    /// [`Xenstore::reconnect`].
     Violation(Violation),
     /// Xen refused the ring's event. The next poll tries again.
     Notify(HypercallError),
@@ -218,7 +226,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// The number of the error that xenstored gave, if that is what this is and Xen has a number for it.
+    /// The number of the error that xenstored gave, if that is what this is and Xen has a number
+    /// for it.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -302,7 +311,8 @@ enum State {
 
 /// How many requests can be given up before one of them must have been answered.
 const ABANDONED_MAX: usize = 4;
-/// How many transactions can wait to be ended. xenstored allows a domain ten of them, unless it was told otherwise.
+/// How many transactions can wait to be ended. xenstored allows a domain ten of them, unless it was
+/// told otherwise.
 const UNENDED_MAX: usize = 16;
 /// The message that ends a transaction: its header, a letter, a zero byte.
 const END: usize = HEADER + 2;
@@ -337,7 +347,8 @@ pub struct Xenstore<'p, N> {
     unended: [Option<u32>; UNENDED_MAX],
     /// Goes up with each new connection: what was begun on an earlier one is over.
     connection: u32,
-    /// The page said that xenstored is beginning the connection anew: its indices count from where it ends.
+    /// The page said that xenstored is beginning the connection anew: its indices count from where
+    /// it ends.
     closed: bool,
     broken: Option<Violation>,
 }
@@ -366,8 +377,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         }
     }
 
-    /// Begins anew: after a restore, when xenstored is another and knows nothing of this side's past, and the port
-    /// is another. Not after a cancelled suspend, when all is as before.
+    /// Begins anew: after a restore, when xenstored is another and knows nothing of this side's
+    /// past, and the port is another. Not after a cancelled suspend, when all is as before.
     ///
     /// Drops half messages both ways, the request under way (returns true if there was one), and a
     /// violation. Events that wait become one [`Notice::Rescan`]. The watches are gone: set them
@@ -402,15 +413,16 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         self.connection = self.connection.wrapping_add(1);
     }
 
-    /// Whether xenstored offers to begin the connection anew (`docs/misc/xenstore-ring.txt`, "The ring reconnection
-    /// feature"). oxenstored does, Xen's C xenstored of 4.17 to 4.20 does not.
+    /// Whether xenstored offers to begin the connection anew (`docs/misc/xenstore-ring.txt`, "The
+    /// ring reconnection feature"). oxenstored does, Xen's C xenstored of 4.17 to 4.20 does not.
     #[must_use]
     pub fn can_reconnect(&self) -> bool {
         self.page
             .has_feature(ffi::XENSTORE_SERVER_FEATURE_RECONNECTION)
     }
 
-    /// Has xenstored begin the connection anew, which it does whatever state the ring is in, and waits for it as
+    /// Has xenstored begin the connection anew, which it does whatever state the ring is in, and
+    /// waits for it as
     /// [`call`](Self::call) does. Then all is as after [`reset`](Self::reset).
     ///
     /// # Errors
@@ -436,7 +448,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         Ok(())
     }
 
-    /// Puts a request under way; [`poll`](Self::poll) sends it. A reply that was not taken is dropped.
+    /// Puts a request under way; [`poll`](Self::poll) sends it. A reply that was not taken is
+    /// dropped.
     ///
     /// # Errors
     /// [`Error::BadRequest`], with nothing changed; [`Error::Violation`] if there was one.
@@ -662,7 +675,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         }
     }
 
-    /// Gives up the request under way, if there is one: its reply will be dropped. xenstored may still do it.
+    /// Gives up the request under way, if there is one: its reply will be dropped. xenstored may
+    /// still do it.
     pub fn abandon(&mut self) {
         if let State::Waiting { id, op } = self.state {
             // `submit` saw to it that a place is free.
@@ -702,7 +716,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         self.reply()
     }
 
-    /// Polls; whether a reply is here. An event that Xen refused is sent by the next poll: meanwhile the time runs.
+    /// Polls; whether a reply is here. An event that Xen refused is sent by the next poll:
+    /// meanwhile the time runs.
     fn look_for_reply(&mut self) -> Result<bool, Error> {
         match self.poll() {
             Ok(status) => Ok(status == Status::Done),
@@ -730,7 +745,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         self.began(number)
     }
 
-    /// Takes the reply to a [`Request::TransactionStart`] that was put under way by [`submit`](Self::submit).
+    /// Takes the reply to a [`Request::TransactionStart`] that was put under way by
+    /// [`submit`](Self::submit).
     ///
     /// # Errors
     /// As [`reply`](Self::reply); also a [`Violation`] if the reply holds no number.
@@ -747,11 +763,12 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         Ok(Tx::new(number, self.connection))
     }
 
-    /// Ends a transaction, waiting as [`call`](Self::call) does. False: it collided with another, nothing was
-    /// done, and all of it is to be done again.
+    /// Ends a transaction, waiting as [`call`](Self::call) does. False: it collided with another,
+    /// nothing was done, and all of it is to be done again.
     ///
     /// # Errors
-    /// As `call`. The transaction is over in any case: one whose end could not be sent is dropped later. After
+    /// As `call`. The transaction is over in any case: one whose end could not be sent is dropped
+    /// later. After
     /// [`Error::TimedOut`] nobody knows whether a commit was done.
     pub fn transaction_end(
         &mut self,

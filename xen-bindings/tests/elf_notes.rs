@@ -4,7 +4,8 @@
 use std::fs;
 use xen_bindings::elfnote::{self, notes, Note};
 
-// An absolute symbol, because this executable is position independent and its notes cannot be relocated.
+// An absolute symbol, because this executable is position independent and its notes cannot be
+// relocated.
 core::arch::global_asm!(
     ".globl elf_note_test_entry",
     ".set elf_note_test_entry, 0x100040"
@@ -25,7 +26,8 @@ xen_bindings::elf_note!(LOADER, text "generic");
 /// Bytes in a machine word.
 const WORD: usize = size_of::<usize>();
 
-/// The bytes of the section called `wanted` in a little-endian ELF file of this word size, and its alignment.
+/// The bytes of the section called `wanted` in a little-endian ELF file of this word size, and its
+/// alignment.
 fn section<'a>(elf: &'a [u8], wanted: &str) -> Option<(&'a [u8], usize)> {
     let u16_at = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
     let u32_at = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());

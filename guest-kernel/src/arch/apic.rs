@@ -5,8 +5,8 @@
 //! saves and restores the APIC's state with the domain (HVM_CONTEXT), so a
 //! resume has nothing to do here.
 //!
-//! A toolstack can hide x2APIC (`cpuid = "host,x2apic=0"`). Then no APIC is used: Xen calls back with a vector that goes past it
-//! ([`crate::xen::latch_word_size`]).
+//! A toolstack can hide x2APIC (`cpuid = "host,x2apic=0"`). Then no APIC is used: Xen calls back
+//! with a vector that goes past it ([`crate::xen::latch_word_size`]).
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,7 +25,8 @@ const SPURIOUS_APIC_ENABLE: u64 = 1 << 8;
 
 /// The APIC is in x2APIC mode on every vCPU.
 static ON: AtomicBool = AtomicBool::new(false);
-/// Each vCPU so far has the number in its APIC that Xen gives it: twice its own (`set_x2apic_id`, `xen/arch/x86/hvm/vlapic.c`).
+/// Each vCPU so far has the number in its APIC that Xen gives it: twice its own (`set_x2apic_id`,
+/// `xen/arch/x86/hvm/vlapic.c`).
 static USUAL_IDS: AtomicBool = AtomicBool::new(true);
 
 /// Is the APIC used?
@@ -40,9 +41,13 @@ pub fn enable() {
     if cpuid(Instruction::Plain, FEATURES, 0).ecx & X2APIC == 0 {
         return;
     }
-    // SAFETY: CPUID says that the mode is there. The registers change nothing but interrupt delivery.
+    // SAFETY: CPUID says that the mode is there. The registers change nothing but interrupt
+    // delivery.
     let id = unsafe {
-        wrmsr(IA32_APIC_BASE, rdmsr(IA32_APIC_BASE) | APIC_BASE_ENABLE_X2APIC);
+        wrmsr(
+            IA32_APIC_BASE,
+            rdmsr(IA32_APIC_BASE) | APIC_BASE_ENABLE_X2APIC,
+        );
         wrmsr(
             X2APIC_SPURIOUS,
             SPURIOUS_APIC_ENABLE | u64::from(super::vectors::SPURIOUS),
@@ -67,7 +72,8 @@ pub fn end_of_interrupt() {
     }
 }
 
-/// Ends an interrupt that may have come through the APIC, or past it. One that is never ended keeps all of lower priority away.
+/// Ends an interrupt that may have come through the APIC, or past it. One that is never ended keeps
+/// all of lower priority away.
 pub fn end_if_in_service(vector: u8) {
     if !is_on() {
         return;
@@ -79,8 +85,9 @@ pub fn end_if_in_service(vector: u8) {
     }
 }
 
-/// Resets vCPU `cpu`, which is down, by an INIT; gives whether that was possible. What is pending for it is gone then, and it wants
-/// to be initialised again (`vlapic_init_sipi_one`, `vcpu_reset`). Xen has done so when the next instruction is executed.
+/// Resets vCPU `cpu`, which is down, by an INIT; gives whether that was possible. What is pending
+/// for it is gone then, and it wants to be initialised again (`vlapic_init_sipi_one`,
+/// `vcpu_reset`). Xen has done so when the next instruction is executed.
 pub fn reset(cpu: usize) -> bool {
     const INIT: u64 = 0b101 << 8;
     const ASSERT: u64 = 1 << 14;

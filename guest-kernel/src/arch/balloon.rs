@@ -55,7 +55,10 @@ pub struct Done {
 impl Done {
     fn of(result: xen_bindings::Result<usize>) -> Done {
         match result {
-            Ok(frames) => Done { frames, error: None },
+            Ok(frames) => Done {
+                frames,
+                error: None,
+            },
             Err(error) => Done {
                 frames: 0,
                 error: Some(Error::Xen(error)),
@@ -129,13 +132,17 @@ fn unmap(frames: &[Pfn]) -> Result<(), TableError> {
 fn map(frames: &[Pfn]) -> Result<(), TableError> {
     let mut changes = Changes::<BATCH>::new();
     for &pfn in frames.iter().filter(is_mapped) {
-        changes.set_at(direct_entry(pfn), memory::bits_of(Entry::new(pfn, Flags::KERNEL)));
+        changes.set_at(
+            direct_entry(pfn),
+            memory::bits_of(Entry::new(pfn, Flags::KERNEL)),
+        );
     }
     changes.commit().map(drop)
 }
 
 fn give_pv(frames: &[Pfn]) -> Done {
-    let machine: [Mfn; BATCH] = core::array::from_fn(|n| frames.get(n).map_or(Mfn(0), |&pfn| m2p::machine(pfn)));
+    let machine: [Mfn; BATCH] =
+        core::array::from_fn(|n| frames.get(n).map_or(Mfn(0), |&pfn| m2p::machine(pfn)));
     let mut done = match unmap(frames) {
         Ok(()) => {
             m2p::change(shared_info(), frames.iter().map(|&pfn| (pfn, None)));

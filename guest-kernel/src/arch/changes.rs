@@ -1,9 +1,10 @@
 //! Changes to page tables, many in one call.
 //!
-//! Under PVH each is made at once, in place. Under PV they collect and go to Xen in batches: `mmu_update` for entries,
-//! `mmuext_op` for pins and flushes. What may be changed this way is what makes the functions safe to call: tables are
-//! managed frames or the kernel's own, and what an entry maps is managed (checked here), or a table of the kernel's own
-//! (this layer). Xen itself sees to it that no table is ever mapped writable.
+//! Under PVH each is made at once, in place. Under PV they collect and go to Xen in batches:
+//! `mmu_update` for entries, `mmuext_op` for pins and flushes. What may be changed this way is what
+//! makes the functions safe to call: tables are managed frames or the kernel's own, and what an
+//! entry maps is managed (checked here), or a table of the kernel's own (this layer). Xen itself
+//! sees to it that no table is ever mapped writable.
 
 use core::fmt;
 
@@ -32,7 +33,11 @@ pub struct TableError {
 
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at change {}, frame {:#x}", self.error, self.done, self.page.0)?;
+        write!(
+            f,
+            "{} at change {}, frame {:#x}",
+            self.error, self.done, self.page.0
+        )?;
         match self.slot {
             Some(slot) => write!(f, " slot {slot}"),
             None => Ok(()),
@@ -58,28 +63,35 @@ trait Operation: Copy + Default {
 
 impl Operation for MmuUpdate {
     fn issue(operations: &mut [Self]) -> Result<(), BatchError> {
-        // SAFETY: see the module's documentation: what the entries map is nothing that Rust code relies on otherwise.
+        // SAFETY: see the module's documentation: what the entries map is nothing that Rust code
+        // relies on otherwise.
         unsafe { xen::mmu_update(operations) }
     }
 
     fn place(&self) -> (Mfn, Option<usize>) {
-        (Mfn((self.ptr >> 12) as usize), Some((self.ptr & 0xfff) as usize / 8))
+        (
+            Mfn((self.ptr >> 12) as usize),
+            Some((self.ptr & 0xfff) as usize / 8),
+        )
     }
 }
 
 impl Operation for ffi::mmuext_op {
     fn issue(operations: &mut [Self]) -> Result<(), BatchError> {
-        // SAFETY: what Xen types and lets go changes no mapping; a new root is one of the kernel's own, which map it all.
+        // SAFETY: what Xen types and lets go changes no mapping; a new root is one of the kernel's
+        // own, which map it all.
         unsafe { xen::mmuext_op(operations) }
     }
 
     fn place(&self) -> (Mfn, Option<usize>) {
-        // SAFETY: every operation that names a page does so in this member; in the others it is zero.
+        // SAFETY: every operation that names a page does so in this member; in the others it is
+        // zero.
         (Mfn(unsafe { self.arg1.mfn } as usize), None)
     }
 }
 
-/// Up to `ROOM` operations in one call; more make more calls. None is issued after one that Xen refused.
+/// Up to `ROOM` operations in one call; more make more calls. None is issued after one that Xen
+/// refused.
 struct Batch<O, const ROOM: usize> {
     operations: [O; ROOM],
     len: usize,
@@ -221,7 +233,8 @@ impl<const ROOM: usize> Changes<ROOM> {
         });
     }
 
-    /// Has the changes made; gives the calls that it took. Not by value: that would copy the batch, a large part of a stack.
+    /// Has the changes made; gives the calls that it took. Not by value: that would copy the batch,
+    /// a large part of a stack.
     ///
     /// # Errors
     /// Xen's. The changes before the refused one are made.
@@ -230,7 +243,8 @@ impl<const ROOM: usize> Changes<ROOM> {
     }
 }
 
-/// Up to `ROOM` pins, unpins and flushes in one call; more make more calls. Nothing at all under PVH.
+/// Up to `ROOM` pins, unpins and flushes in one call; more make more calls. Nothing at all under
+/// PVH.
 pub struct Pins<const ROOM: usize>(Batch<ffi::mmuext_op, ROOM>);
 
 impl<const ROOM: usize> Pins<ROOM> {

@@ -58,17 +58,20 @@ pub fn stack_end(cpu: usize) -> usize {
     STACKS.0.get() as usize + (cpu + 1) * STACK_SIZE
 }
 
-/// Bytes of vCPU `cpu`'s stack, above its guard page, that nothing was ever written to: how near it came to its end.
+/// Bytes of vCPU `cpu`'s stack, above its guard page, that nothing was ever written to: how near it
+/// came to its end.
 ///
-/// The stacks begin as zeros, so a frame that holds only zeros, or is not written at all, counts as untouched: the true figure
-/// may be a little smaller. What an overflow hits is the guard page in any case.
+/// The stacks begin as zeros, so a frame that holds only zeros, or is not written at all, counts as
+/// untouched: the true figure may be a little smaller. What an overflow hits is the guard page in
+/// any case.
 pub fn stack_untouched(cpu: usize) -> usize {
     let end = stack_end(cpu);
     let low = end - STACK_SIZE + PAGE_SIZE;
     (low..end)
         .step_by(size_of::<usize>())
-        // SAFETY: these words lie in the stack of a vCPU, which is mapped above its guard page and always valid to read; another
-        // vCPU may write them meanwhile, and a volatile read of a word then gives what it held before or after.
+        // SAFETY: these words lie in the stack of a vCPU, which is mapped above its guard page and
+        // always valid to read; another vCPU may write them meanwhile, and a volatile read of a
+        // word then gives what it held before or after.
         .find(|&word| unsafe { (word as *const usize).read_volatile() } != 0)
         .map_or(STACK_SIZE - PAGE_SIZE, |word| word - low)
 }
@@ -80,7 +83,8 @@ pub fn my_stack() -> core::ops::Range<usize> {
     end - STACK_SIZE..end
 }
 
-/// This vCPU's structure in the shared-info page: event flags and time. Under PV its mask is what the CPU's interrupt flag is under PVH.
+/// This vCPU's structure in the shared-info page: event flags and time. Under PV its mask is what
+/// the CPU's interrupt flag is under PVH.
 pub fn my_info() -> &'static VcpuInfo {
     // A vCPU of ours has a stack, so it is one of the first 32, which have a slot.
     match super::xen::shared_info().vcpu(id() as u32) {
@@ -123,15 +127,16 @@ impl CpuGuard {
     }
 }
 
-// SAFETY: interrupts are off while the guard lives, and a vCPU's number never changes: nothing else that runs on it
-// calls the pool, but for the handler of an NMI, which calls what an NMI may.
+// SAFETY: interrupts are off while the guard lives, and a vCPU's number never changes: nothing else
+// that runs on it calls the pool, but for the handler of an NMI, which calls what an NMI may.
 unsafe impl pagetable_pool::CpuPinned for CpuGuard {
     fn cpu(&self) -> pagetable_pool::CpuId {
         pagetable_pool::CpuId(self.cpu)
     }
 }
 
-/// Evidence that this is the handler of an NMI. It may have interrupted anything, a guard's holder too.
+/// Evidence that this is the handler of an NMI. It may have interrupted anything, a guard's holder
+/// too.
 #[cfg(feature = "switches")]
 pub struct InNmi {
     cpu: usize,
@@ -149,8 +154,8 @@ impl InNmi {
     }
 }
 
-// SAFETY: a vCPU's number never changes, and until the handler is over nothing but another NMI runs on its vCPU. The context
-// keeps it from all that must not be called there.
+// SAFETY: a vCPU's number never changes, and until the handler is over nothing but another NMI runs
+// on its vCPU. The context keeps it from all that must not be called there.
 #[cfg(feature = "switches")]
 unsafe impl pagetable_pool::CpuPinned for InNmi {
     fn cpu(&self) -> pagetable_pool::CpuId {
@@ -192,7 +197,8 @@ pub fn interrupts_on() -> bool {
 /// Turns interrupts off.
 pub fn disable_interrupts() {
     if is_pv() {
-        // Only this vCPU, and Xen on its behalf, writes it; the ordering keeps the compiler from moving accesses out.
+        // Only this vCPU, and Xen on its behalf, writes it; the ordering keeps the compiler from
+        // moving accesses out.
         return my_info().upcall_mask().store(1, Ordering::SeqCst);
     }
     // SAFETY: the kernel runs in ring 0; masking interrupts breaks no invariant.

@@ -30,7 +30,8 @@ pub fn image_end() -> Pfn {
     Pfn::of_kernel(&raw const kernel_end as usize)
 }
 
-/// Does the domain have memory at this frame of its map? Under PV the toolstack may have left holes.
+/// Does the domain have memory at this frame of its map? Under PV the toolstack may have left
+/// holes.
 pub fn is_populated(pfn: Pfn) -> bool {
     !is_pv() || pv::m2p::is_populated(pfn)
 }
@@ -59,8 +60,8 @@ pub fn bits_of(entry: Entry) -> u64 {
     pv::m2p::machine(entry.frame()).address() | entry.bits() & !Entry::FRAME
 }
 
-/// What the CPU sees, as an entry of the guest's. An entry that names a frame that is not this domain's reads as one that
-/// maps nothing.
+/// What the CPU sees, as an entry of the guest's. An entry that names a frame that is not this
+/// domain's reads as one that maps nothing.
 fn entry_of(bits: u64) -> Entry {
     let raw = Entry::from_bits(bits);
     if !is_pv() || !raw.is_present() {
@@ -72,10 +73,13 @@ fn entry_of(bits: u64) -> Entry {
     }
 }
 
-/// The guest's frame that the frame number in an entry stands for; none if it is not this domain's memory.
+/// The guest's frame that the frame number in an entry stands for; none if it is not this domain's
+/// memory.
 pub fn own_frame(number: u64) -> Option<Pfn> {
     if is_pv() {
-        return usize::try_from(number).ok().and_then(|mfn| pv::m2p::pfn(Mfn(mfn)));
+        return usize::try_from(number)
+            .ok()
+            .and_then(|mfn| pv::m2p::pfn(Mfn(mfn)));
     }
     let ours = |&pfn: &Pfn| is_ram(pfn) && !frames::is_away(pfn);
     u32::try_from(number).ok().map(Pfn).filter(ours)
@@ -152,11 +156,11 @@ pub fn write_fresh(table: Pfn, slot: usize, entry: Entry) {
 /// Entries looked at together: a cache line.
 const LINE: usize = 8;
 
-/// Calls `visit` with each entry of any table, the kernel's own or a managed frame, that is not zero, as the CPU sees it, and its
-/// slot, in rising order, until it returns `false`.
+/// Calls `visit` with each entry of any table, the kernel's own or a managed frame, that is not
+/// zero, as the CPU sees it, and its slot, in rising order, until it returns `false`.
 ///
-/// The direct map is most of what there is, and nothing but a stray write changes it. Under PVH a line of it that still
-/// maps the very frames that it was made with is left out.
+/// The direct map is most of what there is, and nothing but a stray write changes it. Under PVH a
+/// line of it that still maps the very frames that it was made with is left out.
 ///
 /// # Panics
 /// If the frame is neither: a bug.
@@ -164,7 +168,8 @@ pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
     assert!(is_managed(pfn) || tables::kernel_table(pfn).is_some());
     let direct = tables::direct_frames(pfn);
     let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
-    // SAFETY: a page table, in the direct map (checked above), and every slot here is below `ENTRIES`; only read.
+    // SAFETY: a page table, in the direct map (checked above), and every slot here is below
+    // `ENTRIES`; only read.
     let read = |slot: usize| unsafe { table.wrapping_add(slot).read_volatile() };
     for first in (0..ENTRIES).step_by(LINE) {
         let line: [u64; LINE] = core::array::from_fn(|i| read(first + i));
@@ -176,8 +181,15 @@ pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
                 u64::from(frame.0 + (first + i) as u32) << 12 | Flags::PRESENT.bits()
             })
         };
-        let differs = |(i, bits): (usize, &u64)| (bits ^ made(i)) & (Entry::FRAME | Flags::PRESENT.bits());
-        if direct.is_some() && line.iter().enumerate().fold(0, |all, place| all | differs(place)) == 0 {
+        let differs =
+            |(i, bits): (usize, &u64)| (bits ^ made(i)) & (Entry::FRAME | Flags::PRESENT.bits());
+        if direct.is_some()
+            && line
+                .iter()
+                .enumerate()
+                .fold(0, |all, place| all | differs(place))
+                == 0
+        {
             continue;
         }
         for (i, bits) in line.into_iter().enumerate() {
@@ -205,7 +217,8 @@ pub fn end_of_memory() -> Pfn {
 
 /// Is the frame one of the domain's RAM, as the kernel maps it?
 pub fn is_ram(pfn: Pfn) -> bool {
-    // The direct map ends with RAM. Holes in it are mapped nowhere, so no entry can name one by accident.
+    // The direct map ends with RAM. Holes in it are mapped nowhere, so no entry can name one by
+    // accident.
     pfn < end_of_memory()
 }
 
@@ -217,7 +230,8 @@ pub fn is_ring(frame: u64) -> bool {
             .any(|ring| u64::from(ring.load(Ordering::Relaxed)) == frame && frame != 0)
 }
 
-/// Fills the holder of a set, which is no table yet, with what the kernel's L2 page maps. The window is the caller's.
+/// Fills the holder of a set, which is no table yet, with what the kernel's L2 page maps. The
+/// window is the caller's.
 pub fn copy_kernel_entries(holder: Pfn) {
     for slot in 0..ENTRIES {
         write_word(holder, slot, tables::kernel_bits(slot));
@@ -252,12 +266,16 @@ static KERNEL_MARK: u64 = 0x7365_7473_206b_6e6c;
 /// Reads [`KERNEL_MARK`] through the active set's holder; gives what was read and what was right.
 pub fn read_kernel_mark() -> (u64, u64) {
     let address = HOLDER_BASE + (&raw const KERNEL_MARK as usize - KERNEL_BASE);
-    // SAFETY: on i686 it is the static itself; on x86_64 its alias, through the holder's copy of the kernel's entries.
-    (unsafe { (address as *const u64).read_volatile() }, KERNEL_MARK)
+    // SAFETY: on i686 it is the static itself; on x86_64 its alias, through the holder's copy of
+    // the kernel's entries.
+    (
+        unsafe { (address as *const u64).read_volatile() },
+        KERNEL_MARK,
+    )
 }
 
-/// Maps `frame`, which is not RAM of ours (a ring that Xen's tools made), in the fixmap and gives its address (PVH; under PV
-/// rings are RAM).
+/// Maps `frame`, which is not RAM of ours (a ring that Xen's tools made), in the fixmap and gives
+/// its address (PVH; under PV rings are RAM).
 ///
 /// # Panics
 /// If there is no such slot: a bug.

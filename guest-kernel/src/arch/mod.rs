@@ -67,9 +67,9 @@ extern "C" fn pvh_entry(vcpu: usize, start_info: usize) -> ! {
     }
 }
 
-/// Where every vCPU arrives under PV: on its own stack, events masked, on the tables of the domain builder (vCPU 0) or on
-/// its own. vCPU 0 brings the address of `start_info` and the end of the boot stack, the last of what the builder put
-/// behind the kernel.
+/// Where every vCPU arrives under PV: on its own stack, events masked, on the tables of the domain
+/// builder (vCPU 0) or on its own. vCPU 0 brings the address of `start_info` and the end of the
+/// boot stack, the last of what the builder put behind the kernel.
 #[no_mangle]
 extern "C" fn pv_entry(vcpu: usize, start_info: usize, boot_stack: usize) -> ! {
     if vcpu == 0 {
@@ -130,7 +130,7 @@ pub fn descriptors_are_mine() -> bool {
 
 /// Opens a lock whose holder will never do so.
 pub fn force_unlock<T>(lock: &spin::Mutex<T>) {
-    // SAFETY: only the panic path calls this, once, with interrupts off; what the lock guards is a ring that its
-    // holder may have left between two bytes, which at worst garbles the last line.
+    // SAFETY: only the panic path calls this, once, with interrupts off; what the lock guards is a
+    // ring that its holder may have left between two bytes, which at worst garbles the last line.
     unsafe { lock.force_unlock() }
 }

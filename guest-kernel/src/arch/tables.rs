@@ -1,7 +1,7 @@
 //! The page tables that the kernel itself stands on, and each CPU's root.
 //!
-//! Under PVH entries hold guest frames and are written in place. Under PV they hold machine frames, a table is mapped
-//! read-only, and every change is Xen's to make ([`super::changes`]).
+//! Under PVH entries hold guest frames and are written in place. Under PV they hold machine frames,
+//! a table is mapped read-only, and every change is Xen's to make ([`super::changes`]).
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -16,8 +16,8 @@ use crate::paging::layout::*;
 /// A page of the kernel's own.
 #[repr(C, align(4096))]
 pub struct Page(UnsafeCell<[u64; ENTRIES]>);
-// SAFETY: written by vCPU 0 while no other vCPU runs, or word by word with volatile writes by the one
-// CPU that owns the slot; never borrowed.
+// SAFETY: written by vCPU 0 while no other vCPU runs, or word by word with volatile writes by the
+// one CPU that owns the slot; never borrowed.
 unsafe impl Sync for Page {}
 
 impl Page {
@@ -54,7 +54,8 @@ impl Page {
 /// The kernel's L2 page: slots as in `layout`. Stands in L3[3] while no set is active and,
 /// on x86_64, under -2 GiB; its entries are what a set's holder gets.
 ///
-/// Not under 32-bit PV, where Xen allows each root an L2 of its own in slot 3 and no other (decision 0008).
+/// Not under 32-bit PV, where Xen allows each root an L2 of its own in slot 3 and no other
+/// (decision 0008).
 static KERNEL_L2: Page = Page::new();
 static FIXMAP_L1: Page = Page::new();
 #[cfg(target_arch = "x86_64")]
@@ -89,7 +90,8 @@ fn kernel_l2() -> &'static Page {
     &KERNEL_L2
 }
 
-/// The kernel's entry at L2 slot `slot` as the CPU sees it, without the window's: the CPU may have set flags in it.
+/// The kernel's entry at L2 slot `slot` as the CPU sees it, without the window's: the CPU may have
+/// set flags in it.
 pub fn kernel_bits(slot: usize) -> u64 {
     if slot > FIXMAP_SLOT {
         // The window belongs to the active set, and what follows it to Xen.
@@ -114,8 +116,8 @@ pub struct KernelTable {
 
 /// What table of the kernel's own a frame is; `None` for any other frame.
 ///
-/// Under PVH, where nobody but the CPU reads them, the roots and the kernel's L3 are not listed: they point to these and to
-/// live sets alone.
+/// Under PVH, where nobody but the CPU reads them, the roots and the kernel's L3 are not listed:
+/// they point to these and to live sets alone.
 pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
     let found = |level| {
         Some(KernelTable {
@@ -162,8 +164,9 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
 
 /// Which L2 slot's L1 of the direct map a frame is; `None` for any other frame.
 ///
-/// The tables stand one behind the other: all of them, or, under PV, those that the builder made and then the others. So the
-/// distance to the first or to the last one tells which it is; the search is for a builder with another order.
+/// The tables stand one behind the other: all of them, or, under PV, those that the builder made
+/// and then the others. So the distance to the first or to the last one tells which it is; the
+/// search is for a builder with another order.
 fn direct_slot(l1: Pfn) -> Option<usize> {
     let first = DIRECT_L1_FIRST.load(Ordering::Relaxed);
     let end = DIRECT_L1_END.load(Ordering::Relaxed);
@@ -171,7 +174,11 @@ fn direct_slot(l1: Pfn) -> Option<usize> {
         return None;
     }
     let slots = DIRECT_L1_SLOTS.load(Ordering::Relaxed);
-    let is = |&slot: &usize| DIRECT_L1.get(slot).is_some_and(|at| at.load(Ordering::Relaxed) == l1.0);
+    let is = |&slot: &usize| {
+        DIRECT_L1
+            .get(slot)
+            .is_some_and(|at| at.load(Ordering::Relaxed) == l1.0)
+    };
     [l1.0 - first, slots.wrapping_sub(end - l1.0)]
         .map(|slot| slot as usize)
         .into_iter()
@@ -179,8 +186,8 @@ fn direct_slot(l1: Pfn) -> Option<usize> {
         .find(is)
 }
 
-/// The first of the frames whose entries this L1 of the direct map was made with, if it is one and the CPU sees them as they are
-/// (PVH).
+/// The first of the frames whose entries this L1 of the direct map was made with, if it is one and
+/// the CPU sees them as they are (PVH).
 pub fn direct_frames(l1: Pfn) -> Option<Pfn> {
     if is_pv() {
         return None;
@@ -200,7 +207,8 @@ pub fn direct_entry(page: Pfn) -> u64 {
     pv::m2p::machine(l1).address() + (slot * size_of::<u64>()) as u64
 }
 
-/// The entry that maps `page` in the direct map, as the CPU sees it; the L1 table must be there (PV).
+/// The entry that maps `page` in the direct map, as the CPU sees it; the L1 table must be there
+/// (PV).
 pub fn direct_bits(page: Pfn) -> u64 {
     let (l1, slot) = direct_place(page);
     assert!(l1.0 != 0);
@@ -214,7 +222,8 @@ pub(super) fn write_direct(page: Pfn, entry: Entry) {
     assert!(!is_pv() && memory::is_managed(page));
     let (l1, slot) = direct_place(page);
     let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
-    // SAFETY: an L1 of the direct map, which maps itself; in bounds. No Rust object is where it maps.
+    // SAFETY: an L1 of the direct map, which maps itself; in bounds. No Rust object is where it
+    // maps.
     unsafe { place.add(slot).write_volatile(entry.bits()) };
 }
 
@@ -225,13 +234,20 @@ pub fn is_read_only(page: Pfn) -> bool {
 
 /// Can the direct map be written at `address`? A question of the trap handler's (PV).
 pub fn is_writable(address: usize) -> bool {
-    let Some(page) = address.checked_sub(KERNEL_BASE).map(|offset| offset / PAGE_SIZE) else {
+    let Some(page) = address
+        .checked_sub(KERNEL_BASE)
+        .map(|offset| offset / PAGE_SIZE)
+    else {
         return false;
     };
     let mapped = DIRECT_L1
         .get(page / ENTRIES)
         .is_some_and(|l1| l1.load(Ordering::Relaxed) != 0);
-    let bits = if mapped { direct_bits(Pfn(page as u32)) } else { 0 };
+    let bits = if mapped {
+        direct_bits(Pfn(page as u32))
+    } else {
+        0
+    };
     let needed = Flags::PRESENT.union(Flags::WRITABLE).bits();
     bits & needed == needed
 }
@@ -243,8 +259,8 @@ fn adopt(slot: usize, l1: Pfn) {
     DIRECT_L1_SLOTS.fetch_max(slot as u32 + 1, Ordering::Relaxed);
 }
 
-/// Builds the tables that the kernel stands on: the direct map of the frames below `end` that `is_ram`
-/// accepts. Once, on vCPU 0. Gives the first frame that is free afterwards.
+/// Builds the tables that the kernel stands on: the direct map of the frames below `end` that
+/// `is_ram` accepts. Once, on vCPU 0. Gives the first frame that is free afterwards.
 ///
 /// The lowest page of each stack stays unmapped, so that an overflow faults instead of writing
 /// into the neighbour's stack.
@@ -274,7 +290,8 @@ pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
         for index in 0..ENTRIES {
             let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
             let bits = entry(slot * ENTRIES + index).bits();
-            // SAFETY: a frame behind the image, in RAM, and not handed out yet; the tables of the entry code map it.
+            // SAFETY: a frame behind the image, in RAM, and not handed out yet; the tables of the
+            // entry code map it.
             unsafe { place.wrapping_add(index).write_volatile(bits) };
         }
         adopt(slot, l1);
@@ -286,8 +303,8 @@ pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
     Pfn(first.0 + slots as u32)
 }
 
-/// PV: makes the kernel's tables from the direct map that [`pv::boot_tables`] completed, and vCPU 0's root. They are
-/// typed by Xen when the root is pinned.
+/// PV: makes the kernel's tables from the direct map that [`pv::boot_tables`] completed, and vCPU
+/// 0's root. They are typed by Xen when the root is pinned.
 pub fn build_pv_root() -> Result<Pfn, TableError> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -311,7 +328,8 @@ fn fill_kernel_entries(l2: &Page) {
     }
 }
 
-/// Makes and, under PV, pins the root of CPU `cpu`, if that was not done: a root lives as long as the domain.
+/// Makes and, under PV, pins the root of CPU `cpu`, if that was not done: a root lives as long as
+/// the domain.
 pub fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
     if is_prepared(cpu) {
         return Ok(());
@@ -352,7 +370,8 @@ pub fn root(cpu: usize) -> Pfn {
     CPU_L3[cpu].pfn()
 }
 
-/// Takes this CPU from the tables of the entry code to its own, with no set active. Under PV it arrives on its own.
+/// Takes this CPU from the tables of the entry code to its own, with no set active. Under PV it
+/// arrives on its own.
 pub fn enter_kernel_tables() {
     if is_pv() {
         return;
@@ -363,17 +382,19 @@ pub fn enter_kernel_tables() {
     let _ = activate([None; SET_PAGES], me);
 }
 
-/// Makes `set` the address space of CPU `me`, which is the running one; `None` everywhere leaves it with the kernel's
-/// entries alone. Flushes this CPU's TLB.
+/// Makes `set` the address space of CPU `me`, which is the running one; `None` everywhere leaves it
+/// with the kernel's entries alone. Flushes this CPU's TLB.
 ///
-/// Under 32-bit PV the fourth page is not installed: Xen lets no root change what stands in its slot 3. In its place the
-/// CPU's own L2 gets the window of the set's other pages.
+/// Under 32-bit PV the fourth page is not installed: Xen lets no root change what stands in its
+/// slot 3. In its place the CPU's own L2 gets the window of the set's other pages.
 ///
 /// # Errors
 /// Under PV, Xen's.
 pub fn activate(set: [Option<Pfn>; SET_PAGES], me: usize) -> Result<(), TableError> {
     debug_assert_eq!(me, cpu::id());
-    set.iter().flatten().for_each(|&pfn| assert!(memory::is_managed(pfn)));
+    set.iter()
+        .flatten()
+        .for_each(|&pfn| assert!(memory::is_managed(pfn)));
     if is_pv() {
         return activate_pv(set, me);
     }
@@ -381,8 +402,8 @@ pub fn activate(set: [Option<Pfn>; SET_PAGES], me: usize) -> Result<(), TableErr
         CPU_L3[me].set(slot, l3_slot(slot, page));
     }
     let root = (root(me).0 as usize * PAGE_SIZE) as u64;
-    // SAFETY: the root maps the kernel where it runs (every holder has the kernel's entries), and the user
-    // half holds no Rust object.
+    // SAFETY: the root maps the kernel where it runs (every holder has the kernel's entries), and
+    // the user half holds no Rust object.
     unsafe { x86::controlregs::cr3_write(root) };
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The way in and out of exceptions and interrupts. What is done about each is in [`super::vectors`].
+//! The way in and out of exceptions and interrupts. What is done about each is in
+//! [`super::vectors`].
 
 use core::cell::UnsafeCell;
 
@@ -122,13 +123,16 @@ const STUB_BYTES: usize = 16;
 
 /// Fills the table. Once, on vCPU 0, before any other runs.
 ///
-/// Every vector has a gate: without one, an interrupt that nobody here asked for would be a general protection fault.
+/// Every vector has a gate: without one, an interrupt that nobody here asked for would be a general
+/// protection fault.
 ///
-/// No gate has a stack of its own. Those are for kernels whose stack pointer may be anybody's, right after a system call or in user
-/// mode; this one never leaves its ring, and from the entry code on each vCPU is on its own stack. They would do harm: an NMI
-/// inside an NMI's handler would begin at the same place again and destroy the first one's frame.
+/// No gate has a stack of its own. Those are for kernels whose stack pointer may be anybody's,
+/// right after a system call or in user mode; this one never leaves its ring, and from the entry
+/// code on each vCPU is on its own stack. They would do harm: an NMI inside an NMI's handler would
+/// begin at the same place again and destroy the first one's frame.
 pub fn build_table() {
-    // SAFETY: only vCPU 0 runs (see the callers' contract). A trap that comes before this is lost either way.
+    // SAFETY: only vCPU 0 runs (see the callers' contract). A trap that comes before this is lost
+    // either way.
     let idt = unsafe { &mut *IDT.0.get() };
     let first = &raw const trap_stubs as usize;
     for (vector, gate) in idt.iter_mut().enumerate() {
@@ -156,24 +160,29 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
     }
 }
 
-/// Bears an NMI. It may come at any instruction, inside any lock: nothing here takes one, looks at the clock, or makes a hypercall.
+/// Bears an NMI. It may come at any instruction, inside any lock: nothing here takes one, looks at
+/// the clock, or makes a hypercall.
 ///
-/// On its way in the processor (PVH) or Xen (PV) holds back the next one until an `iret`. That is not counted on: a restored
-/// domain does not know that it was in a handler. Everything here may be interrupted by itself.
+/// On its way in the processor (PVH) or Xen (PV) holds back the next one until an `iret`. That is
+/// not counted on: a restored domain does not know that it was in a handler. Everything here may be
+/// interrupted by itself.
 fn nmi() {
     strays::nmi();
     #[cfg(feature = "switches")]
     crate::pool::nmi::use_pool(&cpu::InNmi::new());
 }
 
-/// Can the vCPU go on after this machine check? Xen gives one to a guest if memory of its own went bad (`vmce.c`).
+/// Can the vCPU go on after this machine check? Xen gives one to a guest if memory of its own went
+/// bad (`vmce.c`).
 fn goes_on(frame: &TrapFrame) -> bool {
-    // Intel SDM volume 3, 16.3.1.2: the frame's instruction can be gone back to; a check is in progress. The second is ours to
-    // clear: the next check while it is set would shut the processor down.
+    // Intel SDM volume 3, 16.3.1.2: the frame's instruction can be gone back to; a check is in
+    // progress. The second is ours to clear: the next check while it is set would shut the
+    // processor down.
     const IA32_MCG_STATUS: u32 = 0x17a;
     const RESTARTABLE: u64 = 1 << 0;
     const IN_PROGRESS: u64 = 1 << 2;
-    // SAFETY: Xen has this register for every guest (`vmce_rdmsr`, `vmce_wrmsr`); it changes nothing else.
+    // SAFETY: Xen has this register for every guest (`vmce_rdmsr`, `vmce_wrmsr`); it changes
+    // nothing else.
     let status = unsafe { rdmsr(IA32_MCG_STATUS) };
     if status & IN_PROGRESS != 0 {
         // SAFETY: as above.
@@ -192,8 +201,9 @@ fn fault_address() -> usize {
     unsafe { x86::controlregs::cr2() }
 }
 
-/// Page faults after which a PV guest goes on: the read that may fail, and a write that was refused by a translation that the
-/// TLB had kept since the page was a table. The fault itself drops that (Intel SDM volume 3, 4.10.2.1).
+/// Page faults after which a PV guest goes on: the read that may fail, and a write that was refused
+/// by a translation that the TLB had kept since the page was a table. The fault itself drops that
+/// (Intel SDM volume 3, 4.10.2.1).
 fn forgiven(frame: &mut TrapFrame) -> bool {
     const PRESENT_AND_WRITE: usize = 0b11;
     if frame.ip == &raw const load_or_ones as usize {
@@ -203,20 +213,24 @@ fn forgiven(frame: &mut TrapFrame) -> bool {
     frame.error & PRESENT_AND_WRITE == PRESENT_AND_WRITE && tables::is_writable(fault_address())
 }
 
-/// Goes on after a debug exception: nothing was done wrong, and nothing is lost. Each brings the guest an instruction further.
+/// Goes on after a debug exception: nothing was done wrong, and nothing is lost. Each brings the
+/// guest an instruction further.
 fn set_aside(frame: &mut TrapFrame) {
-    // Intel SDM volume 1, 3.4.3: single step; and volume 3, 18.3.1.1: a breakpoint on the instruction gone back to is passed over.
+    // Intel SDM volume 1, 3.4.3: single step; and volume 3, 18.3.1.1: a breakpoint on the
+    // instruction gone back to is passed over.
     const TRAP: usize = 1 << 8;
     const RESUME: usize = 1 << 16;
     strays::debug(frame.ip, frame.flags);
     frame.flags = frame.flags & !TRAP | RESUME;
 }
 
-/// Goes through the gate of a machine check, of which the processor then knows nothing. PVH only: Xen lets no PV guest do so.
+/// Goes through the gate of a machine check, of which the processor then knows nothing. PVH only:
+/// Xen lets no PV guest do so.
 #[cfg(feature = "switches")]
 pub fn machine_check_once() {
     if !is_pv() {
-        // SAFETY: the handler returns to the next instruction with all registers as they were. There is no red zone.
+        // SAFETY: the handler returns to the next instruction with all registers as they were.
+        // There is no red zone.
         unsafe { core::arch::asm!("int 18") };
     }
 }
@@ -224,7 +238,8 @@ pub fn machine_check_once() {
 /// Has the CPU trap after the next instruction, once, as if somebody else had asked for it.
 #[cfg(feature = "switches")]
 pub fn step_once() {
-    // SAFETY: sets the trap flag, which the handler takes back; the stack pointer ends where it began. There is no red zone.
+    // SAFETY: sets the trap flag, which the handler takes back; the stack pointer ends where it
+    // began. There is no red zone.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "nop");

@@ -1,8 +1,8 @@
-//! The table of vectors: what comes on which, and what the guest does about it. `docs/exceptions.md` is the same table for
-//! people, with the reasons.
+//! The table of vectors: what comes on which, and what the guest does about it.
+//! `docs/exceptions.md` is the same table for people, with the reasons.
 //!
-//! Whatever another party can send (the toolstack, Xen, the host) is borne, counted and told. What is left is the kernel's own
-//! fault, or cannot be told from it, and ends in a panic.
+//! Whatever another party can send (the toolstack, Xen, the host) is borne, counted and told. What
+//! is left is the kernel's own fault, or cannot be told from it, and ends in a panic.
 
 /// Exceptions of the architecture: vectors 0 to 31.
 pub const EXCEPTIONS: usize = 32;
@@ -16,8 +16,8 @@ pub const NMI: u8 = 2;
 /// Vector of a machine check.
 pub const MACHINE_CHECK: u8 = 18;
 
-/// What the stub of Xen's failsafe callback (PV) puts in the vector's place: a segment could not be loaded on the way back. As an
-/// interrupt (PVH) the number means nothing special.
+/// What the stub of Xen's failsafe callback (PV) puts in the vector's place: a segment could not be
+/// loaded on the way back. As an interrupt (PVH) the number means nothing special.
 pub const FAILSAFE: u8 = 0xfe;
 
 /// What the guest does about a vector.
@@ -81,7 +81,9 @@ const TABLE: [(&str, Rule); EXCEPTIONS] = [
 pub fn rule(vector: u8) -> Rule {
     match vector {
         UPCALL => Upcall,
-        _ => TABLE.get(usize::from(vector)).map_or(Stray, |&(_, rule)| rule),
+        _ => TABLE
+            .get(usize::from(vector))
+            .map_or(Stray, |&(_, rule)| rule),
     }
 }
 
@@ -90,6 +92,8 @@ pub fn name(vector: u8) -> &'static str {
     match vector {
         UPCALL => "event upcall",
         SPURIOUS => "spurious",
-        _ => TABLE.get(usize::from(vector)).map_or("interrupt", |&(name, _)| name),
+        _ => TABLE
+            .get(usize::from(vector))
+            .map_or("interrupt", |&(name, _)| name),
     }
 }

@@ -1,4 +1,5 @@
-//! The pages that the guest shares with Xen and its tools, and the calls that start or end something.
+//! The pages that the guest shares with Xen and its tools, and the calls that start or end
+//! something.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
@@ -23,11 +24,12 @@ use crate::pool::Proof;
 
 #[repr(C, align(4096))]
 struct Place(UnsafeCell<[u8; PAGE_SIZE]>);
-// SAFETY: only its address is used; what is there is seen through `SharedInfo`, which is made of atomics.
+// SAFETY: only its address is used; what is there is seen through `SharedInfo`, which is made of
+// atomics.
 unsafe impl Sync for Place {}
 
-/// Where the shared-info page is mapped. Under PVH the RAM that was here is given back to Xen by the mapping; under PV it stays
-/// the domain's, and stands here again while the domain is saved.
+/// Where the shared-info page is mapped. Under PVH the RAM that was here is given back to Xen by
+/// the mapping; under PV it stays the domain's, and stands here again while the domain is saved.
 static SHARED_INFO: Place = Place(UnsafeCell::new([0; PAGE_SIZE]));
 
 /// Slots of the fixmap.
@@ -39,7 +41,8 @@ fn physical<T>(object: *const T) -> usize {
     object as usize - KERNEL_BASE
 }
 
-/// Asks Xen what a PV guest must know of the host: where its machine-to-physical table is. At boot, and in every new domain.
+/// Asks Xen what a PV guest must know of the host: where its machine-to-physical table is. At boot,
+/// and in every new domain.
 ///
 /// # Errors
 /// Without that no page table can be read.
@@ -51,14 +54,16 @@ pub fn learn_host() -> core::result::Result<(), NoTable> {
     }
 }
 
-/// The highest machine frame of the domain's memory, and the highest that can be looked up. Nothing under PVH.
+/// The highest machine frame of the domain's memory, and the highest that can be looked up. Nothing
+/// under PVH.
 pub fn highest_frames() -> Option<(usize, usize)> {
     is_pv().then(m2p::highest)
 }
 
-/// Says something on Xen's own console, for want of one of ours. Not every Xen takes it from a guest: a PV guest's words only where
-/// it was built with `VERBOSE_DEBUG` (`xsm_console_io`, `xen/include/xsm/dummy.h`); a PVH guest has a port that always
-/// works (`hvm_print_line`, `xen/arch/x86/hvm/hvm.c`).
+/// Says something on Xen's own console, for want of one of ours. Not every Xen takes it from a
+/// guest: a PV guest's words only where it was built with `VERBOSE_DEBUG` (`xsm_console_io`,
+/// `xen/include/xsm/dummy.h`); a PVH guest has a port that always works (`hvm_print_line`,
+/// `xen/arch/x86/hvm/hvm.c`).
 pub fn say_on_xens_console(text: &[u8]) {
     if is_pv() {
         // Refused at worst, and then nobody can be told.
@@ -79,7 +84,8 @@ pub fn install_hypercalls() -> core::result::Result<Leaves, pvh::InstallError> {
         return Leaves::find(Instruction::PvForced).ok_or(pvh::InstallError::NotXen);
     }
     let page = physical(xen_bindings::hypercall::hypercall_page());
-    // SAFETY: the page is the one that `xen-bindings` calls into, at its physical address; ring 0 of a PVH guest.
+    // SAFETY: the page is the one that `xen-bindings` calls into, at its physical address; ring 0
+    // of a PVH guest.
     unsafe { pvh::install_hypercall_page(page as u64) }
 }
 
@@ -104,10 +110,13 @@ pub fn shared_info_place() -> Pfn {
 fn map_at_shared_info(bits: u64) -> Result<()> {
     let flags = ffi::UVMF_INVLPG | ffi::UVMF_ALL;
     // SAFETY: `SHARED_INFO` is used through views of atomics alone, whatever page is there.
-    unsafe { xen_bindings::pv::update_va_mapping(SHARED_INFO.0.get() as usize, bits, flags as usize) }
+    unsafe {
+        xen_bindings::pv::update_va_mapping(SHARED_INFO.0.get() as usize, bits, flags as usize)
+    }
 }
 
-/// PV: puts the domain's own page in the place of shared-info, which a save cannot carry, with events masked for every vCPU.
+/// PV: puts the domain's own page in the place of shared-info, which a save cannot carry, with
+/// events masked for every vCPU.
 pub fn unmap_shared_info() -> Result<()> {
     map_at_shared_info(bits_of(Entry::new(shared_info_place(), Flags::KERNEL)))?;
     mask_events_in_place();
@@ -147,19 +156,21 @@ fn ring_page(ring: Ring, slot: usize) -> usize {
     map_fixed(slot, ring.frame.0 as u64)
 }
 
-/// The shared-info page. Between a restore and [`map_shared_info`] reads give all ones and writes are lost, so
-/// nobody looks then: the clock is frozen, interrupts are off, the other vCPUs are parked.
+/// The shared-info page. Between a restore and [`map_shared_info`] reads give all ones and writes
+/// are lost, so nobody looks then: the clock is frozen, interrupts are off, the other vCPUs are
+/// parked.
 pub fn shared_info() -> &'static SharedInfo {
     let page = NonNull::from(&SHARED_INFO).cast::<ffi::shared_info>();
-    // SAFETY: mapped at boot before the first use and never unmapped in a living domain; only views use it.
+    // SAFETY: mapped at boot before the first use and never unmapped in a living domain; only views
+    // use it.
     unsafe { SharedInfo::at(page) }
 }
 
 /// The console's page, mapped.
 pub fn console_page(ring: Ring) -> &'static console::Page {
     let va = ring_page(ring, CONSOLE_SLOT);
-    // SAFETY: the toolstack's page, mapped for as long as the kernel runs. A restore puts the new domain's page
-    // at the same GFN. `crate::console` holds the one driver.
+    // SAFETY: the toolstack's page, mapped for as long as the kernel runs. A restore puts the new
+    // domain's page at the same GFN. `crate::console` holds the one driver.
     unsafe { console::Page::at(NonNull::new_unchecked(va as *mut ffi::xencons_interface)) }
 }
 
@@ -167,10 +178,15 @@ pub fn console_page(ring: Ring) -> &'static console::Page {
 pub fn store_page(ring: Ring) -> &'static xenstore::Page {
     let va = ring_page(ring, STORE_SLOT);
     // SAFETY: as for the console; `crate::store` holds the one driver.
-    unsafe { xenstore::Page::at(NonNull::new_unchecked(va as *mut ffi::xenstore_domain_interface)) }
+    unsafe {
+        xenstore::Page::at(NonNull::new_unchecked(
+            va as *mut ffi::xenstore_domain_interface,
+        ))
+    }
 }
 
-/// Has Xen start `cpu` at the entry code: paging off, its number in ebx (PVH); or on its own tables and stack (PV).
+/// Has Xen start `cpu` at the entry code: paging off, its number in ebx (PVH); or on its own tables
+/// and stack (PV).
 pub fn initialise_vcpu(cpu: usize) -> core::result::Result<(), pv::vcpu::InitialiseError> {
     if is_pv() {
         return pv::vcpu::initialise(cpu);
@@ -192,8 +208,8 @@ pub fn check_size() -> core::result::Result<(), m2p::TooMuchMemory> {
     }
 }
 
-/// Holding one shows that the domain is as Xen's tools want to find it: shared-info unmapped, frame numbers of its own in
-/// `start_info`. PV only.
+/// Holding one shows that the domain is as Xen's tools want to find it: shared-info unmapped, frame
+/// numbers of its own in `start_info`. PV only.
 #[derive(Debug)]
 pub struct Away(start_info::Frames);
 
@@ -220,8 +236,8 @@ pub fn step_away() -> core::result::Result<Option<Away>, CannotStepAway> {
 }
 
 impl Away {
-    /// Writes `start_info` back, in the same domain; shared-info is the caller's to map. In a new domain Xen's tools have written
-    /// it anew.
+    /// Writes `start_info` back, in the same domain; shared-info is the caller's to map. In a new
+    /// domain Xen's tools have written it anew.
     pub fn write_back(self) {
         self.0.write_back();
     }
@@ -236,7 +252,8 @@ pub fn suspend(_proof: &Proof) -> Result<usize> {
     } else {
         0
     };
-    // SAFETY: called by `crate::suspend` alone, on vCPU 0, in the step in which the others are parked, interrupts are
-    // off, and the clock is frozen; what is lost is set up again in `reattach` before it is used.
+    // SAFETY: called by `crate::suspend` alone, on vCPU 0, in the step in which the others are
+    // parked, interrupts are off, and the clock is frozen; what is lost is set up again in
+    // `reattach` before it is used.
     unsafe { sched::suspend(start_info) }
 }

@@ -1,7 +1,8 @@
 //! The frame allocator: a list of free frames, linked through frame metadata.
 //!
 //! It is plain on purpose: one lock, last in, first out. What makes page-table pages cheap is the
-//! pool above it. Interrupt handlers never allocate, so the lock is taken with interrupts as they are.
+//! pool above it. Interrupt handlers never allocate, so the lock is taken with interrupts as they
+//! are.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,9 +16,10 @@ use crate::paging::layout::DIRECT_MAP_FRAMES;
 /// Ends the list: frame 0 is below the kernel and never managed.
 const NONE: u32 = 0;
 
-/// Next free frame for each free frame, or NONE; for one in use, a note of its owner's. The list goes through here and not through the free
-/// pages, so that a page's content stays what its last user left: a stray write is seen, not followed.
-/// 4 bytes for each of 196 608 frames: 768 KiB, whatever the guest has.
+/// Next free frame for each free frame, or NONE; for one in use, a note of its owner's. The list
+/// goes through here and not through the free pages, so that a page's content stays what its last
+/// user left: a stray write is seen, not followed. 4 bytes for each of 196 608 frames: 768 KiB,
+/// whatever the guest has.
 static NEXT: [AtomicU32; DIRECT_MAP_FRAMES] = [const { AtomicU32::new(NONE) }; DIRECT_MAP_FRAMES];
 
 /// One bit for each frame that Xen has: no memory is there.
@@ -141,7 +143,8 @@ pub struct Extent {
     pub most: u64,
 }
 
-/// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it. Once, on vCPU 0.
+/// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it. Once, on
+/// vCPU 0.
 ///
 /// Only the first frames can be had at once; the others when [`release`] is called.
 pub fn take_over(map: &MemoryMap) -> Extent {
@@ -163,10 +166,16 @@ pub fn take_over(map: &MemoryMap) -> Extent {
         }
     }
     list.total = list.free;
-    let all = || (0..list.untouched.1).map(Pfn).filter(|&pfn| map.is_ram(pfn));
+    let all = || {
+        (0..list.untouched.1)
+            .map(Pfn)
+            .filter(|&pfn| map.is_ram(pfn))
+    };
     Extent {
         have: all().filter(|&pfn| arch::memory::is_populated(pfn)).count() as u64,
-        most: all().filter(|&pfn| arch::memory::can_be_populated(pfn)).count() as u64,
+        most: all()
+            .filter(|&pfn| arch::memory::can_be_populated(pfn))
+            .count() as u64,
     }
 }
 
@@ -330,8 +339,8 @@ pub fn free(pfn: Pfn) {
     FREE.lock().push(pfn);
 }
 
-/// Lets no more than `left` of the frames that are free now be taken; what is given back can be taken as well. Gives how many are
-/// withheld.
+/// Lets no more than `left` of the frames that are free now be taken; what is given back can be
+/// taken as well. Gives how many are withheld.
 #[cfg(feature = "switches")]
 pub fn starve(left: usize) -> usize {
     let mut list = FREE.lock();

@@ -63,6 +63,9 @@ impl MemoryMap {
 
     /// All RAM, in KiB.
     pub fn kib(&self) -> u64 {
-        self.ranges[..self.len].iter().map(|r| u64::from(r.1 - r.0) * 4).sum()
+        self.ranges[..self.len]
+            .iter()
+            .map(|r| u64::from(r.1 - r.0) * 4)
+            .sum()
     }
 }

@@ -7,7 +7,8 @@ pub mod map;
 
 /// A page frame number: the guest's own physical address divided by 4096.
 ///
-/// Under PVH it is what Xen calls a GFN; under PV a PFN, which the p2m turns into a machine frame (MFN).
+/// Under PVH it is what Xen calls a GFN; under PV a PFN, which the p2m turns into a machine frame
+/// (MFN).
 #[doc(alias = "GFN")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Pfn(pub u32);

@@ -35,12 +35,14 @@ impl Flags {
     pub const USER_DATA: Flags = Flags::KERNEL.union(Flags::USER);
     /// A link of the window. Read-only: Xen accepts a linear entry only without `_PAGE_RW`.
     pub const LINK: Flags = Flags::PRESENT.union(Flags::ACCESSED).union(Flags::DIRTY);
-    /// The flags that a link of the window keeps while it is taken down. Without PS: on a host with L1TF Xen takes that, in
-    /// an entry that is not present, for an attack.
+    /// The flags that a link of the window keeps while it is taken down. Without PS: on a host with
+    /// L1TF Xen takes that, in an entry that is not present, for an attack.
     pub const KEPT: u64 = 0x67;
-    /// Flags that others set in an entry: A and D the CPU; U/S a 64-bit Xen, whose PV kernels run in ring 3, together with bit 52, by which it
-    /// remembers (`adjust_guest_l1e`, `adjust_guest_l2e`, `xen/arch/x86/include/asm/pv/mm.h`).
-    pub const OTHERS: u64 = Flags::ACCESSED.bits() | Flags::DIRTY.bits() | Flags::USER.bits() | 1 << 52;
+    /// Flags that others set in an entry: A and D the CPU; U/S a 64-bit Xen, whose PV kernels run
+    /// in ring 3, together with bit 52, by which it remembers (`adjust_guest_l1e`,
+    /// `adjust_guest_l2e`, `xen/arch/x86/include/asm/pv/mm.h`).
+    pub const OTHERS: u64 =
+        Flags::ACCESSED.bits() | Flags::DIRTY.bits() | Flags::USER.bits() | 1 << 52;
 }
 
 /// A page-table entry.

@@ -1,5 +1,5 @@
-//! How the four frames of a set lie: the order in which Xen restores pinned tables is that of their frames, so it decides
-//! what becomes of a set that was not drained.
+//! How the four frames of a set lie: the order in which Xen restores pinned tables is that of their
+//! frames, so it decides what becomes of a set that was not drained.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -52,8 +52,11 @@ impl Order {
             }
             Order::HolderLast => frames.sort_unstable(),
             Order::Random => {
-                // An odd multiplier, near the golden ratio of 2^32: neighbouring draws differ. The counter makes each boot's differ too.
-                let draw = LOT.fetch_add(1, Ordering::Relaxed).wrapping_add(cpu::cycles() as u32);
+                // An odd multiplier, near the golden ratio of 2^32: neighbouring draws differ. The
+                // counter makes each boot's differ too.
+                let draw = LOT
+                    .fetch_add(1, Ordering::Relaxed)
+                    .wrapping_add(cpu::cycles() as u32);
                 let draw = draw.wrapping_mul(0x9e37_79b1) >> 16;
                 return Order::Permutation((draw % u32::from(PERMUTATIONS)) as u8).arrange(frames);
             }

@@ -1,8 +1,9 @@
 //! Sets: what constructing and destructing one means.
 //!
-//! Under PVH both are plain writes. Under PV a constructed set is mapped read-only and pinned, the holder last, because Xen
-//! takes a linear entry only if its target is an L2 already; and sets are made and unmade many at a time, because the calls are
-//! what is dear: one `mmu_update` and one `mmuext_op` for up to [`BATCH`] of them.
+//! Under PVH both are plain writes. Under PV a constructed set is mapped read-only and pinned, the
+//! holder last, because Xen takes a linear entry only if its target is an L2 already; and sets are
+//! made and unmade many at a time, because the calls are what is dear: one `mmu_update` and one
+//! `mmuext_op` for up to [`BATCH`] of them.
 
 use core::fmt;
 
@@ -63,8 +64,8 @@ impl fmt::Debug for SetError {
     }
 }
 
-/// Constructs up to [`BATCH`] sets, all or none: frames taken, user half zeroed, kernel entries and window filled in, and
-/// under PV pinned. Gives the hypercalls that it took.
+/// Constructs up to [`BATCH`] sets, all or none: frames taken, user half zeroed, kernel entries and
+/// window filled in, and under PV pinned. Gives the hypercalls that it took.
 pub fn construct(out: &mut [Set], order: Order) -> Result<u32, SetError> {
     assert!(out.len() <= BATCH);
     for made in 0..out.len() {
@@ -97,7 +98,8 @@ pub fn construct(out: &mut [Set], order: Order) -> Result<u32, SetError> {
 /// Takes up to [`BATCH`] sets apart, in order. Gives the hypercalls that it took.
 ///
 /// # Errors
-/// With the place of the first set that stands still; those before it are gone, those after it untouched.
+/// With the place of the first set that stands still; those before it are gone, those after it
+/// untouched.
 pub fn destruct(sets: &[Set]) -> Result<u32, (usize, TableError)> {
     assert!(sets.len() <= BATCH);
     let (gone, failed) = match unpin(sets) {
@@ -110,7 +112,8 @@ pub fn destruct(sets: &[Set]) -> Result<u32, (usize, TableError)> {
             failed.map(|pins| pins + calls)
         }
         Err(error) => {
-            // Those before the refused page are gone. The others are made whole again, so that they can be tried once more.
+            // Those before the refused page are gone. The others are made whole again, so that they
+            // can be tried once more.
             let at = error.done / SET_PAGES;
             gone[..at].iter().for_each(Set::give_frames);
             if let Err(second) = protect(&gone[at..at + 1]).and_then(|_| pin(&gone[at..])) {
@@ -145,7 +148,8 @@ pub fn pin(sets: &[Set]) -> Result<u32, TableError> {
     pins.commit().inspect_err(|error| let_go(sets, error.done))
 }
 
-/// Lets go of the first `done` pages. Not part of [`pin`]: a batch takes 4 KiB of the stack, and most calls need only one.
+/// Lets go of the first `done` pages. Not part of [`pin`]: a batch takes 4 KiB of the stack, and
+/// most calls need only one.
 #[cold]
 #[inline(never)]
 fn let_go(sets: &[Set], done: usize) {
@@ -170,13 +174,20 @@ fn let_go(sets: &[Set], done: usize) {
 pub fn unpin(sets: &[Set]) -> Result<u32, (usize, TableError)> {
     let mut pins = Pins::<OPERATIONS>::new();
     for set in sets {
-        set.pages.into_iter().rev().for_each(|page| pins.unpin(page));
+        set.pages
+            .into_iter()
+            .rev()
+            .for_each(|page| pins.unpin(page));
     }
     pins.commit().map_err(|error| {
         let at = error.done / SET_PAGES;
         // A set that was let go by half is made whole again, so that it can be tried once more.
         let mut whole = Pins::<SET_PAGES>::new();
-        let half = sets[at].pages.into_iter().rev().take(error.done % SET_PAGES);
+        let half = sets[at]
+            .pages
+            .into_iter()
+            .rev()
+            .take(error.done % SET_PAGES);
         half.rev().for_each(|page| whole.pin(2, page));
         if let Err(second) = whole.commit() {
             log::error!("pinning again what was let go: {second}");
@@ -202,11 +213,12 @@ impl Set {
         })
     }
 
-    /// Gives the frames back. Under PV nothing of the constructed form stays in memory, so that a page which Xen
-    /// saves as plain data carries no old machine address.
+    /// Gives the frames back. Under PV nothing of the constructed form stays in memory, so that a
+    /// page which Xen saves as plain data carries no old machine address.
     ///
-    /// Nothing else is written: a drain comes when a live migration is about to send its last pass, and each page that it
-    /// writes to costs a fault then, because Xen keeps a log of them, and is sent again.
+    /// Nothing else is written: a drain comes when a live migration is about to send its last pass,
+    /// and each page that it writes to costs a fault then, because Xen keeps a log of them, and is
+    /// sent again.
     fn give_frames(&self) {
         self.mark(Kind::Plain);
         for page in self.pages.into_iter().rev() {
@@ -223,7 +235,11 @@ impl Set {
         }
         raw::copy_kernel_entries(self.pages[HOLDER]);
         for (i, &page) in self.pages.iter().enumerate() {
-            raw::write_fresh(self.pages[HOLDER], WINDOW_SLOT + i, Entry::new(page, Flags::LINK));
+            raw::write_fresh(
+                self.pages[HOLDER],
+                WINDOW_SLOT + i,
+                Entry::new(page, Flags::LINK),
+            );
         }
     }
 
@@ -275,10 +291,14 @@ pub fn live() -> impl Iterator<Item = Set> {
 
 /// Links a set, which nobody uses, to the next one, in the metadata of its holder's frame.
 pub fn link(set: Set, next: Option<Set>) {
-    frames::set_note(set.pages[HOLDER], next.map_or(Pfn(0), |next| next.pages[HOLDER]));
+    frames::set_note(
+        set.pages[HOLDER],
+        next.map_or(Pfn(0), |next| next.pages[HOLDER]),
+    );
 }
 
-/// The set that [`link`] named. A linked set is a constructed one, so its holder's window names its pages.
+/// The set that [`link`] named. A linked set is a constructed one, so its holder's window names its
+/// pages.
 pub fn linked(set: Set) -> Option<Set> {
     let holder = frames::note(set.pages[HOLDER]);
     (holder != Pfn(0)).then(|| Set {

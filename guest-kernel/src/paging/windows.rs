@@ -1,8 +1,9 @@
 //! The windows of the sets in use, taken down while the domain is saved.
 //!
-//! Xen restores pinned tables in the order of their frames, and takes a linear entry whose target it has not come to yet for
-//! one that maps an L1. A live set stays pinned, so its links go: not present and without an address, but with their flags, which
-//! is how they come back exactly as they were. Under PVH nobody looks, and they stay.
+//! Xen restores pinned tables in the order of their frames, and takes a linear entry whose target
+//! it has not come to yet for one that maps an L1. A live set stays pinned, so its links go: not
+//! present and without an address, but with their flags, which is how they come back exactly as
+//! they were. Under PVH nobody looks, and they stay.
 
 use super::layout::{HOLDER, SET_PAGES, WINDOW_SLOT};
 use super::set::{self, Set};
@@ -28,11 +29,13 @@ pub fn take_down() -> Result<u32, TableError> {
     if !is_pv() {
         return Ok(0);
     }
-    each(|changes, set, i| changes.take_down(set.pages[HOLDER], WINDOW_SLOT + i)).inspect_err(|_| {
-        if let Err(second) = put_up() {
-            log::error!("putting the windows back up: {second}");
-        }
-    })
+    each(|changes, set, i| changes.take_down(set.pages[HOLDER], WINDOW_SLOT + i)).inspect_err(
+        |_| {
+            if let Err(second) = put_up() {
+                log::error!("putting the windows back up: {second}");
+            }
+        },
+    )
 }
 
 /// Puts them up again, with the flags that they had.

@@ -1,5 +1,6 @@
-//! What the handler of an NMI does with the pool in a test build: it takes a set, looks at it, and gives it back, at whatever
-//! instruction the vCPU was interrupted. In a plain build the handler leaves the pool alone.
+//! What the handler of an NMI does with the pool in a test build: it takes a set, looks at it, and
+//! gives it back, at whatever instruction the vCPU was interrupted. In a plain build the handler
+//! leaves the pool alone.
 
 /// Adds to the `nmi` event what the handlers did with the pool.
 #[cfg(not(feature = "switches"))]
@@ -22,8 +23,9 @@ mod test {
     use crate::audit::Kind;
     use crate::report::Event;
 
-    /// A set that a handler on this vCPU could not give back: the gate was closed meanwhile, or the cache full. It is in use until
-    /// normal code gives it back; meanwhile the handler takes no other.
+    /// A set that a handler on this vCPU could not give back: the gate was closed meanwhile, or the
+    /// cache full. It is in use until normal code gives it back; meanwhile the handler takes no
+    /// other.
     static KEPT: [Mutex<Option<Taken>>; MAX_CPUS] = [const { Mutex::new(None) }; MAX_CPUS];
 
     static TAKEN: AtomicU32 = AtomicU32::new(0);

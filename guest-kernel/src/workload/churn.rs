@@ -46,8 +46,10 @@ impl Counters {
 
 static COUNTERS: [Counters; MAX_CPUS] = [const { Counters::new() }; MAX_CPUS];
 
-/// The spaces that live long: each vCPU fills its own part of the table, every vCPU checks them all.
-static LIVE: [Mutex<Option<Space>>; MAX_CPUS * MAX_LIVE] = [const { Mutex::new(None) }; MAX_CPUS * MAX_LIVE];
+/// The spaces that live long: each vCPU fills its own part of the table, every vCPU checks them
+/// all.
+static LIVE: [Mutex<Option<Space>>; MAX_CPUS * MAX_LIVE] =
+    [const { Mutex::new(None) }; MAX_CPUS * MAX_LIVE];
 
 /// Spaces on their way to the vCPU that frees them.
 struct Mailbox {
@@ -67,7 +69,8 @@ static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 /// The guest came back from a suspend, and no user work was done since.
 static BACK: AtomicBool = AtomicBool::new(false);
 
-/// Has the first user work that any vCPU does from now on reported: a space read through its user mapping.
+/// Has the first user work that any vCPU does from now on reported: a space read through its user
+/// mapping.
 pub fn await_first_work() {
     BACK.store(true, Ordering::Release);
 }
@@ -85,7 +88,10 @@ pub fn counters(cpu: usize) -> &'static Counters {
 
 /// Words that were wrong, over all vCPUs.
 pub fn mismatches() -> u64 {
-    COUNTERS.iter().map(|c| c.mismatches.load(Ordering::Relaxed)).sum()
+    COUNTERS
+        .iter()
+        .map(|c| c.mismatches.load(Ordering::Relaxed))
+        .sum()
 }
 
 /// Address spaces in the table. Those on their way between vCPUs are not counted.
@@ -116,7 +122,8 @@ fn random(me: usize) -> u64 {
     x
 }
 
-/// One step on vCPU `me`. Gives false if there was nothing it could do (the pool's gate is closed, or no memory).
+/// One step on vCPU `me`. Gives false if there was nothing it could do (the pool's gate is closed,
+/// or no memory).
 pub fn step(me: usize) -> bool {
     empty_mailbox(me);
     let dice = random(me);
@@ -140,7 +147,8 @@ pub fn step(me: usize) -> bool {
     done
 }
 
-/// A step on a long-lived space: made if there is none; else checked, and aged or, one time in eight, replaced.
+/// A step on a long-lived space: made if there is none; else checked, and aged or, one time in
+/// eight, replaced.
 fn step_live(me: usize, slot: &Mutex<Option<Space>>, dice: u64) -> bool {
     let mut slot = slot.lock();
     if let Some(space) = slot.as_mut() {
@@ -181,7 +189,11 @@ fn build(me: usize) -> Option<Space> {
             None
         }
         Err((set, SetError::Tables(error))) => {
-            report::error(Party::Xen, "churn", format_args!("an address space: {error}"));
+            report::error(
+                Party::Xen,
+                "churn",
+                format_args!("an address space: {error}"),
+            );
             pool::give(&CpuGuard::new(), set);
             None
         }
@@ -237,7 +249,10 @@ fn free(space: Space) {
         report::error(
             Party::Guest,
             "churn",
-            format_args!("a set goes back damaged: frame {:#x} slot {slot} is {is:#x}", page.0),
+            format_args!(
+                "a set goes back damaged: frame {:#x} slot {slot} is {is:#x}",
+                page.0
+            ),
         );
     }
     pool::give(&CpuGuard::new(), set);
@@ -260,7 +275,9 @@ pub fn verify(me: usize) -> (u64, u64, u64) {
             wrong += space.check();
         }
     }
-    COUNTERS[me].checks.fetch_add(spaces * CHECKS, Ordering::Relaxed);
+    COUNTERS[me]
+        .checks
+        .fetch_add(spaces * CHECKS, Ordering::Relaxed);
     COUNTERS[me].mismatches.fetch_add(wrong, Ordering::Relaxed);
     (spaces, spaces * CHECKS, wrong)
 }

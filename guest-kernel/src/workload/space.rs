@@ -2,7 +2,8 @@
 //!
 //! It maps one page in each of the three user GiB, at places that follow from its number, and each
 //! page holds a pattern keyed by number and age. The pattern is read back twice: through the user
-//! mapping, and by following the window to the frame and reading that. So a wrong L3, L2, link or L1 shows.
+//! mapping, and by following the window to the frame and reading that. So a wrong L3, L2, link or
+//! L1 shows.
 
 use crate::arch::changes::{Changes, TableError};
 use crate::arch::{cpu, memory as raw, tables};
@@ -75,7 +76,10 @@ impl Space {
             tables: core::array::from_fn(|i| taken[i]),
             pages: core::array::from_fn(|i| taken[PAGES + i]),
         };
-        space.tables.iter().for_each(|&table| audit::mark(table, Kind::L1));
+        space
+            .tables
+            .iter()
+            .for_each(|&table| audit::mark(table, Kind::L1));
         match space.map() {
             Ok(()) => Ok(space),
             Err(error) => Err((space.take_down(), error.into())),
@@ -91,7 +95,8 @@ impl Space {
             raw::write_fresh(
                 self.tables[i],
                 l1_slot(va),
-                // Not for user mode: a 64-bit Xen makes such an entry a global one, and a set's is not.
+                // Not for user mode: a 64-bit Xen makes such an entry a global one, and a set's is
+                // not.
                 Entry::new(self.pages[i], Flags::KERNEL),
             );
             changes.protect(self.tables[i]);
@@ -115,7 +120,8 @@ impl Space {
         changes.commit().map(drop)
     }
 
-    /// Runs `body` with this space active on the running CPU. Gives false, and does not run it, if Xen refuses.
+    /// Runs `body` with this space active on the running CPU. Gives false, and does not run it, if
+    /// Xen refuses.
     fn active(&self, body: impl FnOnce()) -> bool {
         let me = cpu::id();
         let there = tables::activate(self.set.set().pages.map(Some), me);
@@ -138,7 +144,10 @@ impl Space {
             for i in 0..PAGES {
                 let va = address(self.number, i);
                 for word in 0..WORDS {
-                    raw::write_user(va + word * WORD_STEP * 8, pattern(self.number, age, i, word));
+                    raw::write_user(
+                        va + word * WORD_STEP * 8,
+                        pattern(self.number, age, i, word),
+                    );
                 }
             }
         });
@@ -147,8 +156,9 @@ impl Space {
         }
     }
 
-    /// Reads the pattern back, through the user mapping and through the window, and the kernel's entries through the
-    /// holder. Reports each mismatch as it is seen, up to a few; gives their count.
+    /// Reads the pattern back, through the user mapping and through the window, and the kernel's
+    /// entries through the holder. Reports each mismatch as it is seen, up to a few; gives their
+    /// count.
     pub fn check(&self) -> u64 {
         let mut wrong = Mismatches {
             space: self.number,
@@ -158,15 +168,26 @@ impl Space {
             for i in 0..PAGES {
                 let va = address(self.number, i);
                 let entry = raw::read_window(va);
-                wrong.compare("window", va, u64::from(self.pages[i].0), u64::from(entry.frame().0));
+                wrong.compare(
+                    "window",
+                    va,
+                    u64::from(self.pages[i].0),
+                    u64::from(entry.frame().0),
+                );
                 let follow = entry.is_present() && raw::is_managed(entry.frame());
                 for word in 0..WORDS {
                     let want = pattern(self.number, self.age, i, word);
                     let at = va + word * WORD_STEP * 8;
-                    // A hole in the user half would end in a page fault; the window has told already.
+                    // A hole in the user half would end in a page fault; the window has told
+                    // already.
                     if follow {
                         wrong.compare("user", at, want, raw::read_user(at));
-                        wrong.compare("window", at, want, raw::read_word(entry.frame(), word * WORD_STEP));
+                        wrong.compare(
+                            "window",
+                            at,
+                            want,
+                            raw::read_word(entry.frame(), word * WORD_STEP),
+                        );
                     }
                 }
             }
@@ -180,11 +201,18 @@ impl Space {
     pub fn take_down(self) -> Taken {
         match self.unmap() {
             Ok(()) => {
-                self.tables.iter().for_each(|&table| audit::mark(table, Kind::Plain));
-                // No CPU's TLB knows these pages: a space is active only inside `active`, which ends with a flush.
-                self.tables.into_iter().chain(self.pages).for_each(frames::free);
+                self.tables
+                    .iter()
+                    .for_each(|&table| audit::mark(table, Kind::Plain));
+                // No CPU's TLB knows these pages: a space is active only inside `active`, which
+                // ends with a flush.
+                self.tables
+                    .into_iter()
+                    .chain(self.pages)
+                    .for_each(frames::free);
             }
-            // The frames stay what they are, and nobody gets them; that the set goes back damaged shows in the churn.
+            // The frames stay what they are, and nobody gets them; that the set goes back damaged
+            // shows in the churn.
             Err(error) => report::error(Party::Xen, "take down", error),
         }
         self.set

@@ -16,7 +16,8 @@ const PSE: u64 = 1 << 7;
 const FOREIGN: u64 = 0x8000;
 const XEN: u64 = 0x9000;
 const NONE: u64 = 0xa000;
-/// Machine frame = page frame + this, as under PV: an audit that mixed the two up would find nothing.
+/// Machine frame = page frame + this, as under PV: an audit that mixed the two up would find
+/// nothing.
 const SHIFT: u64 = 0x100;
 
 #[derive(Clone, Default)]

@@ -1,5 +1,5 @@
-//! A guest and a xenstore to drive the library with. Every call is written to a journal, so that tests compare whole
-//! histories.
+//! A guest and a xenstore to drive the library with. Every call is written to a journal, so that
+//! tests compare whole histories.
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
@@ -239,7 +239,8 @@ pub fn run(guest: &mut Guest, limits: Limits) -> Result<Resumed<Broken>, Suspend
     Machine::new(guest, &mut list, limits).suspend()
 }
 
-/// The way down of [`run`], and what takes each step back; `None` where there is nothing to take back.
+/// The way down of [`run`], and what takes each step back; `None` where there is nothing to take
+/// back.
 pub const DOWN: [(&str, Option<&str>, Phase); 12] = [
     ("acknowledge", None, Phase::Acknowledged),
     ("hold_hotplug", Some("release_hotplug"), Phase::Quiesced),
@@ -257,7 +258,8 @@ pub const DOWN: [(&str, Option<&str>, Phase); 12] = [
 
 const DEVICES: [&str; 4] = ["churn", "disk", "grants", "console"];
 
-/// The journal of a run in which the first `called` steps were called and the first `done` of them worked.
+/// The journal of a run in which the first `called` steps were called and the first `done` of them
+/// worked.
 pub fn expected(called: usize, done: usize, how: Return) -> Vec<String> {
     let mut journal: Vec<String> = DOWN[..called].iter().map(|d| d.0.to_string()).collect();
     for (_, undo, _) in DOWN[..done].iter().rev() {
@@ -278,10 +280,11 @@ pub fn expected(called: usize, done: usize, how: Return) -> Vec<String> {
     journal
 }
 
-/// A xenstored with transactions that conflict as the real one's do: when a node that was read or written in a
-/// transaction changed since its start.
+/// A xenstored with transactions that conflict as the real one's do: when a node that was read or
+/// written in a transaction changed since its start.
 ///
-/// `script` holds what the other side does: before the n-th operation of the guest, write this (`None`: remove).
+/// `script` holds what the other side does: before the n-th operation of the guest, write this
+/// (`None`: remove).
 #[derive(Default)]
 pub struct Store {
     pub nodes: BTreeMap<String, Vec<u8>>,

@@ -78,7 +78,8 @@ impl Backend for Simulated {
 /// Evidence for the simulated CPU `cpu`: one thread each.
 #[inline(always)]
 pub fn on(cpu: usize) -> CpuGuard {
-    // SAFETY: every benchmark uses a CPU number from one thread at a time, and nothing interrupts it with calls to the pool.
+    // SAFETY: every benchmark uses a CPU number from one thread at a time, and nothing interrupts
+    // it with calls to the pool.
     unsafe { CpuGuard::new(CpuId(cpu), Context::all()) }
 }
 

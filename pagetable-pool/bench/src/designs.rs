@@ -1,6 +1,7 @@
-//! Three designs whose caches one CPU empties for all: this crate's, a lock for each CPU, and work queued on each CPU. The same
-//! backend and the same work for each: what a hit costs, how long a drain takes, what the others pay for it, and
-//! whether anything is cached again once it has returned.
+//! Three designs whose caches one CPU empties for all: this crate's, a lock for each CPU, and work
+//! queued on each CPU. The same backend and the same work for each: what a hit costs, how long a
+//! drain takes, what the others pay for it, and whether anything is cached again once it has
+//! returned.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, Instant};
@@ -25,7 +26,8 @@ pub trait Design: Sync {
     fn between(&self, _: usize) {}
     /// From now on the CPU is idle.
     fn leave(&self, _: usize) {}
-    /// Empties every CPU's cache, from CPU `me`, and looks again after `pause`: with the proof alive, if there is one.
+    /// Empties every CPU's cache, from CPU `me`, and looks again after `pause`: with the proof
+    /// alive, if there is one.
     fn drain(&self, me: usize, pause: Duration) -> Took;
 
     /// Does a drain need the idle CPUs? Each is then a thread that calls `sleep`.

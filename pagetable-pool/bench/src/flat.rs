@@ -1,5 +1,6 @@
-//! What one CPU caches in the two designs that [`crate::locked`] and [`crate::queued`] drain: a stack, and nothing else.
-//! No counters, no generations, no depot, so that what they cost is a lower bound.
+//! What one CPU caches in the two designs that [`crate::locked`] and [`crate::queued`] drain: a
+//! stack, and nothing else. No counters, no generations, no depot, so that what they cost is a
+//! lower bound.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
@@ -12,8 +13,8 @@ pub const ROOM: usize = 30;
 /// As many as pagetable-pool destructs at once.
 pub const BATCH: usize = 64;
 
-/// One party at a time works on it: whoever has its lock, or its owner. The atomics are plain loads and stores on x86, and spare
-/// this program `unsafe`.
+/// One party at a time works on it: whoever has its lock, or its owner. The atomics are plain loads
+/// and stores on x86, and spare this program `unsafe`.
 pub struct Flat {
     len: AtomicUsize,
     slots: [AtomicU32; ROOM],

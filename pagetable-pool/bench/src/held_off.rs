@@ -14,14 +14,15 @@ pub struct HeldOff {
     pub drainer: u64,
     /// Sets that it took.
     pub sets: usize,
-    /// The longest single step (a get, a put, what lies between two) of a CPU that works, in each drain, in processor time, so that
-    /// what the host's scheduler does is mostly left out.
+    /// The longest single step (a get, a put, what lies between two) of a CPU that works, in each
+    /// drain, in processor time, so that what the host's scheduler does is mostly left out.
     pub in_drains: Spread,
     /// The same in the time before each of these drains, for comparison.
     pub undisturbed: Spread,
     /// Of all gets that began or ended in a drain, the part that was refused.
     pub refused: f64,
-    /// After so many drains something was cached again [`PAUSE`] later, with the proof alive if there is one.
+    /// After so many drains something was cached again [`PAUSE`] later, with the proof alive if
+    /// there is one.
     pub cached_again: usize,
     pub drains: usize,
 }
@@ -50,8 +51,8 @@ pub const PAUSE: Duration = Duration::from_micros(100);
 
 /// So many drains count.
 const DRAINS: usize = 50;
-/// So many are tried at most: one during which the other CPU's thread did not run, because this machine had other work, counts
-/// for nothing.
+/// So many are tried at most: one during which the other CPU's thread did not run, because this
+/// machine had other work, counts for nothing.
 const TRIES: usize = 2000;
 const HELD_OFF_CPUS: usize = 4;
 /// Sets that the CPU that works takes before it gives them back.
@@ -136,7 +137,8 @@ fn work(design: &impl Design, shared: &Shared) -> Vec<Phase> {
     phases
 }
 
-/// Drains from CPU 0 while another CPU works. Gives the phases that count, and after how many drains something was cached again.
+/// Drains from CPU 0 while another CPU works. Gives the phases that count, and after how many
+/// drains something was cached again.
 fn drain_beside_work(design: &impl Design, shared: &Shared) -> (Vec<usize>, usize) {
     let (mut count, mut cached_again) = (Vec::new(), 0);
     for round in 0..TRIES {

@@ -1,5 +1,6 @@
-//! A cache for each CPU behind a spin lock that a drainer may take from afar: what was proposed for NetBSD in 2009 and for
-//! Linux as PWLOCKS in 2026. There is no gate: a CPU may fill its cache again as soon as the drainer has let go of it.
+//! A cache for each CPU behind a spin lock that a drainer may take from afar: what was proposed for
+//! NetBSD in 2009 and for Linux as PWLOCKS in 2026. There is no gate: a CPU may fill its cache
+//! again as soon as the drainer has let go of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

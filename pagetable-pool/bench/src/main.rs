@@ -1,8 +1,8 @@
 //! Figures of pagetable-pool.
 //!
-//! `--json` prints them as one JSON object; `--readme FILE` writes the tables between the two marks in FILE; else they go to
-//! the terminal. `--tables FILE`, before either, writes them there as well. `--pairs DESIGN N` does N hit pairs and nothing else:
-//! what callgrind counts.
+//! `--json` prints them as one JSON object; `--readme FILE` writes the tables between the two marks
+//! in FILE; else they go to the terminal. `--tables FILE`, before either, writes them there as
+//! well. `--pairs DESIGN N` does N hit pairs and nothing else: what callgrind counts.
 
 mod backend;
 mod designs;
@@ -15,7 +15,8 @@ mod pairs;
 mod queued;
 mod tables;
 
-/// What a hypercall costs in the figures with a simulated one: there and back, and for each set of four pages.
+/// What a hypercall costs in the figures with a simulated one: there and back, and for each set of
+/// four pages.
 const CALL_NS: u32 = 500;
 const SET_NS: u32 = 1000;
 

@@ -35,8 +35,9 @@ pub fn warm_ours(cpu: usize) {
     ours(cpu, 10);
 }
 
-/// The calling thread's processor time, nanoseconds. Unlike the time of day it does not grow while the machine does other
-/// work; a thread that sleeps for a lock is not charged for it, which favours pools that make one sleep.
+/// The calling thread's processor time, nanoseconds. Unlike the time of day it does not grow while
+/// the machine does other work; a thread that sleeps for a lock is not charged for it, which
+/// favours pools that make one sleep.
 pub fn processor_time() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -48,8 +49,9 @@ pub fn processor_time() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Nanoseconds of processor time for one pair on each of `threads` threads at once: the slowest thread's, and the median
-/// of several runs: in the shortest the threads may not have met, if the machine had other work.
+/// Nanoseconds of processor time for one pair on each of `threads` threads at once: the slowest
+/// thread's, and the median of several runs: in the shortest the threads may not have met, if the
+/// machine had other work.
 pub fn measure(threads: usize, work: impl Fn(usize, u64) + Send + Sync + 'static) -> f64 {
     let work = Arc::new(work);
     let run = |pairs: u64| {
@@ -160,8 +162,8 @@ pub fn compare(threads: &[usize]) -> Vec<(&'static str, Vec<f64>)> {
     rows
 }
 
-/// Counts the instructions of a hit pair of `design`, as `--pairs` names it: runs this program under callgrind with few pairs and
-/// with many.
+/// Counts the instructions of a hit pair of `design`, as `--pairs` names it: runs this program
+/// under callgrind with few pairs and with many.
 pub fn instructions(design: &str) -> Result<f64, String> {
     let count = |pairs: u64| -> Result<u64, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;

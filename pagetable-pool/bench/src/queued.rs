@@ -1,8 +1,9 @@
-//! A cache that its own CPU alone touches; a drain queues work on every CPU and waits until each has done it, as Linux flushes
-//! its sheaves. There is no gate: a CPU may fill its cache again as soon as it has done the work.
+//! A cache that its own CPU alone touches; a drain queues work on every CPU and waits until each
+//! has done it, as Linux flushes its sheaves. There is no gate: a CPU may fill its cache again as
+//! soon as it has done the work.
 //!
-//! A simulated CPU is a thread. One that works looks for work between two operations, where a real one would be interrupted. One
-//! that is idle is parked, and is woken for it.
+//! A simulated CPU is a thread. One that works looks for work between two operations, where a real
+//! one would be interrupted. One that is idle is parked, and is woken for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Mutex;

@@ -1,4 +1,5 @@
-//! Histories of actions, with injected failures, against the plain model that the property tests use.
+//! Histories of actions, with injected failures, against the plain model that the property tests
+//! use.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]

@@ -30,8 +30,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
 impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
-    /// Gives a set back once every CPU has passed a quiescent state: readers that walk it without a lock find a set of this pool in
-    /// it until then. Must be called after the set is unlinked, so that no new reader finds it.
+    /// Gives a set back once every CPU has passed a quiescent state: readers that walk it without a
+    /// lock find a set of this pool in it until then. Must be called after the set is unlinked, so
+    /// that no new reader finds it.
     ///
     /// # Errors
     /// [`PutError::Refused`] with [`Refused::Closed`](crate::Refused::Closed): a [`Drained`](crate::Drained) proves that nothing is in
@@ -58,8 +59,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(())
     }
 
-    /// Waits until every free deferred before the call, on whichever CPU, is finished; gives their number. Frees that are deferred
-    /// meanwhile do not put it off.
+    /// Waits until every free deferred before the call, on whichever CPU, is finished; gives their
+    /// number. Frees that are deferred meanwhile do not put it off.
     ///
     /// # Errors
     /// [`WaitError`].
@@ -70,7 +71,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     ) -> Result<usize, WaitError> {
         let (here, may) = self.here_to_wait(guard)?;
         let _control = self.take_control(&here, wait)?;
-        // Whoever has taken one before this is inside an operation, which ends before the grace period does.
+        // Whoever has taken one before this is inside an operation, which ends before the grace
+        // period does.
         let _holding = self.hold_all_deferred(may);
         self.cpus.wait_for_grace(&here, wait)?;
         let (here, may, mut op) = self.begin(guard)?;
@@ -122,8 +124,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         count
     }
 
-    /// Passes a quiescent state, and finishes what is due of this CPU's deferred frees, and of those that nobody owns any
-    /// more. Waits for nobody.
+    /// Passes a quiescent state, and finishes what is due of this CPU's deferred frees, and of
+    /// those that nobody owns any more. Waits for nobody.
     #[cold]
     #[inline(never)]
     pub(super) fn quiescent_and_collect<G: CpuPinned>(&self, guard: &G) {
@@ -161,7 +163,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
 
     /// The newest grace period that a deferred free waits for.
     pub(super) fn newest_deferred(&self, may: MayLock<'_>) -> Ticket {
-        // The CPUs first, and then where their sets go: one that leaves meanwhile is seen here or there.
+        // The CPUs first, and then where their sets go: one that leaves meanwhile is seen here or
+        // there.
         let on_cpus = self
             .cpus
             .iter()
@@ -208,7 +211,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         waiting: Waiting<B::Set>,
     ) {
         here.counters.collected.add(1);
-        // One that cannot be destructed is in quarantine, counted and logged; nobody waits for this one's error.
+        // One that cannot be destructed is in quarantine, counted and logged; nobody waits for this
+        // one's error.
         if matches!(
             self.keep(here, may, op, waiting.set, waiting.word),
             Ok(true)

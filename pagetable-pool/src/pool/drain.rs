@@ -13,13 +13,15 @@ use crate::magazine::Magazine;
 use crate::order::{MayLock, RankedGuard};
 use crate::token::Generation;
 
-/// Holding this proves that one pool is empty and stays so: the gate is closed, the cache of every possible CPU is empty, the
-/// depot is empty, no deferred free waits, no operation that began before is under way, and no set is in quarantine. Sets that
-/// are handed out are in use, not cached: they are the owner's to account for.
+/// Holding this proves that one pool is empty and stays so: the gate is closed, the cache of every
+/// possible CPU is empty, the depot is empty, no deferred free waits, no operation that began
+/// before is under way, and no set is in quarantine. Sets that are handed out are in use, not
+/// cached: they are the owner's to account for.
 ///
-/// While it lives, nothing that anybody calls changes that: `get` and `put_deferred` are refused, and `put` destructs, or gives
-/// the set back if it cannot. [`is_of`](Drained::is_of) says which pool it is about, and [`recheck`](Drained::recheck) looks at all of
-/// it once more. Dropping it opens the gate.
+/// While it lives, nothing that anybody calls changes that: `get` and `put_deferred` are refused,
+/// and `put` destructs, or gives the set back if it cannot. [`is_of`](Drained::is_of) says which
+/// pool it is about, and [`recheck`](Drained::recheck) looks at all of it once more. Dropping it
+/// opens the gate.
 #[must_use = "dropping this opens the gate again"]
 pub struct Drained<'p> {
     pool: &'p dyn Keeper,
@@ -121,7 +123,8 @@ impl Drained<'_> {
         self.report.left
     }
 
-    /// Is this about `pool`? A kernel with more than one pool asks this before it relies on the proof.
+    /// Is this about `pool`? A kernel with more than one pool asks this before it relies on the
+    /// proof.
     pub fn is_of<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>(
         &self,
         pool: &Pool<B, CPUS, MAGAZINES, ROUNDS>,
@@ -129,7 +132,8 @@ impl Drained<'_> {
         core::ptr::addr_eq(self.pool, pool)
     }
 
-    /// Looks at every cache, the depot, the deferred frees and the quarantine once more: for the step that relies on the proof.
+    /// Looks at every cache, the depot, the deferred frees and the quarantine once more: for the
+    /// step that relies on the proof.
     ///
     /// # Errors
     /// [`Broken::Kept`]: there is more than the drain left (nothing). [`Broken::Refused`] if the context may not take locks.
@@ -148,8 +152,9 @@ impl Drained<'_> {
         })
     }
 
-    /// Raises the construction generation while everything is drained, as after a migration to a host with other features.
-    /// Sets that are in use are then of an old generation. Needs no grace period: nothing is cached.
+    /// Raises the construction generation while everything is drained, as after a migration to a
+    /// host with other features. Sets that are in use are then of an old generation. Needs no grace
+    /// period: nothing is cached.
     pub fn invalidate(&self) -> Generation {
         self.owner.shut().next_generation()
     }
@@ -179,7 +184,8 @@ pub struct Closed {
 pub struct Reclaimed {
     /// Sets that went from CPUs' caches to the depot, where every CPU finds them.
     pub to_depot: usize,
-    /// Sets destructed: deferred frees, sets of an old generation, and what the depot has no room for.
+    /// Sets destructed: deferred frees, sets of an old generation, and what the depot has no room
+    /// for.
     pub destructed: usize,
 }
 
@@ -232,7 +238,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok((here, may))
     }
 
-    /// Takes control. While it waits, this CPU passes quiescent states: whoever has control may be waiting for it.
+    /// Takes control. While it waits, this CPU passes quiescent states: whoever has control may be
+    /// waiting for it.
     pub(super) fn take_control(
         &self,
         here: &On<'_, B, ROUNDS>,
@@ -250,10 +257,12 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Empties every CPU's cache and the depot, and finishes all deferred frees, from this CPU alone.
+    /// Empties every CPU's cache and the depot, and finishes all deferred frees, from this CPU
+    /// alone.
     ///
-    /// Closes the gate, waits for a grace period, and then owns every cache. A CPU that is idle, parked or offline is neither
-    /// woken nor interrupted. Afterwards every cache is looked at once more.
+    /// Closes the gate, waits for a grace period, and then owns every cache. A CPU that is idle,
+    /// parked or offline is neither woken nor interrupted. Afterwards every cache is looked at once
+    /// more.
     ///
     /// # Errors
     /// [`DrainError`]; the gate is then open again.
@@ -278,8 +287,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         })
     }
 
-    /// Closes the pool for good: drains it, and never opens the gate again. Sets that are still out are counted, and destructed
-    /// when they come back.
+    /// Closes the pool for good: drains it, and never opens the gate again. Sets that are still out
+    /// are counted, and destructed when they come back.
     ///
     /// # Errors
     /// [`DrainError`]. After [`DrainError::Timeout`] the gate is open again and `close` may be tried again. After
@@ -299,8 +308,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         })
     }
 
-    /// Brings back what lies idle: moves the sets of every CPU's cache into the depot, as far as it has room, and destructs the rest and
-    /// what was deferred. For a kernel whose [`get`](Pool::get) gave [`GetError::Hoarded`](crate::GetError::Hoarded), which then tries
+    /// Brings back what lies idle: moves the sets of every CPU's cache into the depot, as far as it
+    /// has room, and destructs the rest and what was deferred. For a kernel whose
+    /// [`get`](Pool::get) gave [`GetError::Hoarded`](crate::GetError::Hoarded), which then tries
     /// again. Waits like a drain; meanwhile `get` is refused.
     ///
     /// # Errors
@@ -354,10 +364,10 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Raises the construction generation and waits for a grace period. When this returns, no set that was constructed before
-    /// the call can be handed out by any CPU, and every `get` that did hand one out has returned. Old sets in caches are
-    /// destructed when their CPU next uses the pool, or by the next drain; those in the depot now; those in use when
-    /// they are put.
+    /// Raises the construction generation and waits for a grace period. When this returns, no set
+    /// that was constructed before the call can be handed out by any CPU, and every `get` that did
+    /// hand one out has returned. Old sets in caches are destructed when their CPU next uses the
+    /// pool, or by the next drain; those in the depot now; those in use when they are put.
     ///
     /// # Errors
     /// [`WaitError::Timeout`] names a CPU that may still be handing one out. The generation has gone up all the same.
@@ -397,8 +407,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         wait: &mut impl Wait,
     ) -> DrainResult<Ownership<'p>, B> {
         let (owner, over) = self.cpus.own(control.close(), here, wait)?;
-        // A free that was deferred just before its CPU saw the closed gate may wait for the next grace period. There is none
-        // after that: the gate is closed to them too.
+        // A free that was deferred just before its CPU saw the closed gate may wait for the next
+        // grace period. There is none after that: the gate is closed to them too.
         let newest = self.newest_deferred(may);
         if newest != Ticket::NONE && newest.max(over) != over {
             self.cpus.wait_for_grace(here, wait)?;
@@ -406,7 +416,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(owner)
     }
 
-    /// Destructs all that is cached or waits, and looks whether anything is left. Says what it took and spent.
+    /// Destructs all that is cached or waits, and looks whether anything is left. Says what it took
+    /// and spent.
     fn empty(
         &self,
         owner: &mut Ownership<'_>,

@@ -14,7 +14,8 @@ type Trim<T, B> = Result<T, TrimError<<B as Backend>::Set, <B as Backend>::Error
 pub struct Left {
     /// Sets that its cache held, all destructed (or, one or more, in quarantine).
     pub drained: usize,
-    /// Sets that are still in its cache, for the next drain: more than 0 only while the gate is closed.
+    /// Sets that are still in its cache, for the next drain: more than 0 only while the gate is
+    /// closed.
     pub cached: usize,
     /// Deferred frees that it handed to the CPUs that stay.
     pub deferred: usize,
@@ -31,8 +32,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         self.idle_exit(guard)
     }
 
-    /// This CPU leaves: destructs what its own cache holds, hands its deferred frees to the others, and from here on is neither waited for
-    /// nor woken. While the gate is closed, its cache is the drainer's, who empties it.
+    /// This CPU leaves: destructs what its own cache holds, hands its deferred frees to the others,
+    /// and from here on is neither waited for nor woken. While the gate is closed, its cache is the
+    /// drainer's, who empties it.
     ///
     /// # Errors
     /// [`TrimError::Refused`]: the CPU stays as it was. [`TrimError::Quarantined`]: it is offline, and all else is done.
@@ -40,7 +42,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         let (here, may) = self.here(guard)?;
         // Nothing gets in between the last look at the cache and the farewell, not even an NMI.
         let mut busy = here.enter()?;
-        // One that was idle comes back if it must: nobody else empties its cache before the next drain.
+        // One that was idle comes back if it must: nobody else empties its cache before the next
+        // drain.
         if here.counters.cached() > 0 {
             busy.come_back();
         }
@@ -61,7 +64,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         })
     }
 
-    /// Destructs what this CPU's own cache holds, and gives the number. Other CPUs are not concerned.
+    /// Destructs what this CPU's own cache holds, and gives the number. Other CPUs are not
+    /// concerned.
     ///
     /// # Errors
     /// [`TrimError`].
@@ -102,9 +106,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// This CPU is inside no pool operation, and holds no reference that it got by reading without a lock. The kernel's
-    /// main loop, scheduler or tick says this. Costs a few plain loads and stores if nobody waits. Finishes deferred frees of this CPU
-    /// whose grace period is over.
+    /// This CPU is inside no pool operation, and holds no reference that it got by reading without
+    /// a lock. The kernel's main loop, scheduler or tick says this. Costs a few plain loads and
+    /// stores if nobody waits. Finishes deferred frees of this CPU whose grace period is over.
     #[inline]
     pub fn quiescent<G: CpuPinned>(&self, guard: &G) {
         let Some(here) = self.cpus.here(guard) else {
@@ -118,8 +122,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         here.pass();
     }
 
-    /// This CPU is about to be idle, or parked: until [`idle_exit`](Pool::idle_exit) it does not touch the pool, and
-    /// nobody waits for it. Its cache stays as it is; its deferred frees go to the CPUs that run, if the context allows a lock.
+    /// This CPU is about to be idle, or parked: until [`idle_exit`](Pool::idle_exit) it does not
+    /// touch the pool, and nobody waits for it. Its cache stays as it is; its deferred frees go to
+    /// the CPUs that run, if the context allows a lock.
     ///
     /// # Errors
     /// [`Refused`].
@@ -138,7 +143,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(())
     }
 
-    /// This CPU runs kernel code again: interrupt handlers of an idle CPU say this too, before they use the pool.
+    /// This CPU runs kernel code again: interrupt handlers of an idle CPU say this too, before they
+    /// use the pool.
     ///
     /// # Errors
     /// [`Refused`].

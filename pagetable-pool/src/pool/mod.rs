@@ -32,7 +32,8 @@ use crate::token::Constructed;
 /// Sets that a drain or a trim destructs with one call of the backend.
 const BATCH: usize = 64;
 
-/// A pool of constructed sets for up to `CPUS` CPUs, with a depot of `MAGAZINES` magazines of `ROUNDS` sets each.
+/// A pool of constructed sets for up to `CPUS` CPUs, with a depot of `MAGAZINES` magazines of
+/// `ROUNDS` sets each.
 ///
 /// It takes no memory after [`new`](Pool::new), which is `const`: a kernel puts it into a `static`.
 pub struct Pool<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize = 15> {
@@ -69,10 +70,11 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
     const_fn! {
-        /// An empty pool with an open gate. No CPU is online: each says so with [`cpu_online`](Pool::cpu_online).
+        /// An empty pool with an open gate. No CPU is online: each says so with
+        /// [`cpu_online`](Pool::cpu_online).
         ///
-        /// Does not compile (or panics, at run time) if there is no CPU, magazine or round, if a magazine has more than 64, or if a
-        /// miss would construct more than a magazine holds.
+        /// Does not compile (or panics, at run time) if there is no CPU, magazine or round, if a
+        /// magazine has more than 64, or if a miss would construct more than a magazine holds.
         pub const fn new(config: Config, backend: B) -> Self {
             assert!(CPUS > 0 && MAGAZINES > 0 && ROUNDS > 0 && ROUNDS <= BATCH, "a pool needs CPUs, magazines and rounds (64 at most)");
             assert!(config.construct_batch >= 1 && config.construct_batch <= ROUNDS, "a miss constructs 1 to ROUNDS sets");
@@ -104,7 +106,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     ///
     /// # Errors
     /// [`GetError::Refused`] while the gate is closed or if the context does not allow it; [`GetError::Construct`] if the
-    /// backend cannot construct even one, and [`GetError::Hoarded`] if it cannot while sets lie idle that
+    /// backend cannot construct even one, and [`GetError::Hoarded`] if it cannot while sets lie
+    /// idle that
     /// [`reclaim`](Pool::reclaim) would bring back.
     #[inline]
     pub fn get<G: CpuPinned>(&self, guard: &G) -> Get<B> {
@@ -114,8 +117,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Takes a set from this CPU's cache, or gives none. Never spins, constructs, or takes a lock; none is final: there is
-    /// nothing to retry. May be called from an NMI.
+    /// Takes a set from this CPU's cache, or gives none. Never spins, constructs, or takes a lock;
+    /// none is final: there is nothing to retry. May be called from an NMI.
     #[inline]
     pub fn try_get<G: CpuPinned>(&self, guard: &G) -> Option<Constructed<B::Set>> {
         match self.pop_local(guard) {
@@ -124,8 +127,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Gives a set back, into this CPU's cache. With the gate closed, or if the set is of an old generation, or if cache and
-    /// depot are full, destructs instead.
+    /// Gives a set back, into this CPU's cache. With the gate closed, or if the set is of an old
+    /// generation, or if cache and depot are full, destructs instead.
     ///
     /// # Errors
     /// [`PutError`]; with [`PutError::Refused`] and [`PutError::NotDestructed`] the set comes back.
@@ -144,8 +147,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         self.put_slow(guard, set)
     }
 
-    /// Gives a set back into this CPU's cache, or hands it back to the caller. Never spins, destructs, or takes a lock. May be called
-    /// from an NMI.
+    /// Gives a set back into this CPU's cache, or hands it back to the caller. Never spins,
+    /// destructs, or takes a lock. May be called from an NMI.
     ///
     /// # Errors
     /// [`PutError::Refused`] with the set: it is still the caller's, who gives it back later with [`put`](Pool::put).
@@ -196,7 +199,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(Constructed::new(set, op.word(), || self.id.get()))
     }
 
-    /// Quarantines a set that was about to go out. Where no lock may be taken it stays in use for good, which the log says too.
+    /// Quarantines a set that was about to go out. Where no lock may be taken it stays in use for
+    /// good, which the log says too.
     #[cold]
     fn keep_damaged(&self, here: &On<'_, B, ROUNDS>, set: B::Set) {
         match here.may_lock() {
@@ -208,8 +212,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Begins an operation that needs this CPU's cache and may take locks: finds out why the hit path did not, and throws out
-    /// what is of an old generation.
+    /// Begins an operation that needs this CPU's cache and may take locks: finds out why the hit
+    /// path did not, and throws out what is of an old generation.
     fn begin<'a, G: CpuPinned>(&'a self, guard: &'a G) -> Result<Begun<'a, B, ROUNDS>, Refused> {
         let (here, may) = self.here(guard)?;
         match self.claim(&here) {
@@ -251,7 +255,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Throws out the sets of an old generation, if this CPU's cache has any. At most two magazines.
+    /// Throws out the sets of an old generation, if this CPU's cache has any. At most two
+    /// magazines.
     fn throw_out_stale(
         &self,
         here: &On<'_, B, ROUNDS>,
@@ -262,7 +267,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
             let stale = op.with(|cache| cache.take_cold());
             here.counters.removed.add(stale.len());
             here.counters.stale.add(stale.len());
-            // What cannot be destructed is in quarantine, counted and logged; this operation has another purpose.
+            // What cannot be destructed is in quarantine, counted and logged; this operation has
+            // another purpose.
             let _ = self.destruct_cached(here, may, stale.as_slice());
         }
     }
@@ -374,7 +380,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// A proof may live: the set is destructed, or stays the caller's. It does not go into quarantine.
+    /// A proof may live: the set is destructed, or stays the caller's. It does not go into
+    /// quarantine.
     fn put_closed(&self, here: &On<'_, B, ROUNDS>, set: Constructed<B::Set>) -> Put<B> {
         if let Some(wrong) = self.check_put(&set, State::Cached) {
             return Err(wrong);
@@ -394,7 +401,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Puts a set that nobody uses any more into this CPU's cache, or destructs it. `Ok(true)`: it is in the cache.
+    /// Puts a set that nobody uses any more into this CPU's cache, or destructs it. `Ok(true)`: it
+    /// is in the cache.
     fn keep(
         &self,
         here: &On<'_, B, ROUNDS>,
@@ -420,13 +428,15 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         here.counters.removed.add(cold.len());
         let surplus = self.depot.lock(may).push_warm(cold, self.high_water.get());
         if let Err(surplus) = surplus {
-            // One that fails is in quarantine, counted and logged; the set at hand is not concerned.
+            // One that fails is in quarantine, counted and logged; the set at hand is not
+            // concerned.
             let _ = self.destruct_cached(here, may, surplus.as_slice());
         }
         Ok(op.with(|cache| cache.push(set)))
     }
 
-    /// A magazine of the current generation. Stale ones that come up on the way are destructed, unlocked.
+    /// A magazine of the current generation. Stale ones that come up on the way are destructed,
+    /// unlocked.
     fn take_from_depot(
         &self,
         here: &On<'_, B, ROUNDS>,
@@ -499,7 +509,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         self.destruct(here, may, sets)
     }
 
-    /// Destructs sets. One that fails goes into quarantine, and the rest are tried all the same; the first failure is given.
+    /// Destructs sets. One that fails goes into quarantine, and the rest are tried all the same;
+    /// the first failure is given.
     fn destruct(
         &self,
         here: &On<'_, B, ROUNDS>,
@@ -521,7 +532,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         first
     }
 
-    /// One call of the backend, if there is anything to destruct. Where it fails, gives the place of the set that stands in the way.
+    /// One call of the backend, if there is anything to destruct. Where it fails, gives the place
+    /// of the set that stands in the way.
     fn destruct_some(
         &self,
         here: &On<'_, B, ROUNDS>,

@@ -1,5 +1,6 @@
-//! Steps that a test build can leave out, to show what fails then. Behind `--cfg pool_switches`, which only whoever builds the
-//! kernel can set, for the whole build, and no dependency for another.
+//! Steps that a test build can leave out, to show what fails then. Behind `--cfg pool_switches`,
+//! which only whoever builds the kernel can set, for the whole build, and no dependency for
+//! another.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -28,14 +29,16 @@ impl Switches {
 impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
-    /// From now on every drain passes over one CPU's cache; none: over nothing. [`Drained::left`](crate::Drained::left) says what stayed.
+    /// From now on every drain passes over one CPU's cache; none: over nothing.
+    /// [`Drained::left`](crate::Drained::left) says what stayed.
     pub fn skip_in_drains(&self, cpu: Option<CpuId>) {
         self.switches
             .0
             .store(cpu.map_or(NONE, |cpu| cpu.0), Ordering::Relaxed);
     }
 
-    /// From now on a drain closes the gate and waits, and takes nothing from any cache or the depot.
+    /// From now on a drain closes the gate and waits, and takes nothing from any cache or the
+    /// depot.
     pub fn drain_nothing(&self) {
         self.switches.0.store(ALL, Ordering::Relaxed);
     }

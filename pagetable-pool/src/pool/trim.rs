@@ -21,9 +21,10 @@ type Trim<T, B> = Result<T, TrimError<<B as Backend>::Set, <B as Backend>::Error
 impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
-    /// Takes the coldest magazines out of the depot, under its lock, and destructs them in one batch, without it. One call
-    /// destructs at most 64 sets, so that interrupts are off for no longer than that; call again while `destructed` is not 0.
-    /// Leaves `target` sets, and never fewer than the low-water mark.
+    /// Takes the coldest magazines out of the depot, under its lock, and destructs them in one
+    /// batch, without it. One call destructs at most 64 sets, so that interrupts are off for no
+    /// longer than that; call again while `destructed` is not 0. Leaves `target` sets, and never
+    /// fewer than the low-water mark.
     ///
     /// # Errors
     /// [`TrimError`].
@@ -58,14 +59,16 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Sets another high-water mark than the [`Config`](crate::Config) did, in sets: lower when memory is short, higher when many
-    /// sets will be wanted. What the depot holds beyond a lower mark stays until somebody takes or [`shrink`](Pool::shrink)s
-    /// it. The depot's room, `MAGAZINES` magazines, is the limit whatever the mark says.
+    /// Sets another high-water mark than the [`Config`](crate::Config) did, in sets: lower when
+    /// memory is short, higher when many sets will be wanted. What the depot holds beyond a lower
+    /// mark stays until somebody takes or [`shrink`](Pool::shrink)s it. The depot's room,
+    /// `MAGAZINES` magazines, is the limit whatever the mark says.
     pub fn set_high_water(&self, sets: usize) {
         self.high_water.set(sets);
     }
 
-    /// Constructs one batch, at most a magazine, into the depot if it holds less than the low-water mark; gives the number. Call again while it is not 0.
+    /// Constructs one batch, at most a magazine, into the depot if it holds less than the low-water
+    /// mark; gives the number. Call again while it is not 0.
     ///
     /// # Errors
     /// [`TrimError`].
@@ -100,8 +103,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Tries to destruct what is in quarantine, once each; gives the number that is still there. Beside a drain it could put a set back
-    /// after the drain had looked, so it takes control for as long as it runs.
+    /// Tries to destruct what is in quarantine, once each; gives the number that is still there.
+    /// Beside a drain it could put a set back after the drain had looked, so it takes control for
+    /// as long as it runs.
     ///
     /// # Errors
     /// [`TrimError::Refused`]; with [`Refused::Busy`] if a drain, invalidation or barrier is under way, or a proof lives, which there

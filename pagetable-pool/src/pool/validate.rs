@@ -10,7 +10,8 @@ use crate::local::PerCpu;
 use crate::order::MayLock;
 use crate::stats::{CpuStats, Stats};
 
-/// Something in the pool does not add up: a bug in the pool or in the backend, or memory written over.
+/// Something in the pool does not add up: a bug in the pool or in the backend, or memory written
+/// over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalid<S> {
@@ -20,9 +21,11 @@ pub enum Invalid<S> {
     EmptyPlace,
     /// A set is cached twice.
     Twice(S),
-    /// A cached set carries a mark that is not this pool's, or says it is not cached. Only with [`Backend::mark`].
+    /// A cached set carries a mark that is not this pool's, or says it is not cached. Only with
+    /// [`Backend::mark`].
     WrongMark(S),
-    /// The counters do not agree with what is there. Said of a pool at rest only, see [`Pool::validate`].
+    /// The counters do not agree with what is there. Said of a pool at rest only, see
+    /// [`Pool::validate`].
     Count {
         /// What was counted.
         what: &'static str,
@@ -86,8 +89,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(stats)
     }
 
-    /// Deferred frees that wait, and how many have overflowed ever. One that moves meanwhile may be counted twice, and is not missed:
-    /// the CPUs first, and then where their sets go.
+    /// Deferred frees that wait, and how many have overflowed ever. One that moves meanwhile may be
+    /// counted twice, and is not missed: the CPUs first, and then where their sets go.
     pub(super) fn count_in_flight(&self, may: MayLock<'_>) -> (usize, usize) {
         let (mut waiting, mut overflowed) = (0, 0);
         for cpu in self
@@ -102,8 +105,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         (waiting + self.left_behind.lock(may).len(), overflowed)
     }
 
-    /// Sets that are handed out. Never fewer than are out from the beginning of the call to its end: those that came back are counted
-    /// first, so a set that comes back meanwhile counts as out, and never one that came back without having gone out.
+    /// Sets that are handed out. Never fewer than are out from the beginning of the call to its
+    /// end: those that came back are counted first, so a set that comes back meanwhile counts as
+    /// out, and never one that came back without having gone out.
     pub(super) fn count_in_use(&self) -> usize {
         let back = self.cpus.iter().fold(0usize, |sum, cpu| {
             // Acquired: whoever put the set had got it from whoever counted it as handed out.
@@ -117,9 +121,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         out.wrapping_sub(back)
     }
 
-    /// Checks this CPU's cache and the depot set by set, and its counters; and, if `at_rest` (no other CPU is inside the
-    /// pool), that every set ever constructed is accounted for. For debug builds and tests: takes time quadratic in what
-    /// is cached.
+    /// Checks this CPU's cache and the depot set by set, and its counters; and, if `at_rest` (no
+    /// other CPU is inside the pool), that every set ever constructed is accounted for. For debug
+    /// builds and tests: takes time quadratic in what is cached.
     ///
     /// # Errors
     /// [`Invalid`] says what does not add up.

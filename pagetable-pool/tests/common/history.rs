@@ -1,7 +1,8 @@
-//! Histories: a string of bytes is a list of actions on three CPUs, done on the pool and on a plain model of it.
+//! Histories: a string of bytes is a list of actions on three CPUs, done on the pool and on a plain
+//! model of it.
 //!
-//! The model knows nothing of caches, depots or magazines. It knows which sets are out, which wait and for whom, which can
-//! not be destructed, who is running, and what an action may answer then.
+//! The model knows nothing of caches, depots or magazines. It knows which sets are out, which wait
+//! and for whom, which can not be destructed, who is running, and what an action may answer then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::SeqCst;
@@ -31,7 +32,8 @@ struct Model {
     pub seen: BTreeMap<&'static str, usize>,
 }
 
-/// Runs a history, three bytes an action. Panics where pool and model part. Gives how often what happened.
+/// Runs a history, three bytes an action. Panics where pool and model part. Gives how often what
+/// happened.
 pub fn run(bytes: &[u8]) -> BTreeMap<&'static str, usize> {
     let config = Config::new().construct_batch(2).high_water(5).low_water(2);
     let mut model = Model {
@@ -288,7 +290,8 @@ impl Model {
         }
     }
 
-    /// Waits for other CPUs, of which those in the mask `obliging` pass. Gives the CPU that stands in the way, if any.
+    /// Waits for other CPUs, of which those in the mask `obliging` pass. Gives the CPU that stands
+    /// in the way, if any.
     fn waits<R>(
         &mut self,
         cpu: usize,
@@ -328,7 +331,8 @@ impl Model {
                 self.passes(other);
             }
         }
-        // What was deferred meanwhile still waits for the caller, which passed before, and for whoever does not oblige.
+        // What was deferred meanwhile still waits for the caller, which passed before, and for
+        // whoever does not oblige.
         for name in deferred {
             self.note("deferred while another waits");
             let for_cpus = (0..CPUS)
@@ -539,8 +543,9 @@ impl Model {
     }
 }
 
-/// CPUs of a mask pass when they are waited for, by a moment of idleness, which collects nothing; the others never do. On the way some
-/// give sets back, at once or deferred: bits 3 and 4 of the mask say so.
+/// CPUs of a mask pass when they are waited for, by a moment of idleness, which collects nothing;
+/// the others never do. On the way some give sets back, at once or deferred: bits 3 and 4 of the
+/// mask say so.
 struct Obliging<'a> {
     pool: &'a P,
     obliging: usize,

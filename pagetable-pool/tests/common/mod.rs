@@ -16,8 +16,8 @@ pub enum Fault {
     Injected,
 }
 
-/// A table of sets. It panics where the pool breaks its side of the contract: a set constructed twice, or destructed while
-/// it is not constructed.
+/// A table of sets. It panics where the pool breaks its side of the contract: a set constructed
+/// twice, or destructed while it is not constructed.
 pub struct Table {
     state: Vec<AtomicU32>,
     next: Vec<AtomicU32>,
@@ -196,7 +196,8 @@ impl Wait for Impatient {
     }
 }
 
-/// A wait during which something happens: `step` is called in place of time passing, at most `patience` times.
+/// A wait during which something happens: `step` is called in place of time passing, at most
+/// `patience` times.
 pub struct Meanwhile<F> {
     pub kicked: Vec<usize>,
     pub patience: usize,

@@ -9,16 +9,19 @@ use std::sync::Once;
 pub enum Nmi {
     /// In one run, after each instruction.
     AfterEach,
-    /// After one instruction alone. At each instruction the process forks: the child runs the handler, the rest of the call
-    /// and the check, and the parent goes on to the next instruction. So every instruction has a run of its own, at the cost of one.
+    /// After one instruction alone. At each instruction the process forks: the child runs the
+    /// handler, the rest of the call and the check, and the parent goes on to the next instruction.
+    /// So every instruction has a run of its own, at the cost of one.
     AfterOne,
 }
 
-/// A run that is being stepped. Lives on the stack of the thread that is stepped, whose signal handler finds it.
+/// A run that is being stepped. Lives on the stack of the thread that is stepped, whose signal
+/// handler finds it.
 struct Stepped {
     steps: usize,
     nmi: Nmi,
-    /// The one step after which the handler runs in this process; for a child, and to show what a child saw.
+    /// The one step after which the handler runs in this process; for a child, and to show what a
+    /// child saw.
     only: Option<usize>,
     is_child: bool,
     /// Steps whose children failed.
@@ -43,7 +46,8 @@ extern "C" fn trap(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     if stepped.is_null() {
         return;
     }
-    // SAFETY: `run` put it there and is still on this thread's stack. The code that was interrupted does not look at it.
+    // SAFETY: `run` put it there and is still on this thread's stack. The code that was interrupted
+    // does not look at it.
     let stepped = unsafe { &mut *stepped };
     stepped.steps += 1;
     let here = match (stepped.only, stepped.nmi) {
@@ -141,8 +145,9 @@ impl<W> Interrupted<W> {
 
     fn step(&self, nmi: Nmi, only: Option<usize>) -> Stepped {
         unsafe fn handle<W>(world: *mut c_void, function: *const ()) {
-            // SAFETY: `function` is the handler of this world's type. As with a real interrupt, what it does to the world while the
-            // call is in the middle of something is what is tested.
+            // SAFETY: `function` is the handler of this world's type. As with a real interrupt,
+            // what it does to the world while the call is in the middle of something is what is
+            // tested.
             unsafe {
                 let handler: fn(&mut W) = std::mem::transmute(function);
                 handler(&mut *world.cast::<W>());

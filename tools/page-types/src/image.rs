@@ -13,12 +13,13 @@ pub struct Image {
     pub mode: Mode,
     /// Whether the host allows linear page tables (Xen's `pv-linear-pt`, on by default).
     pub linear: bool,
-    /// The contents of the pages that are or may be tables: 512 entries, or fewer, the rest being zero. A page not in
-    /// here is an empty one, as a restore makes it.
+    /// The contents of the pages that are or may be tables: 512 entries, or fewer, the rest being
+    /// zero. A page not in here is an empty one, as a restore makes it.
     pub pages: BTreeMap<Pfn, Vec<u64>>,
     /// The pinned tables, with the level they are pinned at.
     pub pinned: BTreeMap<Pfn, Level>,
-    /// Each vCPU's root tables, in the order in which they are loaded: `cr3`, then the user `cr3` of 64-bit.
+    /// Each vCPU's root tables, in the order in which they are loaded: `cr3`, then the user `cr3`
+    /// of 64-bit.
     pub roots: Vec<Vec<Pfn>>,
 }
 

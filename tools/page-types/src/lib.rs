@@ -1,20 +1,25 @@
-//! Xen's page-type rules, as far as they decide whether a saved PV domain can be restored. Host side only.
+//! Xen's page-type rules, as far as they decide whether a saved PV domain can be restored. Host
+//! side only.
 //!
-//! Xen lets a frame be one thing at a time: writable memory or a page table of one level. When a reference asks for a type,
-//! a frame without references takes it on (*promotion*, which walks the table's entries and asks for a type of each
-//! target); a frame with references of another type refuses. A restore asks in this order:
+//! Xen lets a frame be one thing at a time: writable memory or a page table of one level. When a
+//! reference asks for a type, a frame without references takes it on (*promotion*, which walks the
+//! table's entries and asks for a type of each target); a frame with references of another type
+//! refuses. A restore asks in this order:
 //!
-//! 1. per vCPU, rising: the root table of its `cr3` (`update_vcpu_context`), which promotes the whole tree below it;
-//! 2. the pinned tables in rising PFN order (`pin_pagetables`, `tools/libs/guest/xg_sr_restore_x86_pv.c`); the first that
-//!    fails ends the restore.
+//! 1. per vCPU, rising: the root table of its `cr3` (`update_vcpu_context`), which promotes the
+//!    whole tree below it;
+//! 2. the pinned tables in rising PFN order (`pin_pagetables`,
+//!    `tools/libs/guest/xg_sr_restore_x86_pv.c`); the first that fails ends the restore.
 //!
-//! What makes linear entries (an L2 entry that points to an L2) depend on the order is that Xen asks for an L1 *first*. A
-//! target that nobody refers to yet becomes an L1, and can be an L2 no more.
+//! What makes linear entries (an L2 entry that points to an L2) depend on the order is that Xen
+//! asks for an L1 *first*. A target that nobody refers to yet becomes an L1, and can be an L2 no
+//! more.
 //!
-//! The rules are those of `xen/arch/x86/mm.c` (4.20.2): `_get_page_type`, `promote_l1_table` to `promote_l4_table`,
-//! `get_page_from_l1e` to `get_page_from_l4e`, `define_get_linear_pagetable`, `pae_xen_mappings_check`,
-//! `MMUEXT_PIN_L1_TABLE`. Left out: descriptor tables, foreign and I/O frames, cache attributes, reserved bits of
-//! entries, the PAE root's place below 4 GiB, preemption. Entries hold PFNs, as in a stream.
+//! The rules are those of `xen/arch/x86/mm.c` (4.20.2): `_get_page_type`, `promote_l1_table` to
+//! `promote_l4_table`, `get_page_from_l1e` to `get_page_from_l4e`, `define_get_linear_pagetable`,
+//! `pae_xen_mappings_check`, `MMUEXT_PIN_L1_TABLE`. Left out: descriptor tables, foreign and I/O
+//! frames, cache attributes, reserved bits of entries, the PAE root's place below 4 GiB,
+//! preemption. Entries hold PFNs, as in a stream.
 #![deny(unsafe_code)]
 
 mod image;
@@ -32,8 +37,9 @@ pub use types::{Type, Types};
 /// A page frame number, as the guest counts.
 pub type Pfn = u64;
 
-/// Reads the four type bits of a page in a stream's PAGE_DATA record (bits 60 to 63; `XEN_DOMCTL_PFINFO_*` shifted by 28,
-/// `xen/include/public/domctl.h`): the level of a table, and whether it is pinned. `None`: no table.
+/// Reads the four type bits of a page in a stream's PAGE_DATA record (bits 60 to 63;
+/// `XEN_DOMCTL_PFINFO_*` shifted by 28, `xen/include/public/domctl.h`): the level of a table, and
+/// whether it is pinned. `None`: no table.
 ///
 /// ```
 /// use migration::audit::Level;

@@ -26,7 +26,8 @@ fn orders(n: usize) -> Vec<Vec<usize>> {
     all
 }
 
-/// The kernel's tables, in use by vCPU 0, as NetBSD lays them out: the kernel's L1s hang below the L2 in slot 3.
+/// The kernel's tables, in use by vCPU 0, as NetBSD lays them out: the kernel's L1s hang below the
+/// L2 in slot 3.
 fn running_kernel(image: &mut Image) -> Vec<Pfn> {
     let (root, l2, l1s) = (10, [11, 12, 13, 14], [15, 16]);
     for (slot, l2) in (0u16..).zip(l2) {
@@ -40,7 +41,8 @@ fn running_kernel(image: &mut Image) -> Vec<Pfn> {
     l1s.to_vec()
 }
 
-/// One cached set: `pfn[i]` is the PFN of its L2 number `i`; number 3 has the kernel's L1s, `holder` the window.
+/// One cached set: `pfn[i]` is the PFN of its L2 number `i`; number 3 has the kernel's L1s,
+/// `holder` the window.
 fn cached_set(image: &mut Image, kernel: &[Pfn], pfn: [Pfn; 4], holder: usize) {
     for (slot, l1) in (0u16..).zip(kernel) {
         image.set(pfn[3], slot, entry(*l1, P | RW));
@@ -225,7 +227,8 @@ fn a_32_bit_root_may_not_be_linear() {
 fn the_refusal_names_the_place() {
     let mut image = Image::new(Mode::Pae);
     let kernel = running_kernel(&mut image);
-    // Holder 2 lowest: the kernel's L2 is taken for an L1 whose first entry maps a page table writable.
+    // Holder 2 lowest: the kernel's L2 is taken for an L1 whose first entry maps a page table
+    // writable.
     cached_set(&mut image, &kernel, [101, 102, 100, 103], 2);
     assert_eq!(
         image.restore(),

@@ -49,7 +49,8 @@ struct Info {
     count: u32,
     validated: bool,
     pinned: bool,
-    /// Above zero: linear entries that this table holds. Below: linear entries that point to it. (`linear_pt_count`)
+    /// Above zero: linear entries that this table holds. Below: linear entries that point to it.
+    /// (`linear_pt_count`)
     linear: i32,
 }
 
@@ -240,7 +241,8 @@ impl<'a> Types<'a> {
     /// `get_page_from_lNe`.
     fn get_entry(&mut self, page: Pfn, level: Level, slot: u16, entry: Entry) -> Result<(), Errno> {
         let Some(below) = level.below() else {
-            // An L1 entry: only a writable one asks for a type, and its refusal is EBUSY whatever the reason.
+            // An L1 entry: only a writable one asks for a type, and its refusal is EBUSY whatever
+            // the reason.
             if !entry.is_writable() {
                 return Ok(());
             }

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 const P: u64 = 1;
 const RW: u64 = 2;
-/// Machine frame = page frame + this, as under PV: an audit that mixed the two up would find nothing.
+/// Machine frame = page frame + this, as under PV: an audit that mixed the two up would find
+/// nothing.
 const SHIFT: u64 = 0x100;
 
 /// The L2 pages of a guest, pinned and in use.

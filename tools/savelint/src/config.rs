@@ -31,9 +31,11 @@ pub struct Memory {
 pub const SLACK: u64 = 1024;
 
 impl Memory {
-    /// So many pages may be populated; Xen refuses the next with `Over-allocation` (`assign_pages`).
+    /// So many pages may be populated; Xen refuses the next with `Over-allocation`
+    /// (`assign_pages`).
     ///
-    /// `libxl__build_pre` sets the limit before libxc's stream is read, and nothing raises it until the domain runs.
+    /// `libxl__build_pre` sets the limit before libxc's stream is read, and nothing raises it until
+    /// the domain runs.
     pub fn pages(self) -> u64 {
         self.kib.saturating_add(SLACK) / 4
     }

@@ -1,5 +1,5 @@
-//! The domain's CPUID leaves and MSRs, checked as Xen does when it takes them (`x86_cpuid_copy_from_buffer`,
-//! `x86_msr_copy_from_buffer`), and asked for features later.
+//! The domain's CPUID leaves and MSRs, checked as Xen does when it takes them
+//! (`x86_cpuid_copy_from_buffer`, `x86_msr_copy_from_buffer`), and asked for features later.
 
 use std::collections::BTreeMap;
 

@@ -144,7 +144,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Remembers everything as it is now: what follows counts only if it is followed by a checkpoint.
+    /// Remembers everything as it is now: what follows counts only if it is followed by a
+    /// checkpoint.
     fn keep_checkpoint(&mut self) -> Result<(), Stop> {
         self.format.checkpoints += 1;
         let old = self.checkpoint.take().map_or(0, |old| old.cost);

@@ -105,16 +105,19 @@ codes! {
     TscInfo, "tsc-info", Fatal;
     /// An HVM parameter that may not be set, or not to this value: `set HVM param`.
     HvmParam, "hvm-param", Fatal;
-    /// The HVM context is not a list of entries that Xen takes, with an end: `Unable to restore HVM context`.
+    /// The HVM context is not a list of entries that Xen takes, with an end:
+    /// `Unable to restore HVM context`.
     HvmContext, "hvm-context", Fatal;
     /// From somewhere on the file is nothing but zeros: it was never written to its end.
     ZeroEnd, "zero-end", Fatal;
     /// A page that an entry points to has no contents in the stream: dropped when it was saved, and
     /// empty after a restore.
     DroppedPage, "dropped-page", Damage;
-    /// A page that an entry points to was left out of the last pass: the restored domain has an older copy.
+    /// A page that an entry points to was left out of the last pass: the restored domain has an
+    /// older copy.
     StalePage, "stale-page", Damage;
-    /// An entry asks for a table where the stream has plain memory, whose contents were not looked at.
+    /// An entry asks for a table where the stream has plain memory, whose contents were not looked
+    /// at.
     PlainAsTable, "plain-as-table", Damage;
     /// Pages of the domain that no record names.
     PagesMissing, "pages-missing", Damage;
@@ -124,7 +127,8 @@ codes! {
     Padding, "padding", Warning;
     /// Reserved bits that are not zero.
     Reserved, "reserved", Warning;
-    /// libxl's stream ends without its END record; xl reads the end of the file as one (seen on 4.17.5).
+    /// libxl's stream ends without its END record; xl reads the end of the file as one (seen on
+    /// 4.17.5).
     EndMissing, "end-missing", Warning;
     /// Bytes after the stream's end.
     TrailingData, "trailing-data", Warning;
@@ -187,7 +191,8 @@ impl Findings {
     /// How many of one kind are kept in words.
     pub const SHOWN: usize = 8;
 
-    /// Notes what Xen refuses with an error. `says` is what libxc prints of it, without the error's words.
+    /// Notes what Xen refuses with an error. `says` is what libxc prints of it, without the error's
+    /// words.
     pub fn refuse(
         &mut self,
         code: Code,

@@ -10,9 +10,11 @@ pub const XL_HEADER: usize = 48;
 pub const XL_BYTE_ORDER: u32 = 0x0102_0304;
 /// The mandatory flag that says that the configuration is JSON.
 pub const XL_JSON: u32 = 1;
-/// The mandatory flag that says that libxl's stream of version 2 follows. Without it: the legacy format.
+/// The mandatory flag that says that libxl's stream of version 2 follows. Without it: the legacy
+/// format.
 pub const XL_STREAM_V2: u32 = 2;
-/// What `xl migrate` sends after the stream, once the receiver is ready (`migrate_permission_to_go`), with its NUL.
+/// What `xl migrate` sends after the stream, once the receiver is ready
+/// (`migrate_permission_to_go`), with its NUL.
 pub const XL_GO: &[u8] = b"domain is yours, you are cleared to unpause\0";
 
 /// libxl's header begins with this.

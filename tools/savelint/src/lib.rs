@@ -5,9 +5,9 @@
 //! restore's last step, vCPU contexts and pinned page tables, on the model of Xen's page-type rules
 //! ([`page_types`]).
 //!
-//! The input is an image of xl, libvirt or xapi, what `xl migrate` or `xl remus` sends, libxl's stream
-//! alone or libxc's alone; versions 2 and 3; PV, PVH and HVM guests, ours or any other. Registers,
-//! parameters and lengths are judged by the rules of one Xen: [`Options::for_xen`].
+//! The input is an image of xl, libvirt or xapi, what `xl migrate` or `xl remus` sends, libxl's
+//! stream alone or libxc's alone; versions 2 and 3; PV, PVH and HVM guests, ours or any other.
+//! Registers, parameters and lengths are judged by the rules of one Xen: [`Options::for_xen`].
 //!
 //! ```no_run
 //! use savelint::{lint, Options};
@@ -24,9 +24,10 @@
 //! prints).
 //!
 //! # What it holds in memory
-//! One byte for each page frame the stream names, the contents of page tables (PV only), and small records. All of it is counted
-//! against [`Options::memory`]; a stream that needs more is [`Unreadable::TooBig`]. Nothing is allocated for a length that a header
-//! claims before the bytes are there.
+//! One byte for each page frame the stream names, the contents of page tables (PV only), and small
+//! records. All of it is counted against [`Options::memory`]; a stream that needs more is
+//! [`Unreadable::TooBig`]. Nothing is allocated for a length that a header claims before the bytes
+//! are there.
 
 mod budget;
 mod config;
@@ -66,9 +67,11 @@ pub struct Options {
     /// The most bytes to hold; see the module's text. By default 1 GiB, enough for every PVH guest
     /// up to 4 TiB and for PV guests of some 50 GiB, whose page tables all map memory.
     pub memory: u64,
-    /// Whether the host that is to restore allows linear page tables (Xen's `pv-linear-pt`, on by default).
+    /// Whether the host that is to restore allows linear page tables (Xen's `pv-linear-pt`, on by
+    /// default).
     pub linear: bool,
-    /// The Xen that is to restore. By default the one that saved, or the next higher one whose rules are known.
+    /// The Xen that is to restore. By default the one that saved, or the next higher one whose
+    /// rules are known.
     pub for_xen: Option<Xen>,
     /// Judge a checkpointed stream as a Remus backup does, which goes on from the last whole
     /// checkpoint. `xl restore` refuses such streams.
@@ -133,8 +136,8 @@ impl std::error::Error for Unreadable {
     }
 }
 
-/// Reads a stream to its end and judges it. `progress` is called every 128 KiB or oftener with the number of bytes
-/// read.
+/// Reads a stream to its end and judges it. `progress` is called every 128 KiB or oftener with the
+/// number of bytes read.
 ///
 /// # Errors
 /// [`Unreadable`]: the input cannot be read, is no migration stream, or is too big for the limit. Whatever is wrong *inside* a

@@ -44,7 +44,8 @@ pub fn read(
     result
 }
 
-/// `populate_pfns`: Xen gives a domain no page beyond its limit. Told once, at the record that asks for the first.
+/// `populate_pfns`: Xen gives a domain no page beyond its limit. Told once, at the record that asks
+/// for the first.
 fn over_allocation(input: &mut Input<'_>, config: &Config, guest: &Guest, record: &Record) {
     let Some(memory) = config.memory else { return };
     let (pages, allowed) = (guest.pages.populated(), memory.pages());
@@ -144,7 +145,8 @@ fn valid(input: &mut Input<'_>, guest: &Guest, pfn: u64, record: &Record) -> boo
     pfn < limit
 }
 
-/// `x86_pv_localise_page`: what a present entry points to gets memory, if it lies inside the domain.
+/// `x86_pv_localise_page`: what a present entry points to gets memory, if it lies inside the
+/// domain.
 fn references(input: &mut Input<'_>, guest: &mut Guest, pfn: u64, bits: u8) -> Result<(), Stop> {
     let max = guest.pv.max_pfn.unwrap_or(0);
     let at = input.source.at();

@@ -1,4 +1,5 @@
-//! What the stream says of each page frame: one byte for each, in pieces that exist only where a page is named.
+//! What the stream says of each page frame: one byte for each, in pieces that exist only where a
+//! page is named.
 
 use std::collections::BTreeMap;
 

@@ -40,7 +40,8 @@ pub struct Pv {
 pub struct Vcpu {
     /// X86_PV_VCPU_BASIC.
     pub basic: Option<Basic>,
-    /// What Xen refuses of the last record of each kind, in the order in which libxc hands them over: [`Vcpu::KINDS`].
+    /// What Xen refuses of the last record of each kind, in the order in which libxc hands them
+    /// over: [`Vcpu::KINDS`].
     pub refused: [Option<Refusal>; 4],
 }
 
@@ -109,7 +110,8 @@ impl Pv {
         (PAGE / self.layout().word) as u64
     }
 
-    /// Keeps the beginning of a plain page if it may be the start info page. Which page is, vCPU 0 says at the end.
+    /// Keeps the beginning of a plain page if it may be the start info page. Which page is, vCPU 0
+    /// says at the end.
     pub fn start_info_candidate(&mut self, pfn: u64, contents: &[u8]) {
         if contents.starts_with(b"xen-") {
             if self.start_infos.len() < START_INFOS || self.start_infos.contains_key(&pfn) {

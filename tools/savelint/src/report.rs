@@ -9,7 +9,8 @@ use crate::finding::{Finding, Weight};
 pub struct Report {
     /// Whether it can be restored.
     pub verdict: Verdict,
-    /// The Xen by whose rules it is judged, such as `4.17`: the one that is asked for, or the one that saved.
+    /// The Xen by whose rules it is judged, such as `4.17`: the one that is asked for, or the one
+    /// that saved.
     pub for_xen: &'static str,
     /// What it is wrapped in.
     pub format: Format,
@@ -114,9 +115,11 @@ pub struct Pages {
     pub range: u64,
     /// How many a restore gives memory.
     pub populated: u64,
-    /// How many Xen will give the domain, if its configuration is there: its target and libxl's 1 MiB.
+    /// How many Xen will give the domain, if its configuration is there: its target and libxl's 1
+    /// MiB.
     pub allowed: Option<u64>,
-    /// Contents in the stream, each copy counted: more than pages means that memory was sent while the guest ran.
+    /// Contents in the stream, each copy counted: more than pages means that memory was sent while
+    /// the guest ran.
     pub copies: u64,
     /// Pages with contents.
     pub filled: u64,
@@ -151,7 +154,8 @@ pub struct Pins {
     pub holders: Vec<Holder>,
     /// The pinned table that is refused first, if one is.
     pub refused: Option<u64>,
-    /// How many more pins would be refused if the first refusal did not end the restore (counted up to 16).
+    /// How many more pins would be refused if the first refusal did not end the restore (counted up
+    /// to 16).
     pub more_refused: u64,
 }
 

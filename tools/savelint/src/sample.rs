@@ -198,7 +198,8 @@ pub fn pv(wide: bool, set: Set) -> Vec<Record> {
     ]
 }
 
-/// X86_CPUID_POLICY: leaf, subleaf and the four registers each. A processor with long mode, XSAVE and AVX, of 46 bits.
+/// X86_CPUID_POLICY: leaf, subleaf and the four registers each. A processor with long mode, XSAVE
+/// and AVX, of 46 bits.
 pub fn cpuid_policy() -> Record {
     const NONE: u32 = u32::MAX;
     let leaves: [[u32; 6]; 8] = [
@@ -396,7 +397,8 @@ pub fn xapi_image(inner: &[u8]) -> Vec<u8> {
     xapi(&[(0xf, xenops), (0xf0, inner), (0xffff, b"")])
 }
 
-/// A checkpointed stream of libxl's: what each checkpoint sends (the first one everything), and no end.
+/// A checkpointed stream of libxl's: what each checkpoint sends (the first one everything), and no
+/// end.
 pub fn remus(pv: bool, checkpoints: &[Vec<Record>]) -> Vec<u8> {
     let words = |words: [u32; 2]| words.map(u32::to_le_bytes).concat();
     let mut bytes = b"LibxlFmt".to_vec();

@@ -106,7 +106,8 @@ impl<'a> Source<'a> {
         Ok(found)
     }
 
-    /// Reads on while there is nothing but zeros. At the input's end: how many stand there in all, taken ones included.
+    /// Reads on while there is nothing but zeros. At the input's end: how many stand there in all,
+    /// taken ones included.
     pub fn zeros_to_the_end(&mut self) -> Result<Option<u64>, Stop> {
         loop {
             if self.buffer[self.next..self.end]

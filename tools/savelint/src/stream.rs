@@ -1,4 +1,5 @@
-//! libxc's stream: the headers and the records, in the order and with the checks of `xg_sr_restore.c`.
+//! libxc's stream: the headers and the records, in the order and with the checks of
+//! `xg_sr_restore.c`.
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -349,7 +350,8 @@ fn body(
     Ok(())
 }
 
-/// X86_TSC_INFO: mode, kHz, nanoseconds, incarnation, reserved. Xen has the modes 0 to 2 (`tsc_set_info`).
+/// X86_TSC_INFO: mode, kHz, nanoseconds, incarnation, reserved. Xen has the modes 0 to 2
+/// (`tsc_set_info`).
 fn tsc_info(input: &mut Input<'_>, record: &Record) -> Result<(), Stop> {
     if record.length != 24 {
         let length = record.length;

@@ -1,4 +1,5 @@
-//! The page tables of a PV domain, as the stream brings them: page frame numbers in place of machine frames.
+//! The page tables of a PV domain, as the stream brings them: page frame numbers in place of
+//! machine frames.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use crate::budget::Budget;
 use crate::format::{u64_at, PAGE};
 use crate::source::Stop;
 
-/// What one table costs on the heap, and what one reference to a page does: the model's books, and those of lost pages.
+/// What one table costs on the heap, and what one reference to a page does: the model's books, and
+/// those of lost pages.
 const TABLE_COST: u64 = PAGE as u64 + 96;
 const ENTRY_COST: u64 = 128;
 

@@ -316,7 +316,8 @@ fn pages_that_were_left_out() {
 
 #[test]
 fn a_later_copy_replaces_an_earlier_one() {
-    // First the bad set, then its holder once more without linear entries, as a live stream would send it.
+    // First the bad set, then its holder once more without linear entries, as a live stream would
+    // send it.
     let good = pv_pages(true, Set::NoLinear);
     let mut records = pv(true, Set::HolderFirst);
     records.insert(6, page_data(&good[SET as usize..=SET as usize]));
@@ -634,7 +635,8 @@ fn what_is_no_stream() {
     assert!(judge(&old).unwrap_err().to_string().contains("byte order"));
 }
 
-/// Seen on Xen 4.17.5 with memory=8 maxmem=16: `Failed to populate physmap (16 = Device or resource busy)`.
+/// Seen on Xen 4.17.5 with memory=8 maxmem=16:
+/// `Failed to populate physmap (16 = Device or resource busy)`.
 #[test]
 fn more_pages_than_the_configuration_allows() {
     let plain = |pages: u64| -> Vec<Record> {

@@ -162,7 +162,8 @@ impl Report {
     }
 }
 
-/// Words in lines of a bearable width: the first line begins with `first`, the others with `indent`.
+/// Words in lines of a bearable width: the first line begins with `first`, the others with
+/// `indent`.
 fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, indent: &str, words: &str) -> fmt::Result {
     let mut line = first.to_owned();
     let mut empty = true;

@@ -1,4 +1,5 @@
-//! The end of a restore, on what the stream said: is everything there, and will Xen take the page tables?
+//! The end of a restore, on what the stream said: is everything there, and will Xen take the page
+//! tables?
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -606,7 +607,8 @@ fn model(guest: &Guest, findings: &mut Findings, image: &Image, ids: &[u32], pin
             });
         }
     }
-    // The same once more, going on after refusals: what else stands in the way, and what nothing leads to.
+    // The same once more, going on after refusals: what else stands in the way, and what nothing
+    // leads to.
     let mut types = Types::new(image);
     let mut failed: BTreeSet<Pfn> = BTreeSet::new();
     for root in image.roots.iter().flatten() {

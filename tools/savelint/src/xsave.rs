@@ -1,4 +1,5 @@
-//! XSAVE states, of a vCPU's record in a PV stream and of an entry in an HVM context (`validate_xstate`).
+//! XSAVE states, of a vCPU's record in a PV stream and of an entry in an HVM context
+//! (`validate_xstate`).
 
 use crate::cpu_policy::CpuPolicy;
 use crate::format::u64_at;

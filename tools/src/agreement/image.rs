@@ -1,4 +1,5 @@
-//! A saved image in records, and edits of its bytes. Uses nothing of `savelint`'s, which is to be compared.
+//! A saved image in records, and edits of its bytes. Uses nothing of `savelint`'s, which is to be
+//! compared.
 
 use anyhow::{bail, Context, Result};
 

@@ -1,4 +1,5 @@
-//! What a benchmark leaves in its run's folder: `bench.json`, which the report's page reads, and `bench.md`.
+//! What a benchmark leaves in its run's folder: `bench.json`, which the report's page reads, and
+//! `bench.md`.
 
 use std::path::Path;
 
@@ -108,8 +109,9 @@ impl Table {
         out
     }
 
-    /// The tables of a text in Markdown, each with the paragraph before it as its caption; what belongs to no table is the
-    /// second part. Marks of emphasis are left out. Written for the pool's own figures, whose cells hold no `|`.
+    /// The tables of a text in Markdown, each with the paragraph before it as its caption; what
+    /// belongs to no table is the second part. Marks of emphasis are left out. Written for the
+    /// pool's own figures, whose cells hold no `|`.
     pub fn from_markdown(text: &str) -> (Vec<Self>, Vec<String>) {
         let (mut tables, mut notes) = (Vec::<Self>::new(), Vec::new());
         let mut open = false;

@@ -1,8 +1,9 @@
-//! `cargo lab bench growth`: how a suspend of our guest grows with its vCPUs and with the sets that it has cached, drained as usual
-//! and trimmed early.
+//! `cargo lab bench growth`: how a suspend of our guest grows with its vCPUs and with the sets that
+//! it has cached, drained as usual and trimmed early.
 //!
-//! A guest without work of its own is told on its console how many sets to cache (`fill N`) and whether to trim early, then suspended by
-//! `xl save -c`, again and again in one life, the two ways in turns. All times are its own: what `resumed` says of the phases.
+//! A guest without work of its own is told on its console how many sets to cache (`fill N`) and
+//! whether to trim early, then suspended by `xl save -c`, again and again in one life, the two ways
+//! in turns. All times are its own: what `resumed` says of the phases.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -66,7 +67,8 @@ struct Measured {
     /// The drain, and the windows of live sets taken down.
     drained: Samples,
     audit: Samples,
-    /// From the acknowledgement to the end of the audit: all that depends on vCPUs, sets and memory.
+    /// From the acknowledgement to the end of the audit: all that depends on vCPUs, sets and
+    /// memory.
     work: Samples,
     /// From the acknowledgement to the suspend call; in it a wait for dom0 to read the console.
     suspended: Samples,
@@ -321,7 +323,8 @@ fn table(all: &All, pv: bool) -> Option<Table> {
                 early: false,
                 ..*point
             });
-            // Of the same run, taken in turns: the only thing that is compared on an emulated machine.
+            // Of the same run, taken in turns: the only thing that is compared on an emulated
+            // machine.
             let gain = plain
                 .filter(|_| point.early && median(&m.work) > 0.0)
                 .map(|plain| format!("×{}", number(median(&plain.work) / median(&m.work))));

@@ -102,7 +102,8 @@ pub struct Plan {
     pub times: u32,
 }
 
-/// Measures one life. What was found before something failed counts; the failure is the second part.
+/// Measures one life. What was found before something failed counts; the failure is the second
+/// part.
 ///
 /// # Errors
 /// Only if dom0 is gone or we are interrupted.

@@ -1,6 +1,8 @@
-//! `cargo lab bench linux`: our guest beside Debian's Linux, in the same lab and the same run, in turns.
+//! `cargo lab bench linux`: our guest beside Debian's Linux, in the same lab and the same run, in
+//! turns.
 //!
-//! Both are watched from dom0 by one program and by the same signs (see [`record`]); neither is asked how long it took.
+//! Both are watched from dom0 by one program and by the same signs (see [`record`]); neither is
+//! asked how long it took.
 
 pub mod guests;
 mod life;

@@ -1,4 +1,5 @@
-//! What `labprobe watch` wrote down, and the figures in it. All times are of dom0's clock, taken alike for both guests.
+//! What `labprobe watch` wrote down, and the figures in it. All times are of dom0's clock, taken
+//! alike for both guests.
 
 use std::io::{BufRead, BufReader};
 use std::sync::{Arc, Mutex};
@@ -55,8 +56,9 @@ pub struct Entry {
     pub what: What,
 }
 
-/// Whether a console line tells of user work. Both guests say so: the Linux one's program with `user-work`, ours with
-/// its events; `work` says that a vCPU has read an address space through its user mapping.
+/// Whether a console line tells of user work. Both guests say so: the Linux one's program with
+/// `user-work`, ours with its events; `work` says that a vCPU has read an address space through its
+/// user mapping.
 fn work(line: &str) -> Option<Work> {
     match line.strip_prefix("user-work ") {
         Some("ready") => return Some(Work::First),
@@ -104,8 +106,8 @@ pub fn parse(line: &str) -> Option<Entry> {
 pub struct Times {
     /// From the request to its acknowledgement.
     pub acknowledge: i64,
-    /// From there until Xen has the domain suspended. None if that was seen before the acknowledgement was: xenstored told of it too
-    /// late to say how long it took.
+    /// From there until Xen has the domain suspended. None if that was seen before the
+    /// acknowledgement was: xenstored told of it too late to say how long it took.
     pub suspend: Option<i64>,
     /// From when the domain (the old or the new one) may run again to the first user work.
     pub work: i64,

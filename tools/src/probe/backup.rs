@@ -1,10 +1,11 @@
 //! Cuts the stream of `xl remus` in the middle of a checkpoint.
 //!
-//! Put between `xl remus` and `xl migrate-receive -r`, it hands every byte on and reads along. A checkpoint is a `CHECKPOINT` record of
-//! libxc's (Xen's docs/specs/libxc-migration-stream.pandoc) and what libxl adds up to a `CHECKPOINT_END` record of its own
-//! (libxl-migration-stream.pandoc). After so many of them the stream stops halfway through the next pages, for a primary that dies
-//! there. It must not stop between the two records: libxl of Xen 4.17 takes the end of the stream for an empty record then and asks
-//! for the next one for ever.
+//! Put between `xl remus` and `xl migrate-receive -r`, it hands every byte on and reads along. A
+//! checkpoint is a `CHECKPOINT` record of libxc's (Xen's docs/specs/libxc-migration-stream.pandoc)
+//! and what libxl adds up to a `CHECKPOINT_END` record of its own (libxl-migration-stream.pandoc).
+//! After so many of them the stream stops halfway through the next pages, for a primary that dies
+//! there. It must not stop between the two records: libxl of Xen 4.17 takes the end of the stream
+//! for an empty record then and asks for the next one for ever.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -73,7 +74,8 @@ fn copy(
     }
 }
 
-/// Copies standard input to standard output up to that place, then makes `file`, and ends when it is gone.
+/// Copies standard input to standard output up to that place, then makes `file`, and ends when it
+/// is gone.
 ///
 /// # Errors
 /// If a side breaks off or the stream is none of Remus'.

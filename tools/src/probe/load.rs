@@ -1,7 +1,9 @@
-//! The user program of the Linux guest: a little work on every vCPU, and a line when it has been away.
+//! The user program of the Linux guest: a little work on every vCPU, and a line when it has been
+//! away.
 //!
-//! One thread per vCPU writes to some pages, then sleeps 20 ms, as the lab's own guest works once per tick of
-//! 20 ms. The first thread looks at its clocks every millisecond as well, and says once a second that it lives.
+//! One thread per vCPU writes to some pages, then sleeps 20 ms, as the lab's own guest works once
+//! per tick of 20 ms. The first thread looks at its clocks every millisecond as well, and says once
+//! a second that it lives.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +20,12 @@ fn work(memory: &mut [u8], round: u8) {
     }
 }
 
-/// By how much the clocks' difference must grow to be a suspend, nanoseconds: every one takes longer.
+/// By how much the clocks' difference must grow to be a suspend, nanoseconds: every one takes
+/// longer.
 const SUSPEND: i64 = 2_000_000;
 
-/// One look at both clocks. The thread may be held up between two readings, so the monotonic one is read before
-/// and after the other: their difference is known within bounds.
+/// One look at both clocks. The thread may be held up between two readings, so the monotonic one is
+/// read before and after the other: their difference is known within bounds.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     before: i64,
@@ -47,7 +50,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Looks again. A suspend shows in the clock that counts it: the other one stands still meanwhile.
+    /// Looks again. A suspend shows in the clock that counts it: the other one stands still
+    /// meanwhile.
     fn look(&mut self, new: Look) -> Option<String> {
         let last = std::mem::replace(&mut self.last, new);
         let gap = new.after - last.before;

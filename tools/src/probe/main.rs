@@ -1,8 +1,9 @@
-//! `labprobe`: what the lab measures from inside dom0, and the user programs of the Linux guest it compares with.
+//! `labprobe`: what the lab measures from inside dom0, and the user programs of the Linux guest it
+//! compares with.
 //!
-//! A program of its own because a shell cannot do it: starting `xl` or `date` takes longer here than what is
-//! measured. It uses nothing but the standard library, so that one call of `rustc` links it statically for dom0
-//! and for the guest (see `bench_linux::probe`).
+//! A program of its own because a shell cannot do it: starting `xl` or `date` takes longer here
+//! than what is measured. It uses nothing but the standard library, so that one call of `rustc`
+//! links it statically for dom0 and for the guest (see `bench_linux::probe`).
 
 mod backup;
 mod console;

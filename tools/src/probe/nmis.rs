@@ -1,7 +1,7 @@
 //! NMIs for every vCPU of every domain but dom0, again and again, for as long as a file exists.
 //!
-//! `xl trigger` takes so long to start here that it never hits the moments that matter: the suspend call, and the first
-//! instructions of a domain that was restored.
+//! `xl trigger` takes so long to start here that it never hits the moments that matter: the suspend
+//! call, and the first instructions of a domain that was restored.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A watch on xenstore and a transaction, over xenstored's socket (Xen's docs/misc/xenstore.txt, `io/xs_wire.h`).
+//! A watch on xenstore and a transaction, over xenstored's socket (Xen's docs/misc/xenstore.txt,
+//! `io/xs_wire.h`).
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -120,8 +121,8 @@ pub fn read(path: &str) -> Result<Option<String>, String> {
 /// How often a transaction is tried that met another one.
 const TRIES: usize = 100;
 
-/// Removes a node and writes it anew in one transaction, as xenopsd asks for a shutdown (`shutdown` in xen-api's
-/// `ocaml/xenopsd/xc/domain.ml`). It may be missing before.
+/// Removes a node and writes it anew in one transaction, as xenopsd asks for a shutdown (`shutdown`
+/// in xen-api's `ocaml/xenopsd/xc/domain.ml`). It may be missing before.
 ///
 /// # Errors
 /// If xenstored does not answer or refuses.

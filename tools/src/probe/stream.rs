@@ -1,8 +1,9 @@
 //! Counts the pages that each pass of a live migration sends.
 //!
-//! Put between `xl migrate` and `xl migrate-receive`, it hands every byte on and reads along: libxc's stream
-//! (Xen's docs/specs/libxc-migration-stream.pandoc) holds `PAGE_DATA` records whose page numbers rise within a
-//! pass; a number that is not higher than the one before begins the next pass.
+//! Put between `xl migrate` and `xl migrate-receive`, it hands every byte on and reads along:
+//! libxc's stream (Xen's docs/specs/libxc-migration-stream.pandoc) holds `PAGE_DATA` records whose
+//! page numbers rise within a pass; a number that is not higher than the one before begins the next
+//! pass.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -21,7 +22,8 @@ const HEADERS: usize = 24 + 16;
 pub const LONGEST: usize = 16 << 20;
 /// Bits of an entry that hold the page's number.
 const NUMBER: u64 = (1 << 52) - 1;
-/// The lowest of the types (the entry's upper four bits) of which no page follows: broken, to be allocated, absent.
+/// The lowest of the types (the entry's upper four bits) of which no page follows: broken, to be
+/// allocated, absent.
 const NO_PAGE: u64 = 0xd;
 
 /// A pass.
@@ -176,12 +178,12 @@ impl Reader {
     }
 }
 
-/// Copies standard input to standard output; then writes one line per pass to `file`: its pages, and when it
-/// began and ended (nanoseconds).
+/// Copies standard input to standard output; then writes one line per pass to `file`: its pages,
+/// and when it began and ended (nanoseconds).
 ///
 /// # Errors
-/// If a side breaks off or the file cannot be written. A stream that is not understood is handed on all the
-/// same, and the file says so.
+/// If a side breaks off or the file cannot be written. A stream that is not understood is handed on
+/// all the same, and the file says so.
 pub fn run(file: &str) -> Result<(), String> {
     // The standard library's own standard output would look for ends of lines in it.
     let both = std::io::stdin()

@@ -26,14 +26,16 @@ pub enum Clock {
 /// Nanoseconds of a clock.
 pub fn now(clock: Clock) -> i64 {
     let mut time = [0; 2];
-    // SAFETY: on x86_64 `struct timespec` is two 64-bit signed integers, and `time` has room for them.
+    // SAFETY: on x86_64 `struct timespec` is two 64-bit signed integers, and `time` has room for
+    // them.
     let failed = unsafe { clock_gettime(clock as i32, &mut time) };
     // Both clocks exist in every Linux of the lab; a failure would show as time 0.
     debug_assert_eq!(failed, 0);
     time[0] * 1_000_000_000 + time[1]
 }
 
-/// Keeps the calling thread on one CPU below 64; where that CPU does not exist the thread stays as it was.
+/// Keeps the calling thread on one CPU below 64; where that CPU does not exist the thread stays as
+/// it was.
 pub fn stay_on(cpu: usize) {
     let mask = 1u64 << (cpu % 64);
     // SAFETY: the mask is 8 bytes, as said; 0 is the calling thread.
@@ -46,7 +48,8 @@ pub fn go_first() {
     unsafe { nice(-20) };
 }
 
-/// Lets a pipe hold 1 MiB: what passes through changes hands less often. Something that is no pipe stays as it is.
+/// Lets a pipe hold 1 MiB: what passes through changes hands less often. Something that is no pipe
+/// stays as it is.
 pub fn widen_pipe(pipe: &File) {
     // SAFETY: F_SETPIPE_SZ (1031) takes a number and touches no memory of ours.
     unsafe { fcntl(pipe.as_raw_fd(), 1031, 1 << 20) };
@@ -74,7 +77,8 @@ impl Page {
             .write(true)
             .open(path)
             .map_err(|e| format!("{path}: {e}"))?;
-        // SAFETY: a new shared, readable and writable mapping at a place the kernel chooses aliases nothing.
+        // SAFETY: a new shared, readable and writable mapping at a place the kernel chooses aliases
+        // nothing.
         let at = unsafe { mmap(std::ptr::null_mut(), 4096, 3, 1, file.as_raw_fd(), 0) };
         if at as usize == usize::MAX {
             return Err(format!("{path}: cannot be mapped"));
@@ -85,8 +89,8 @@ impl Page {
 
     /// Its words.
     pub fn words(&mut self) -> &mut [u64; WORDS] {
-        // SAFETY: the mapping is one page, lives as long as `self`, and only hypercalls, which take `&mut self`
-        // too, write to it. Every bit pattern is a number.
+        // SAFETY: the mapping is one page, lives as long as `self`, and only hypercalls, which take
+        // `&mut self` too, write to it. Every bit pattern is a number.
         unsafe { self.at.cast::<[u64; WORDS]>().as_mut() }
     }
 
@@ -95,9 +99,11 @@ impl Page {
     /// # Errors
     /// If Xen or Linux refuses it.
     pub fn hypercall(&mut self, privcmd: &File, number: u64) -> Result<(), String> {
-        // struct privcmd_hypercall of Linux: the number and five arguments; _IOC(_IOC_NONE, 'P', 0, 48).
+        // struct privcmd_hypercall of Linux: the number and five arguments; _IOC(_IOC_NONE, 'P', 0,
+        // 48).
         let mut call = [number, self.at.as_ptr() as u64, 0, 0, 0, 0];
-        // SAFETY: the request reads 48 bytes, which `call` is. What the hypercall itself writes lies in the page.
+        // SAFETY: the request reads 48 bytes, which `call` is. What the hypercall itself writes
+        // lies in the page.
         let result = unsafe { ioctl(privcmd.as_raw_fd(), 0x30_5000, call.as_mut_ptr().cast()) };
         if result < 0 {
             return Err(std::io::Error::last_os_error().to_string());

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::domains::Domains;
 
-/// Waits until a vCPU is offline, stops its whole domain at once, and lets it go on after so many seconds.
+/// Waits until a vCPU is offline, stops its whole domain at once, and lets it go on after so many
+/// seconds.
 ///
 /// # Errors
 /// If this is no dom0, or there is no such vCPU.

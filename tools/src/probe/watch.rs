@@ -1,7 +1,8 @@
-//! Writes down, with dom0's clock, what happens to the guests: requests and their acknowledgement, states, and
-//! console lines. One line each: nanoseconds, a word, the rest.
+//! Writes down, with dom0's clock, what happens to the guests: requests and their acknowledgement,
+//! states, and console lines. One line each: nanoseconds, a word, the rest.
 //!
-//! - `store DOMAIN VALUE`: `control/shutdown` was written (VALUE is what it held when it was read a moment later)
+//! - `store DOMAIN VALUE`: `control/shutdown` was written (VALUE is what it held when it was read a
+//!   moment later)
 //! - `state DOMAIN paused|running|shutdown|gone`
 //! - `line LOG TEXT`
 

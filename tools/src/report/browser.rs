@@ -1,4 +1,5 @@
-//! The page in a real browser: headless Chromium, at a desktop's and a telephone's width, dark, and on paper.
+//! The page in a real browser: headless Chromium, at a desktop's and a telephone's width, dark, and
+//! on paper.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use crate::suite::Outcome;
 use crate::{packages, repo};
 
 const SCRIPT: &str = include_str!("browser_check.js");
-/// A page around the page: an iframe may be narrower than any window, and its media queries go by its own width.
+/// A page around the page: an iframe may be narrower than any window, and its media queries go by
+/// its own width.
 const FRAME: &str = r#"<!DOCTYPE html><body style="margin:0"><pre id="result"></pre><script>
 addEventListener('message', (m) => { document.getElementById('result').textContent = JSON.stringify(m.data); });
 </script><iframe src="page.html" style="border:0;height:8000px;width:WIDTHpx"></iframe></body>"#;

@@ -1,5 +1,5 @@
-//! What the runs' folders hold. A file that is missing or torn leaves a gap on the page, never an error: the page
-//! is wanted most when something broke.
+//! What the runs' folders hold. A file that is missing or torn leaves a gap on the page, never an
+//! error: the page is wanted most when something broke.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,8 @@ pub struct Life {
     pub name: String,
     /// Which part of the run it is, if there are several.
     pub part: String,
-    /// Whether times are the host's; else they are the guest's own, which stand still while it is away.
+    /// Whether times are the host's; else they are the guest's own, which stand still while it is
+    /// away.
     pub host_clock: bool,
     /// Everything it said.
     pub events: Vec<Timed>,
@@ -496,7 +497,8 @@ fn read_life(path: &Path, name: String, shown: &str) -> Life {
         events.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let first = events.first().map(|(at, _)| *at);
-    // Where one guest follows another under the same name, the console is the last one's and so is the life.
+    // Where one guest follows another under the same name, the console is the last one's and so is
+    // the life.
     let own = entries.iter().rposition(|entry| {
         let created = entry.result == "begins" && entry.what.starts_with("xl create");
         created && first.is_some_and(|first| entry.unix <= first)

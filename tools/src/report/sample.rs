@@ -1,4 +1,5 @@
-//! A small made-up run, for the tests of the page and of how a browser shows it. All its words are hostile.
+//! A small made-up run, for the tests of the page and of how a browser shows it. All its words are
+//! hostile.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
-/// A made-up run: a demo of one guest that is saved and restored, one suspend that fails, a migration, and
-/// two tests, all with hostile words in them.
+/// A made-up run: a demo of one guest that is saved and restored, one suspend that fails, a
+/// migration, and two tests, all with hostile words in them.
 pub fn write(runs: &Path) -> Result<()> {
     let demo = runs.join("20260101-101010-demo");
     fs::create_dir_all(&demo)?;

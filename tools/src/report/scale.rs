@@ -1,5 +1,5 @@
-//! Places on an axis. A figure is as wide as the page lets it be: places along its width are per cent, so that text
-//! keeps its size on a telephone.
+//! Places on an axis. A figure is as wide as the page lets it be: places along its width are per
+//! cent, so that text keeps its size on a telephone.
 
 use std::fmt;
 

@@ -58,8 +58,8 @@ pub struct Suspend {
     pub away: Option<f64>,
 }
 
-/// A guest's events in the order of its own clock, which goes on across suspends: after a migration they come from
-/// two consoles that are read side by side. A reboot begins anew.
+/// A guest's events in the order of its own clock, which goes on across suspends: after a migration
+/// they come from two consoles that are read side by side. A reboot begins anew.
 fn in_order(events: &[Timed]) -> Vec<&Timed> {
     let mut all: Vec<&Timed> = events.iter().collect();
     for one_boot in all.chunk_by_mut(|_, next| next.event.ev != "boot") {

@@ -8,8 +8,8 @@ use super::{Life, Step, XL};
 use crate::hosts::Host;
 use crate::machine::Machine;
 
-/// The longest a migration to another host may take. Encrypting a guest of 16 MiB on emulated processors took 70 s
-/// where ten other programs wanted the machine's two cores.
+/// The longest a migration to another host may take. Encrypting a guest of 16 MiB on emulated
+/// processors took 70 s where ten other programs wanted the machine's two cores.
 pub(super) const MIGRATION: Duration = Duration::from_secs(600);
 
 impl<'m> Life<'m> {
@@ -44,7 +44,8 @@ impl<'m> Life<'m> {
         self.came_back(step, "restored")
     }
 
-    /// A migration that the other host's Xen must refuse, with `words` in what is said; the guest goes on here.
+    /// A migration that the other host's Xen must refuse, with `words` in what is said; the guest
+    /// goes on here.
     pub(super) fn refused_across(&mut self, words: &str, step: &mut Step) -> Result<()> {
         let (name, from, to) = (self.config.name.clone(), self.host(), self.elsewhere()?);
         let before = to.dom0.must("xl dmesg | wc -l", XL)?;

@@ -1,9 +1,9 @@
-//! What goes wrong on purpose, and what must follow: the guest goes on where it should, nothing is lost, Xen's
-//! tools say so in one clear message.
+//! What goes wrong on purpose, and what must follow: the guest goes on where it should, nothing is
+//! lost, Xen's tools say so in one clear message.
 //!
-//! Most of it needs one host: `xl migrate -s '' GUEST COMMAND` gives the stream to any command, and the
-//! commands here let it through up to a point that is counted in bytes or seen in the guest's events, never
-//! timed. What was cut is cut for sure.
+//! Most of it needs one host: `xl migrate -s '' GUEST COMMAND` gives the stream to any command, and
+//! the commands here let it through up to a point that is counted in bytes or seen in the guest's
+//! events, never timed. What was cut is cut for sure.
 
 use anyhow::{bail, Result};
 
@@ -45,7 +45,8 @@ pub enum Fault {
     SlowStore,
     /// So many `vcpu-set`s, random by this seed, none waited for.
     HotplugStorm(u64, u64),
-    /// `poweroff` is asked for while the guest is suspended by `xl save -c`: the domain is gone afterwards.
+    /// `poweroff` is asked for while the guest is suspended by `xl save -c`: the domain is gone
+    /// afterwards.
     PoweroffMeetsSuspend,
 }
 
@@ -72,10 +73,12 @@ impl Fault {
     }
 }
 
-/// So many `vcpu-set`s of a storm are one command in dom0: on a busy emulated machine each takes a second, and a command has a limit.
+/// So many `vcpu-set`s of a storm are one command in dom0: on a busy emulated machine each takes a
+/// second, and a command has a limit.
 const WRITES: usize = 20;
 
-/// What `xl migrate-receive` says when it is ready for the stream (`tools/xl/xl.h` of Xen 4.17 and 4.20).
+/// What `xl migrate-receive` says when it is ready for the stream (`tools/xl/xl.h` of Xen 4.17 and
+/// 4.20).
 const BANNER: &str = "xl migration receiver ready, send binary domain data.\n";
 
 impl Life<'_> {
@@ -189,7 +192,8 @@ impl Life<'_> {
             }
             Fault::Checkpoints(n) => self.checkpoints(n, step),
             Fault::TwoSaves => {
-                // The second may find the guest running again and give up, after a minute: that is for xl to say.
+                // The second may find the guest running again and give up, after a minute: that is
+                // for xl to say.
                 let save = format!("xl save -c {name} /dev/null");
                 let script = format!("{save} & {save}; wait");
                 self.machine.dom0.run(&script, XL)?;
@@ -266,9 +270,10 @@ impl Life<'_> {
         Ok(out)
     }
 
-    /// Runs a migration that is cut (`first`) after the guest was asked to suspend and before it does, so that the
-    /// last pass cannot arrive; `then` is done with the guest suspended. Until it is asked, the guest is paused: it
-    /// cannot be quicker than the cut, however slow the machine is.
+    /// Runs a migration that is cut (`first`) after the guest was asked to suspend and before it
+    /// does, so that the last pass cannot arrive; `then` is done with the guest suspended. Until it
+    /// is asked, the guest is paused: it cannot be quicker than the cut, however slow the machine
+    /// is.
     fn cut_in_final_pass(
         &self,
         store: &str,
@@ -303,8 +308,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// A shell's test whether the guest has gone through the last phase of its next suspend: then that event
-    /// is the last line on its console.
+    /// A shell's test whether the guest has gone through the last phase of its next suspend: then
+    /// that event is the last line on its console.
     fn is_suspended(&self) -> String {
         let name = &self.config.name;
         let logs = format!(
@@ -421,8 +426,9 @@ impl Life<'_> {
         }
         let n = random.u64(1..=max);
         self.xl(&format!("xl vcpu-set --ignore-host {name} {n}"))?;
-        // How many of them the guest takes is its choice; it must end with the last one. It answers a ping after what xenstore told
-        // it before: until then an earlier wish may pass for the last.
+        // How many of them the guest takes is its choice; it must end with the last one. It answers
+        // a ping after what xenstore told it before: until then an earlier wish may pass for the
+        // last.
         self.ping(step)?;
         step.checked.clear();
         self.online = (0..n).collect();

@@ -1,5 +1,5 @@
-//! What a test build of the guest is asked to bear by its console: memory that is short, a debug exception from nowhere, and
-//! hypercalls that are refused on the way back from a real restore.
+//! What a test build of the guest is asked to bear by its console: memory that is short, a debug
+//! exception from nowhere, and hypercalls that are refused on the way back from a real restore.
 
 use anyhow::{bail, Result};
 
@@ -59,11 +59,13 @@ impl Life<'_> {
         Ok(from.unwrap_or(0))
     }
 
-    /// Saves and restores with the first hypercall of the way back refused, then the second, and so on to the last.
+    /// Saves and restores with the first hypercall of the way back refused, then the second, and so
+    /// on to the last.
     ///
-    /// The numbers may differ by one or two from restore to restore: a port that is pending already when it is bound takes one call
-    /// more to unmask, and ticks that come meanwhile arm the timer. So a call may have its turn twice and its neighbour none; which
-    /// ones were refused stands in the timeline.
+    /// The numbers may differ by one or two from restore to restore: a port that is pending already
+    /// when it is bound takes one call more to unmask, and ticks that come meanwhile arm the timer.
+    /// So a call may have its turn twice and its neighbour none; which ones were refused stands in
+    /// the timeline.
     pub(super) fn resume_faults(&mut self, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         let (mut told, mut silent) = (0, 0);

@@ -1,6 +1,7 @@
 //! A guest in the hands of libvirt, whose driver for Xen goes to libxl without `xl`.
 //!
-//! A command of `virsh` that asks for a suspend, a vCPU or an end is followed by the same events as one of `xl`, and the same checks.
+//! A command of `virsh` that asks for a suspend, a vCPU or an end is followed by the same events as
+//! one of `xl`, and the same checks.
 
 use anyhow::{bail, Result};
 
@@ -26,7 +27,8 @@ pub enum Virsh {
     ManagedSave,
     /// `start` of that.
     StartSaved,
-    /// So many times `dompmsuspend` and `dompmwakeup`: a suspend without an image, which is cancelled.
+    /// So many times `dompmsuspend` and `dompmwakeup`: a suspend without an image, which is
+    /// cancelled.
     Sleeps(u64),
     /// `suspend` and `resume`: the domain is paused, which it cannot notice.
     Pause,
@@ -58,7 +60,8 @@ impl Virsh {
     }
 }
 
-/// The daemon's configuration. It may be asked by whoever may enter dom0, and by the other host's dom0.
+/// The daemon's configuration. It may be asked by whoever may enter dom0, and by the other host's
+/// dom0.
 fn daemon(host: Host) -> String {
     let last = match host {
         Host::A => 'a',
@@ -196,7 +199,8 @@ impl Life<'_> {
         self.suspended(step)
     }
 
-    /// Starts libvirt's daemon in a dom0, unless it runs, and has it forget an earlier guest of this name.
+    /// Starts libvirt's daemon in a dom0, unless it runs, and has it forget an earlier guest of
+    /// this name.
     fn begin_libvirt(&self, machine: &Machine, host: Host) -> Result<()> {
         let (name, dom0) = (&self.config.name, &machine.dom0);
         if !dom0.run("pidof libvirtd", XL)?.ok() {

@@ -31,7 +31,8 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// `data/cant_suspend_reason`, which XAPI reads, says why the guest cannot be suspended, or is not there.
+    /// `data/cant_suspend_reason`, which XAPI reads, says why the guest cannot be suspended, or is
+    /// not there.
     pub(super) fn cannot_suspend(&self, cannot: bool, step: &mut Step) -> Result<()> {
         let id = self.domid()?;
         let read = format!("xenstore-read /local/domain/{id}/data/cant_suspend_reason");
@@ -42,8 +43,9 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the target at the start, so the migration may
-    /// fail; then the guest goes on where it was. In the end it has what its domain's target says.
+    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the
+    /// target at the start, so the migration may fail; then the guest goes on where it was. In the
+    /// end it has what its domain's target says.
     pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
         let (name, id) = (self.config.name.clone(), self.domid()?);
         // Once the new domain has a part of the pages: what goes then has been sent, or not, as it

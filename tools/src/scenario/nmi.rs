@@ -1,4 +1,5 @@
-//! Non-maskable interrupts from dom0: to a guest that works, through its suspends, and to vCPUs that are not online.
+//! Non-maskable interrupts from dom0: to a guest that works, through its suspends, and to vCPUs
+//! that are not online.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::{check, labprobe, stop};
 const PAUSE: u64 = 10;
 
 impl Life<'_> {
-    /// `xl trigger nmi` for each online vCPU, and then as many more by [`labprobe`], which is quicker, until so many have arrived. Xen
-    /// merges those that come while one is pending.
+    /// `xl trigger nmi` for each online vCPU, and then as many more by [`labprobe`], which is
+    /// quicker, until so many have arrived. Xen merges those that come while one is pending.
     pub(super) fn nmis(&mut self, wanted: u64, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         let before = self.counted()?;
@@ -59,8 +60,8 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// Begins to send NMIs to every vCPU of the guest, online or not, and of whatever domain takes its place. It goes on for as long
-    /// as the file exists whose name this gives.
+    /// Begins to send NMIs to every vCPU of the guest, online or not, and of whatever domain takes
+    /// its place. It goes on for as long as the file exists whose name this gives.
     fn begin_nmis(&self) -> Result<String> {
         let (name, vcpus) = (&self.config.name, self.config.max_vcpus);
         labprobe::put(&self.machine.dom0)?;
@@ -112,8 +113,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Interrupts on vectors that nothing in the guest uses, one of them an exception's and one above the upcall's, which would be kept
-    /// away if it were not ended. PVH only.
+    /// Interrupts on vectors that nothing in the guest uses, one of them an exception's and one
+    /// above the upcall's, which would be kept away if it were not ended. PVH only.
     pub(super) fn vectors(&mut self, step: &mut Step) -> Result<()> {
         let vectors = [22, 80, 248, 255];
         for vector in vectors {

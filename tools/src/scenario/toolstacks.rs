@@ -1,9 +1,10 @@
 //! What other toolstacks than plain `xl` do to a guest.
 //!
-//! What is special about Ganeti is how it calls `xl migrate`, and about xapi how it writes its requests.
+//! What is special about Ganeti is how it calls `xl migrate`, and about xapi how it writes its
+//! requests.
 //!
-//! Remus is `xl remus`: checkpoints without end, each a suspend that is cancelled, sent to a backup that waits for the primary to
-//! die.
+//! Remus is `xl remus`: checkpoints without end, each a suspend that is cancelled, sent to a backup
+//! that waits for the primary to die.
 
 use anyhow::{Context, Result};
 
@@ -15,8 +16,9 @@ use crate::{check, labprobe, stop};
 const PORT: u16 = 8002;
 
 impl Life<'_> {
-    /// Protects the guest by Remus until so many checkpoints were taken. In the pages of the next one the primary dies, and the backup
-    /// takes over from the last that was whole, on the other host where there are two.
+    /// Protects the guest by Remus until so many checkpoints were taken. In the pages of the next
+    /// one the primary dies, and the backup takes over from the last that was whole, on the other
+    /// host where there are two.
     pub(super) fn remus(&mut self, checkpoints: u64, step: &mut Step) -> Result<()> {
         let first = self.round + 1;
         let cut = self.begin_remus(checkpoints)?;
@@ -31,7 +33,8 @@ impl Life<'_> {
             Ok(there.ok().then_some(()))
         })
         .with_context(|| format!("xl remus said: {}", self.remus_said()))?;
-        // The end of the stream comes last: while there is a domain of its name the backup cannot take it.
+        // The end of the stream comes last: while there is a domain of its name the backup cannot
+        // take it.
         let name = self.config.name.clone();
         self.xl(&format!(
             "kill -9 $(cat /lab/{name}.pid) && xl destroy {name} && rm {cut}"
@@ -42,8 +45,8 @@ impl Life<'_> {
         self.taken_over(first, first + checkpoints - 1, step)
     }
 
-    /// Starts `xl remus`. The stream goes through [`labprobe`], which stops it after so many checkpoints, makes the file whose name this
-    /// gives, and ends when that is gone.
+    /// Starts `xl remus`. The stream goes through [`labprobe`], which stops it after so many
+    /// checkpoints, makes the file whose name this gives, and ends when that is gone.
     fn begin_remus(&self, checkpoints: u64) -> Result<String> {
         let (name, dom0) = (&self.config.name, &self.machine.dom0);
         labprobe::put(dom0)?;
@@ -56,7 +59,8 @@ impl Life<'_> {
             &format!("/lab/{name}.receive"),
             format!("{probe} backup {checkpoints} {cut} | {receive}\n").as_bytes(),
         )?;
-        // Unsafe, for it has no disk to replicate (-d) and no network whose output would be held back (-n).
+        // Unsafe, for it has no disk to replicate (-d) and no network whose output would be held
+        // back (-n).
         dom0.put(
             &format!("/lab/{name}.rune"),
             format!(
@@ -106,8 +110,9 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// `xl migrate` as Ganeti's `lib/hypervisor/hv_xen.py` calls it: with a configuration file, and through socat, which on the
-    /// receiving side starts `xl` itself. The `#` ends the command before what `xl` adds for ssh.
+    /// `xl migrate` as Ganeti's `lib/hypervisor/hv_xen.py` calls it: with a configuration file, and
+    /// through socat, which on the receiving side starts `xl` itself. The `#` ends the command
+    /// before what `xl` adds for ssh.
     pub(super) fn ganeti(&mut self, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         let (to, target) = match self.first.peer {
@@ -148,8 +153,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// A request as xapi makes it, removed and written again in one transaction, whether it was read already or not. It gets the answer
-    /// that the word itself gets.
+    /// A request as xapi makes it, removed and written again in one transaction, whether it was
+    /// read already or not. It gets the answer that the word itself gets.
     pub(super) fn xapi(&mut self, step: &mut Step) -> Result<()> {
         let store = self.xapi_store()?;
         let probe = labprobe::PLACE;
@@ -190,7 +195,8 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// The domain's place in xenstore, with `control` the guest's own, as xapi makes it: a node that is written anew has its permissions.
+    /// The domain's place in xenstore, with `control` the guest's own, as xapi makes it: a node
+    /// that is written anew has its permissions.
     fn xapi_store(&self) -> Result<String> {
         let id = self.domid()?;
         let store = format!("/local/domain/{id}");

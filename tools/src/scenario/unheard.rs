@@ -1,4 +1,5 @@
-//! Wishes that xenstored, stopped for longer than the guest waits for an answer, keeps from being read.
+//! Wishes that xenstored, stopped for longer than the guest waits for an answer, keeps from being
+//! read.
 
 use anyhow::Result;
 
@@ -7,7 +8,8 @@ use crate::event::Event;
 use crate::labprobe;
 
 impl Life<'_> {
-    /// `xl vcpu-set`, of which the guest hears while xenstored is stopped: its read has no answer. Nobody writes the nodes again.
+    /// `xl vcpu-set`, of which the guest hears while xenstored is stopped: its read has no answer.
+    /// Nobody writes the nodes again.
     pub(super) fn vcpu_set_unheard(&mut self, n: u64, step: &mut Step) -> Result<()> {
         let (name, old) = (self.config.name.clone(), self.online.clone());
         let new: Vec<u64> = (0..n).collect();
@@ -36,8 +38,8 @@ impl Life<'_> {
         ))
     }
 
-    /// Has `wish` said to the paused domain, which goes on only when xenstored is stopped; xenstored goes on when the guest has
-    /// said at this place that it has no answer.
+    /// Has `wish` said to the paused domain, which goes on only when xenstored is stopped;
+    /// xenstored goes on when the guest has said at this place that it has no answer.
     fn unheard(&self, wish: &str, place: &str) -> Result<()> {
         let (name, id, probe) = (&self.config.name, self.domid()?, labprobe::PLACE);
         labprobe::put(&self.machine.dom0)?;
@@ -53,8 +55,8 @@ impl Life<'_> {
         said.map(drop)
     }
 
-    /// A suspend is asked for in a node that the guest can read and not write. It says why it does not suspend, and each time it tries
-    /// again the pause before is longer.
+    /// A suspend is asked for in a node that the guest can read and not write. It says why it does
+    /// not suspend, and each time it tries again the pause before is longer.
     pub(super) fn unanswerable(&mut self, step: &mut Step) -> Result<()> {
         const TRIES: usize = 4;
         let id = self.domid()?;

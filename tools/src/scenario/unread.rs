@@ -12,12 +12,13 @@ const TOKEN: &str =
     "what-nobody-reads-now-is-to-be-read-later-and-it-is-long-enough-to-fill-a-ring";
 
 impl Life<'_> {
-    /// `xl save -c` with a console ring that is full, and with xenconsoled stopped. The guest must not wait for it, nor lose a line
-    /// of the suspend.
+    /// `xl save -c` with a console ring that is full, and with xenconsoled stopped. The guest must
+    /// not wait for it, nor lose a line of the suspend.
     pub(super) fn checkpoint_unread(&mut self, step: &mut Step) -> Result<()> {
         let (name, id) = (self.config.name.clone(), self.domid()?);
         let data = format!("/local/domain/{id}/data");
-        // The ring is full when the guest has answered so often by xenstore: it says so on the console each time.
+        // The ring is full when the guest has answered so often by xenstore: it says so on the
+        // console each time.
         let done = self.xl(&format!(
             "kill -STOP $(pidof xenconsoled); i=0; while [ $i -lt {FILLING} ]; do i=$((i + 1)); \
              xenstore-write {data}/ping {TOKEN}$i; \

@@ -5,7 +5,8 @@ use anyhow::Result;
 use super::{Life, Step, XL};
 use crate::labprobe;
 
-/// How long a domain or a vCPU is kept from running, seconds: longer than the guest waits for a vCPU (30 s).
+/// How long a domain or a vCPU is kept from running, seconds: longer than the guest waits for a
+/// vCPU (30 s).
 const TOO_LONG: u64 = 31;
 
 impl Life<'_> {
@@ -17,8 +18,8 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// `xl restore` of the image with another configuration. The vCPUs that were online come back, and then those come and go that
-    /// the configuration asks for.
+    /// `xl restore` of the image with another configuration. The vCPUs that were online come back,
+    /// and then those come and go that the configuration asks for.
     pub(super) fn restore_as(&mut self, vcpus: u32, max: u32, step: &mut Step) -> Result<()> {
         let name = self.config.name.clone();
         (self.config.vcpus, self.config.max_vcpus) = (vcpus, max);
@@ -42,7 +43,8 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// `xl vcpu-set`, and as soon as the last vCPU has gone the domain is paused for longer than the guest waits for one.
+    /// `xl vcpu-set`, and as soon as the last vCPU has gone the domain is paused for longer than
+    /// the guest waits for one.
     pub(super) fn paused_in_take_down(&mut self, left: u64, step: &mut Step) -> Result<()> {
         let (name, id) = (self.config.name.clone(), self.domid()?);
         let (old, new) = (self.online.clone(), (0..left).collect::<Vec<_>>());
@@ -56,8 +58,9 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// A vCPU that is kept from running is wanted online, or offline. The guest says that it cannot have it so; the vCPU must
-    /// neither come nor go later on its own account; and as soon as it runs again the guest does what was wanted.
+    /// A vCPU that is kept from running is wanted online, or offline. The guest says that it cannot
+    /// have it so; the vCPU must neither come nor go later on its own account; and as soon as it
+    /// runs again the guest does what was wanted.
     pub(super) fn late(&mut self, vcpu: u64, online: bool, step: &mut Step) -> Result<()> {
         let id = self.domid()?;
         let probe = labprobe::PLACE;

@@ -1,4 +1,5 @@
-//! `cargo lab soak`: random lives of guests for as long as one likes, the same ones for the same seed.
+//! `cargo lab soak`: random lives of guests for as long as one likes, the same ones for the same
+//! seed.
 
 mod plan;
 pub mod short;
@@ -357,7 +358,8 @@ impl Soak {
 /// List number `n` of a seed, which depends on nothing else.
 fn nth(seed: u64, n: u64, variants: &[Variant]) -> (Variant, Vec<Action>) {
     let variant = variants[(n / TURN) as usize % variants.len()];
-    // Neighbouring numbers must not give neighbouring states: the constant is 2^64 over the golden ratio.
+    // Neighbouring numbers must not give neighbouring states: the constant is 2^64 over the golden
+    // ratio.
     let mut random = fastrand::Rng::with_seed(seed ^ (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     (variant, plan::life(&mut random, variant.start(), LENGTH))
 }

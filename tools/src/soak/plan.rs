@@ -25,8 +25,8 @@ pub struct State {
     live: bool,
     /// So many MiB are its target.
     mem: u64,
-    /// An `xl` waits for its end. It ends itself at a suspend, and after one that was cancelled nobody is left to
-    /// start a guest again that asks for a reboot.
+    /// An `xl` waits for its end. It ends itself at a suspend, and after one that was cancelled
+    /// nobody is left to start a guest again that asks for a reboot.
     watched: bool,
 }
 
@@ -193,8 +193,8 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
     }
 }
 
-/// Makes a failing list short: leaves out ever smaller parts as long as the rest is legal and still fails.
-/// `fails` may be asked `tries` times.
+/// Makes a failing list short: leaves out ever smaller parts as long as the rest is legal and still
+/// fails. `fails` may be asked `tries` times.
 ///
 /// # Errors
 /// Those of `fails`.

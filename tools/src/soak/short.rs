@@ -10,7 +10,8 @@ use anyhow::Result;
 use crate::suite::Outcome;
 use crate::{child, stop};
 
-/// The lists of this seed begin with checkpoints, hotplug storms, migrations and deaths of the receiver.
+/// The lists of this seed begin with checkpoints, hotplug storms, migrations and deaths of the
+/// receiver.
 const SEED: &str = "2026";
 const MINUTES: &str = "5";
 /// Making a failing list shorter takes longer than the soak.

@@ -19,8 +19,8 @@ const ROOM: usize = 4096;
 
 /// Events in the order in which they came.
 ///
-/// An event says "look again", and no more. So the same event twice is worth no more than once, and if there are
-/// too many, the one word "look at everything" holds all that they said.
+/// An event says "look again", and no more. So the same event twice is worth no more than once, and
+/// if there are too many, the one word "look at everything" holds all that they said.
 pub(super) struct Events {
     /// Records, each the length of path and token (two bytes each), path, token.
     bytes: [u8; ROOM],

@@ -1,4 +1,5 @@
-//! The client against an honest xenstored that hands over bytes in pieces, and against hostile ones.
+//! The client against an honest xenstored that hands over bytes in pieces, and against hostile
+//! ones.
 
 use super::*;
 use proptest::prelude::*;
@@ -12,7 +13,8 @@ use std::vec;
 use std::vec::Vec;
 
 fn page() -> &'static Page {
-    // SAFETY: a live page that only this view, and the test's other side through it, uses from here on.
+    // SAFETY: a live page that only this view, and the test's other side through it, uses from here
+    // on.
     unsafe { Page::at(NonNull::from(Box::leak(Box::default()))) }
 }
 
@@ -355,8 +357,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Against an honest xenstored every reply is the model's, however the bytes are cut into pieces, and every
-    /// change of a watched node is seen, or covered by a rescan.
+    /// Against an honest xenstored every reply is the model's, however the bytes are cut into
+    /// pieces, and every change of a watched node is seen, or covered by a rescan.
     #[test]
     fn replies_and_events_are_right_in_any_pieces(
         steps in proptest::collection::vec(step(), 1..60),
@@ -455,8 +457,8 @@ proptest! {
         }
     }
 
-    /// Whatever bytes and indices the other side writes: no panic, every call ends, a violation stays until reset,
-    /// and after a reset against an honest xenstored the client works again.
+    /// Whatever bytes and indices the other side writes: no panic, every call ends, a violation
+    /// stays until reset, and after a reset against an honest xenstored the client works again.
     #[test]
     fn a_hostile_xenstored_is_survived(
         steps in proptest::collection::vec((0u8..10, any::<u32>(), any::<u32>()), 1..200),
@@ -527,7 +529,8 @@ proptest! {
     }
 }
 
-/// What a client says to one message of the daemon's making, with request 1 (a read) under way and sent.
+/// What a client says to one message of the daemon's making, with request 1 (a read) under way and
+/// sent.
 fn answer_to(kind: u32, id: u32, len: u32, payload: &[u8]) -> Result<Status, Error> {
     let page = page();
     let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
@@ -835,7 +838,8 @@ fn no_wake_up_is_lost_when_both_sides_sleep() {
     assert_eq!(client.call(&read, &mut wait), Ok(&value[..]));
 }
 
-/// A daemon that counts: open transactions never pass xenstored's quota for a domain, and none is left at the end.
+/// A daemon that counts: open transactions never pass xenstored's quota for a domain, and none is
+/// left at the end.
 #[test]
 fn a_late_answer_to_a_transaction_s_start_ends_it() {
     let mut pair = Pair::new(&[(2000, 2000)]);
@@ -900,7 +904,8 @@ fn what_is_in_the_ring_is_taken_before_the_time_is_judged() {
     assert_eq!(committed, Ok(true));
 }
 
-/// xenstored counts anew after a restore: the number of an old transaction is somebody else's by then.
+/// xenstored counts anew after a restore: the number of an old transaction is somebody else's by
+/// then.
 #[test]
 fn a_transaction_from_before_a_restore_acts_on_nobody() {
     let page = page();

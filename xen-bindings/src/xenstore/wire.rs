@@ -11,8 +11,9 @@ pub const PAYLOAD_MAX: usize = ffi::XENSTORE_PAYLOAD_MAX as usize;
 
 /// A transaction, by the number xenstored gave it and the connection that began it.
 ///
-/// xenstored counts anew for each connection: the number of a transaction from before a restore may be another's by
-/// now. A request that names such a transaction is refused here and not sent ([`BadRequest::StaleTransaction`]).
+/// xenstored counts anew for each connection: the number of a transaction from before a restore may
+/// be another's by now. A request that names such a transaction is refused here and not sent
+/// ([`BadRequest::StaleTransaction`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tx {
     number: u32,
@@ -27,7 +28,8 @@ impl Tx {
         connection: 0,
     };
 
-    /// The transaction of this number; `connection` says which of the client's connections it belongs to.
+    /// The transaction of this number; `connection` says which of the client's connections it
+    /// belongs to.
     pub(super) const fn new(number: u32, connection: u32) -> Self {
         Self { number, connection }
     }
@@ -42,7 +44,8 @@ impl Tx {
     }
 }
 
-/// What can be asked of xenstored. Paths that do not begin with a slash are relative to the domain's own.
+/// What can be asked of xenstored. Paths that do not begin with a slash are relative to the
+/// domain's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Read a node's value: the reply.
@@ -103,7 +106,8 @@ pub enum Request<'a> {
         /// The token that was given with it.
         token: &'a str,
     },
-    /// Remove all of this domain's watches and transactions, as after a restore. Outside any transaction only.
+    /// Remove all of this domain's watches and transactions, as after a restore. Outside any
+    /// transaction only.
     #[doc(alias = "XS_RESET_WATCHES")]
     ResetWatches,
     /// Begin a transaction: the reply is its number; see
@@ -374,8 +378,8 @@ pub fn names(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|name| !name.is_empty())
 }
 
-/// The transaction's number in the reply to [`Request::TransactionStart`]; none if it holds no number, or the number
-/// that means "no transaction".
+/// The transaction's number in the reply to [`Request::TransactionStart`]; none if it holds no
+/// number, or the number that means "no transaction".
 pub(super) fn transaction(reply: &[u8]) -> Option<u32> {
     let digits = reply.strip_suffix(&[0]).unwrap_or(reply);
     let number: u32 = core::str::from_utf8(digits).ok()?.parse().ok()?;

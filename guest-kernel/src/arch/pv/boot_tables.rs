@@ -1,9 +1,10 @@
 //! From the domain builder's page tables to the kernel's own.
 //!
-//! The builder maps the kernel, what it put behind it, and at least 512 KiB more from `VIRT_BASE` on, its own tables
-//! read-only (`xen/include/public/xen.h`, "Start-of-day memory layout"). Their L1 tables become the beginning of the direct map; the rest of it
-//! is added in tables taken from behind, each mapped by the ones before. Then vCPU 0 goes over to its own root, and the
-//! builder's upper tables are cleared: what they hold are machine frames, and a save would carry them along.
+//! The builder maps the kernel, what it put behind it, and at least 512 KiB more from `VIRT_BASE`
+//! on, its own tables read-only (`xen/include/public/xen.h`, "Start-of-day memory layout"). Their
+//! L1 tables become the beginning of the direct map; the rest of it is added in tables taken from
+//! behind, each mapped by the ones before. Then vCPU 0 goes over to its own root, and the builder's
+//! upper tables are cleared: what they hold are machine frames, and a save would carry them along.
 
 use xen_bindings::frame::Mfn;
 
@@ -70,12 +71,17 @@ impl Upper {
     }
 }
 
-/// Completes the direct map, of which `entry` gives each frame's entry, and moves vCPU 0 to its own root. Gives the first
-/// frame that is free afterwards.
+/// Completes the direct map, of which `entry` gives each frame's entry, and moves vCPU 0 to its own
+/// root. Gives the first frame that is free afterwards.
 ///
 /// # Panics
-/// If the builder left anything but what its own header describes, or Xen refuses: there is nothing to go back to.
-pub fn take_over(slots: usize, entry: impl Fn(usize) -> Entry, mut adopt: impl FnMut(usize, Pfn)) -> Pfn {
+/// If the builder left anything but what its own header describes, or Xen refuses: there is nothing
+/// to go back to.
+pub fn take_over(
+    slots: usize,
+    entry: impl Fn(usize) -> Entry,
+    mut adopt: impl FnMut(usize, Pfn),
+) -> Pfn {
     let (base, end) = start_info::boot_tables();
     let builders_root = Pfn::of_kernel(base);
     let Some(upper) = Upper::find(builders_root) else {
@@ -86,7 +92,8 @@ pub fn take_over(slots: usize, entry: impl Fn(usize) -> Entry, mut adopt: impl F
         );
     };
     let mut next = Pfn::of_kernel(end);
-    let done = complete(&upper, slots, &entry, &mut adopt, &mut next).and_then(|()| move_over(&upper, builders_root));
+    let done = complete(&upper, slots, &entry, &mut adopt, &mut next)
+        .and_then(|()| move_over(&upper, builders_root));
     match done {
         Ok(()) => next,
         Err(error) => panic!("the kernel's page tables: {error}"),
@@ -102,16 +109,23 @@ fn complete(
 ) -> Result<(), TableError> {
     let mut changes = Changes::<BATCH>::new();
     let mut adopted = 0;
-    while let Some(l1) = (adopted < slots).then(|| target(upper.l2, adopted)).flatten() {
+    while let Some(l1) = (adopted < slots)
+        .then(|| target(upper.l2, adopted))
+        .flatten()
+    {
         adopt(adopted, l1);
         adopted += 1;
     }
     for slot in 0..adopted {
         for pfn in slot * ENTRIES..(slot + 1) * ENTRIES {
             let (is, should) = (tables::direct_bits(Pfn(pfn as u32)), entry(pfn));
-            // What the builder mapped stays as it is, for its tables are mapped read-only; holes are filled, guards made.
+            // What the builder mapped stays as it is, for its tables are mapped read-only; holes
+            // are filled, guards made.
             if (is == 0) != (should == Entry::EMPTY) {
-                changes.set_at(tables::direct_entry(Pfn(pfn as u32)), memory::bits_of(should));
+                changes.set_at(
+                    tables::direct_entry(Pfn(pfn as u32)),
+                    memory::bits_of(should),
+                );
             }
         }
     }
@@ -122,8 +136,8 @@ fn complete(
         for index in 0..ENTRIES {
             let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
             let bits = memory::bits_of(entry(slot * ENTRIES + index));
-            // SAFETY: behind all that the builder made, not handed out yet, and in the part of the direct map that stands: it
-            // reaches 512 frames further with each table.
+            // SAFETY: behind all that the builder made, not handed out yet, and in the part of the
+            // direct map that stands: it reaches 512 frames further with each table.
             unsafe { place.add(index).write_volatile(bits) };
         }
         let mut changes = Changes::<2>::new();

@@ -1,6 +1,8 @@
-//! Physical-to-machine and back: the list that the domain builder made, Xen's table, and what is published for a save.
+//! Physical-to-machine and back: the list that the domain builder made, Xen's table, and what is
+//! published for a save.
 //!
-//! Where Xen's table lies and how long it is, is asked of Xen at boot and in every new domain (decision 0014).
+//! Where Xen's table lies and how long it is, is asked of Xen at boot and in every new domain
+//! (decision 0014).
 
 use core::fmt;
 use core::sync::atomic::{fence, AtomicUsize, Ordering};
@@ -25,9 +27,11 @@ static TABLE: MachineToPhysical = MachineToPhysical::unknown();
 
 /// Frame numbers in a page.
 const PER_PAGE: usize = PAGE_SIZE / size_of::<usize>();
-/// Pages of frame lists that there is room for. One describes 1 GiB of a 64-bit domain, 4 GiB of a 32-bit one.
+/// Pages of frame lists that there is room for. One describes 1 GiB of a 64-bit domain, 4 GiB of a
+/// 32-bit one.
 const LISTS: usize = 16;
-/// What a save reads, in three levels: the frames of these pages, which hold the frames of the list's pages.
+/// What a save reads, in three levels: the frames of these pages, which hold the frames of the
+/// list's pages.
 static FRAME_LISTS: [Page; LISTS] = [const { Page::new() }; LISTS];
 static FRAME_LIST_LIST: Page = Page::new();
 
@@ -111,7 +115,10 @@ pub enum NoTable {
 impl fmt::Display for NoTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoTable::Refused(error) => write!(f, "Xen does not say where its machine-to-physical table is: {error}"),
+            NoTable::Refused(error) => write!(
+                f,
+                "Xen does not say where its machine-to-physical table is: {error}"
+            ),
             NoTable::InTheWay { start } => {
                 write!(
                     f,
@@ -122,17 +129,20 @@ impl fmt::Display for NoTable {
     }
 }
 
-/// Asks Xen where its table is: at boot and in every new domain, which may be on another host. On vCPU 0.
+/// Asks Xen where its table is: at boot and in every new domain, which may be on another host. On
+/// vCPU 0.
 ///
 /// # Errors
 /// If Xen does not say, or what it says does not go together with this kernel.
 pub fn learn() -> Result<(), NoTable> {
     TABLE.ask().map_err(NoTable::Refused)?;
-    // What Xen has in a 32-bit guest's address space begins with the table (`HYPERVISOR_COMPAT_VIRT_START`,
-    // `xen/arch/x86/include/asm/config.h`).
+    // What Xen has in a 32-bit guest's address space begins with the table
+    // (`HYPERVISOR_COMPAT_VIRT_START`, `xen/arch/x86/include/asm/config.h`).
     #[cfg(target_arch = "x86")]
     if TABLE.start() < WINDOW_END {
-        return Err(NoTable::InTheWay { start: TABLE.start() });
+        return Err(NoTable::InTheWay {
+            start: TABLE.start(),
+        });
     }
     Ok(())
 }
@@ -147,7 +157,8 @@ fn table_end() -> usize {
     end
 }
 
-/// The highest machine frame of the domain's memory, and the highest that Xen's table can have an entry for.
+/// The highest machine frame of the domain's memory, and the highest that Xen's table can have an
+/// entry for.
 pub fn highest() -> (usize, usize) {
     let frames = (0..PAGES.load(Ordering::Relaxed)).filter_map(|pfn| populated(Pfn(pfn as u32)));
     (frames.max().unwrap_or(0), table_end().saturating_sub(1))
@@ -159,7 +170,8 @@ fn listed(pfn: Pfn) -> Option<usize> {
         return None;
     }
     let list = LIST.load(Ordering::Relaxed) as *const usize;
-    // SAFETY: within the list, which the builder mapped and which lies below the frames that are handed out.
+    // SAFETY: within the list, which the builder mapped and which lies below the frames that are
+    // handed out.
     Some(unsafe { list.add(pfn.0 as usize).read_volatile() })
 }
 
@@ -186,7 +198,8 @@ pub fn is_populated(pfn: Pfn) -> bool {
 
 /// This domain's frame on machine frame `mfn`; none if it is not this domain's memory.
 ///
-/// Xen's table gives any number at all for another's frame, and is not mapped everywhere: both directions must agree.
+/// Xen's table gives any number at all for another's frame, and is not mapped everywhere: both
+/// directions must agree.
 pub fn pfn(mfn: Mfn) -> Option<Pfn> {
     extern "C" {
         #[cfg(target_arch = "x86_64")]
@@ -199,16 +212,20 @@ pub fn pfn(mfn: Mfn) -> Option<Pfn> {
         return None;
     }
     let at = TABLE.entry(mfn)?.cast::<usize>();
-    // SAFETY: reads a word of Xen's table, or, where that is not mapped, gives all ones by way of the trap handler.
+    // SAFETY: reads a word of Xen's table, or, where that is not mapped, gives all ones by way of
+    // the trap handler.
     let found = unsafe { load_or_ones(at) };
     let pfn = Pfn(u32::try_from(found).ok()?);
     (listed(pfn) == Some(mfn.0)).then_some(pfn)
 }
 
-/// The same without Xen's table, by a search of the list: for a few frames that must be found, and before Xen was asked.
+/// The same without Xen's table, by a search of the list: for a few frames that must be found, and
+/// before Xen was asked.
 pub fn search(mfn: Mfn) -> Option<Pfn> {
     let pages = PAGES.load(Ordering::Relaxed) as u32;
-    (0..pages).map(Pfn).find(|&pfn| populated(pfn) == Some(mfn.0))
+    (0..pages)
+        .map(Pfn)
+        .find(|&pfn| populated(pfn) == Some(mfn.0))
 }
 
 /// The domain has more memory than the published lists can describe.
@@ -238,7 +255,8 @@ pub fn check_size() -> Result<(), TooMuchMemory> {
     Ok(())
 }
 
-/// Tells Xen's tools where the list is: at boot and in every new domain, whose machine frames are others.
+/// Tells Xen's tools where the list is: at boot and in every new domain, whose machine frames are
+/// others.
 ///
 /// The three-level form; `p2m_cr3` = 0 says so. Read by `x86_pv_map_m2p` and its neighbours in
 /// `tools/libs/guest/xg_sr_save_x86_pv.c`, before the suspend is even asked for.
@@ -256,10 +274,12 @@ pub fn publish(shared: &SharedInfo) {
         FRAME_LIST_LIST.write_word(n, machine(page.pfn()).0);
     }
     let arch = shared.as_ptr();
-    // SAFETY: fields of the mapped shared-info page that only this guest writes and only Xen's tools read.
+    // SAFETY: fields of the mapped shared-info page that only this guest writes and only Xen's
+    // tools read.
     unsafe {
         (&raw mut (*arch).arch.max_pfn).write_volatile(pages as _);
-        (&raw mut (*arch).arch.pfn_to_mfn_frame_list_list).write_volatile(machine(FRAME_LIST_LIST.pfn()).0 as _);
+        (&raw mut (*arch).arch.pfn_to_mfn_frame_list_list)
+            .write_volatile(machine(FRAME_LIST_LIST.pfn()).0 as _);
         (&raw mut (*arch).arch.p2m_cr3).write_volatile(0);
     }
 }

@@ -1,4 +1,5 @@
-//! What only a classic PV guest has: the builder's tables, machine frames, per-vCPU descriptors and callbacks.
+//! What only a classic PV guest has: the builder's tables, machine frames, per-vCPU descriptors and
+//! callbacks.
 
 pub mod boot_tables;
 pub mod m2p;

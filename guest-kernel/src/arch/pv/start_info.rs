@@ -1,8 +1,10 @@
-//! The `start_info` page: what the domain builder, and after a restore Xen's tools, tell a PV guest.
+//! The `start_info` page: what the domain builder, and after a restore Xen's tools, tell a PV
+//! guest.
 //!
-//! Layout and meaning: `xen/include/public/xen.h`. Two of its fields are machine frames, and the tools want to find PFNs in
-//! their place when they save the domain; they write machine frames again when they restore it, and nothing when the
-//! suspend is cancelled (`process_start_info`, `tools/libs/guest/xg_sr_save_x86_pv.c` and `..._restore_x86_pv.c`).
+//! Layout and meaning: `xen/include/public/xen.h`. Two of its fields are machine frames, and the
+//! tools want to find PFNs in their place when they save the domain; they write machine frames
+//! again when they restore it, and nothing when the suspend is cancelled (`process_start_info`,
+//! `tools/libs/guest/xg_sr_save_x86_pv.c` and `..._restore_x86_pv.c`).
 
 use core::fmt;
 use core::ptr::{addr_of, addr_of_mut};
@@ -38,8 +40,9 @@ fn page() -> *mut ffi::start_info {
 /// Reads a field, or writes it. Xen's tools write them too, but only while the domain does not run.
 macro_rules! field {
     ($($path:ident).+) => {
-        // SAFETY: the builder mapped the page and it stays where it is: it lies below the frames that are handed out. Only
-        // this module touches it, with volatile accesses of plain integers.
+        // SAFETY: the builder mapped the page and it stays where it is: it lies below the frames
+        // that are handed out. Only this module touches it, with volatile accesses of plain
+        // integers.
         unsafe { addr_of!((*page()).$($path).+).read_volatile() }
     };
     ($($path:ident).+ = $value:expr) => {
@@ -78,14 +81,19 @@ pub fn read() -> Result<BootInfo, BadStartInfo> {
 fn most_pages(pages: usize) -> usize {
     let mut room = [MapEntry::default(); 2];
     let most = match memory_map(&mut room) {
-        Ok(&[MapEntry { base: 0, length, .. }]) => (length / PAGE_SIZE as u64) as usize,
+        Ok(
+            &[MapEntry {
+                base: 0, length, ..
+            }],
+        ) => (length / PAGE_SIZE as u64) as usize,
         // None, or one of the host's, which says nothing of how much is ours.
         _ => 0,
     };
     most.min(DIRECT_MAP_FRAMES).min(pages * 32).max(pages)
 }
 
-/// Address of the builder's page tables, the root first, and the first address behind all that it made.
+/// Address of the builder's page tables, the root first, and the first address behind all that it
+/// made.
 pub fn boot_tables() -> (usize, usize) {
     let (base, frames) = (field!(pt_base) as usize, field!(nr_pt_frames) as usize);
     let end = (base + frames * PAGE_SIZE).max(BOOT_STACK_END.load(Ordering::Relaxed));
@@ -102,7 +110,8 @@ pub fn own_frame() -> Pfn {
     Pfn(((AT.load(Ordering::Relaxed) - KERNEL_BASE) / PAGE_SIZE) as u32)
 }
 
-/// The domain's frame on the machine frame of a ring. Without Xen's table too: the console is what a failure is told on.
+/// The domain's frame on the machine frame of a ring. Without Xen's table too: the console is what
+/// a failure is told on.
 fn ring_frame(mfn: ffi::xen_pfn_t) -> Option<Pfn> {
     let mfn = Mfn(mfn as usize);
     m2p::pfn(mfn).or_else(|| m2p::search(mfn))
@@ -171,7 +180,8 @@ impl Frames {
             Some(pfn) => Ok(pfn.0 as ffi::xen_pfn_t),
             // The toolstack gave none.
             None if mfn == 0 => Ok(0),
-            // Any number written here would be somebody's frame: Xen's tools would make a ring of it.
+            // Any number written here would be somebody's frame: Xen's tools would make a ring of
+            // it.
             None => Err(NotOurs {
                 ring,
                 mfn: Mfn(mfn as usize),
@@ -214,7 +224,8 @@ impl Translated {
     }
 }
 
-/// A machine frame for xenstore's ring that is not the domain's, in the place of the right one, which it gives.
+/// A machine frame for xenstore's ring that is not the domain's, in the place of the right one,
+/// which it gives.
 #[cfg(feature = "switches")]
 pub fn plant_store_frame(mfn: usize) -> usize {
     let before = field!(store_mfn) as usize;

@@ -18,7 +18,8 @@ use crate::paging::layout::PAGE_SIZE;
 static GDT: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
 /// Descriptors in it: none, code, data, and the mark.
 const GDT_ENTRIES: usize = 4;
-/// The descriptor whose limit is the number of its vCPU. Nobody loads it: it tells whose table is in force.
+/// The descriptor whose limit is the number of its vCPU. Nobody loads it: it tells whose table is
+/// in force.
 const MARK: usize = 3;
 
 /// The ring that a PV kernel runs in, which is the privilege of its descriptors.
@@ -69,14 +70,16 @@ pub fn set_up_first() -> Result<()> {
         traps[used] = trap(vector);
         used += 1;
     }
-    // SAFETY: each address is a stub made for its vector; the rest of the array is zero and ends the table.
+    // SAFETY: each address is a stub made for its vector; the rest of the array is zero and ends
+    // the table.
     unsafe {
         pv::set_trap_table(&traps[..=used])?;
         for (kind, address) in [
             (ffi::CALLBACKTYPE_event, traps::event_callback()),
             (ffi::CALLBACKTYPE_failsafe, traps::failsafe_callback()),
-            // Not in the table of traps: only this asks Xen for an NMI that came before there was a handler (`callback.c`). It
-            // masks events, and travels in the saved context like the traps.
+            // Not in the table of traps: only this asks Xen for an NMI that came before there was a
+            // handler (`callback.c`). It masks events, and travels in the saved context like the
+            // traps.
             (ffi::CALLBACKTYPE_nmi, traps::pv_stub(vectors::NMI.into())),
         ] {
             #[cfg(target_arch = "x86")]
@@ -171,6 +174,7 @@ pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
         regs.edi = cpu as u32;
     }
     debug_assert!(stack.is_multiple_of(PAGE_SIZE));
-    // SAFETY: the entry code is made for these registers; stack, tables and descriptors are this vCPU's own.
+    // SAFETY: the entry code is made for these registers; stack, tables and descriptors are this
+    // vCPU's own.
     unsafe { vcpu::initialise_pv(cpu as u32, context) }.map_err(InitialiseError::Call)
 }

@@ -1,4 +1,5 @@
-//! savelint on streams that are broken on purpose: raw bytes, or a good sample with edits that the bytes choose.
+//! savelint on streams that are broken on purpose: raw bytes, or a good sample with edits that the
+//! bytes choose.
 #![no_main]
 
 use savelint::{lint, sample, Options, Unreadable, Weight, Xen};

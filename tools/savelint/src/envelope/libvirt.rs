@@ -1,4 +1,5 @@
-//! libvirt's header (`src/libxl/libxl_conf.h` there), before libxl's stream: 64 bytes, then the domain's XML.
+//! libvirt's header (`src/libxl/libxl_conf.h` there), before libxl's stream: 64 bytes, then the
+//! domain's XML.
 
 use crate::config::{self, Config, Memory};
 use crate::envelope::copy;
@@ -12,7 +13,8 @@ use crate::stream::Input;
 /// It begins with this.
 pub const MAGIC: &[u8; 16] = b"libvirt-xml\n \0 \r";
 const HEADER: usize = 64;
-/// The streams that libvirt knows: libxl's of version 1, which is the legacy format, and of version 2.
+/// The streams that libvirt knows: libxl's of version 1, which is the legacy format, and of version
+/// 2.
 const LEGACY: u32 = 1;
 const NEWEST: u32 = 2;
 /// The most elements and attributes of XML that are looked at; a real one has some hundreds.
@@ -74,7 +76,8 @@ pub fn header(input: &mut Input<'_>, format: &mut Format) -> Result<Config, Stop
     Ok(found)
 }
 
-/// The few elements that bear on a restore, as libvirt hands them to libxl (`libxlMakeDomBuildInfo`).
+/// The few elements that bear on a restore, as libvirt hands them to libxl
+/// (`libxlMakeDomBuildInfo`).
 fn from_xml(bytes: &[u8]) -> Result<Config, String> {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(text).map_err(|e| e.to_string())?;

@@ -131,8 +131,8 @@ fn one(
     }
 }
 
-/// EMULATOR_XENSTORE_DATA: a header, then keys and values in turns, each with its NUL. What libxl refuses in it
-/// (`libxl__restore_emulator_xenstore_data`).
+/// EMULATOR_XENSTORE_DATA: a header, then keys and values in turns, each with its NUL. What libxl
+/// refuses in it (`libxl__restore_emulator_xenstore_data`).
 fn xenstore_data(input: &mut Input<'_>, length: u32) -> Result<Option<&'static str>, Stop> {
     const STEP: u32 = 4096;
     input.source.take(8)?;

@@ -1,5 +1,5 @@
-//! HVM_CONTEXT: the entries, their lengths and their values, as `hvm_load` takes them one by one. Layouts from
-//! `xen/include/public/arch-x86/hvm/save.h`.
+//! HVM_CONTEXT: the entries, their lengths and their values, as `hvm_load` takes them one by one.
+//! Layouts from `xen/include/public/arch-x86/hvm/save.h`.
 
 use crate::config::Config;
 use crate::format::{u16_at, u32_at, u64_at};
@@ -31,7 +31,8 @@ const VERSION: u32 = 1;
 const XSAVE_HEAD: u64 = 24;
 /// The most vCPUs of an HVM domain (`HVM_MAX_VCPUS`).
 const VCPUS: u32 = 128;
-/// Machine-check capabilities that Intel's or AMD's domains may have: the count of banks, CTL_P, TES_P, SER_P, LMCE_P.
+/// Machine-check capabilities that Intel's or AMD's domains may have: the count of banks, CTL_P,
+/// TES_P, SER_P, LMCE_P.
 const MCG_KNOWN: u64 = 0xff | 1 << 8 | 1 << 11 | 1 << 24 | 1 << 27;
 
 /// How long an entry may be.
@@ -94,7 +95,8 @@ struct Entry {
     at: u64,
 }
 
-/// The record. What is wrong is kept, and told at the stream's end, where libxc hands the last one of them to Xen.
+/// The record. What is wrong is kept, and told at the stream's end, where libxc hands the last one
+/// of them to Xen.
 pub fn read(
     input: &mut Input<'_>,
     config: &Config,
@@ -309,7 +311,8 @@ fn pit(body: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `hvm_load_cpu_xsave_states`. An entry that is longer than its features need is taken if the rest is zero.
+/// `hvm_load_cpu_xsave_states`. An entry that is longer than its features need is taken if the rest
+/// is zero.
 fn xsave_states(
     input: &mut Input<'_>,
     guest: &Guest,

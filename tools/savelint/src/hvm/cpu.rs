@@ -41,7 +41,8 @@ const EBX: usize = 1;
 const ECX: usize = 2;
 const EDX: usize = 3;
 
-/// A bit of a control register, the features of which one allows it, and the first Xen that knows it.
+/// A bit of a control register, the features of which one allows it, and the first Xen that knows
+/// it.
 struct Bit {
     bit: u32,
     name: &'static str,
@@ -191,7 +192,8 @@ pub fn check(body: &[u8], policy: &CpuPolicy, xen: Xen) -> Result<(), Refusal> {
     pending(u32_at(&cpu, PENDING), u32_at(&cpu, ERROR_CODE))
 }
 
-/// `vmx_vmcs_restore` and `svm_vmcb_restore`; Intel allows types 5 and 6 too, so those are left to the host.
+/// `vmx_vmcs_restore` and `svm_vmcb_restore`; Intel allows types 5 and 6 too, so those are left to
+/// the host.
 fn pending(event: u32, error_code: u32) -> Result<(), Refusal> {
     let (kind, has_error, reserved, valid) = (
         event >> 8 & 7,

@@ -95,7 +95,8 @@ pub fn extended(body: &[u8], vcpus: u32) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// X86_PV_VCPU_XSAVE of `size` bytes, of which the first are here. `Ok(false)`: its right length is not known.
+/// X86_PV_VCPU_XSAVE of `size` bytes, of which the first are here. `Ok(false)`: its right length is
+/// not known.
 pub fn xsave(start: &[u8], size: u64, policy: &CpuPolicy) -> Result<bool, Refusal> {
     const HEAD: u64 = 16;
     let (xcr0, accum) = (u64_at(start, 0), u64_at(start, 8));

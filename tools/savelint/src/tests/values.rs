@@ -1,4 +1,5 @@
-//! Values that Xen refuses, each seen in its source and some on a running one: a good stream with one thing changed.
+//! Values that Xen refuses, each seen in its source and some on a running one: a good stream with
+//! one thing changed.
 
 use super::*;
 
@@ -100,7 +101,8 @@ fn leaves_and_msrs() {
     );
     let three = with(&hvm(), 0x12, |body| *body = body[..16].repeat(3));
     refused(&three, Code::CpuPolicy, 7, &[]);
-    // More than any host of this Xen has: seen on 4.17.5 with leaf 0 overwritten by another's values.
+    // More than any host of this Xen has: seen on 4.17.5 with leaf 0 overwritten by another's
+    // values.
     for (edit, words) in [
         (
             with(&hvm(), 0x11, |body| put(body, 8, 0xe, 4)),
@@ -414,7 +416,8 @@ fn entries_by_length_instance_and_value() {
     refused(&unknown, Code::HvmContext, 22, &["unknown type 21"]);
 }
 
-/// Xen 4.20.1 and newer write a longer LAPIC entry, which older ones refuse: seen from 4.20 to 4.17.
+/// Xen 4.20.1 and newer write a longer LAPIC entry, which older ones refuse: seen from 4.20 to
+/// 4.17.
 #[test]
 fn an_image_of_a_newer_xen_on_an_older_one() {
     let newer = context(|entries| {
@@ -665,7 +668,8 @@ fn the_device_model_s_part_of_xenstore() {
     }
 }
 
-/// An image on a full disk, or copied from one that was never written to its end, has the right length and zeros in it.
+/// An image on a full disk, or copied from one that was never written to its end, has the right
+/// length and zeros in it.
 #[test]
 fn images_that_end_in_zeros() {
     for (records, config) in [(pv(true, Set::None), PV_CONFIG), (hvm(), HVM_CONFIG)] {

@@ -44,7 +44,8 @@ pub struct Cli {
     /// The host that is to restore has linear page tables off (Xen's pv-linear-pt=false)
     #[arg(long)]
     no_linear: bool,
-    /// Copy the image to FILE as it is read; - is standard output, and the report goes to standard error
+    /// Copy the image to FILE as it is read; - is standard output, and the report goes to standard
+    /// error
     #[arg(long, value_name = "FILE")]
     pub tee: Option<PathBuf>,
     /// The most memory to use for what the stream says, in MiB

@@ -53,7 +53,8 @@ fn written(result: io::Result<()>) -> ExitCode {
     }
 }
 
-/// The manual page, or a shell's completions. Made in memory first: their makers panic if they cannot write.
+/// The manual page, or a shell's completions. Made in memory first: their makers panic if they
+/// cannot write.
 fn about_itself(cli: &Cli) -> io::Result<()> {
     let mut command = Cli::command();
     let mut text = Vec::new();

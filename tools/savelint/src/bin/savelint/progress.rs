@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// A line on standard error, from the second second on: rewritten on a terminal, a new one each 10 s elsewhere.
+/// A line on standard error, from the second second on: rewritten on a terminal, a new one each 10
+/// s elsewhere.
 pub struct Progress {
     quiet: bool,
     live: bool,

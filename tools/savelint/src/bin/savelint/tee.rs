@@ -32,7 +32,8 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
     }
 }
 
-/// An interrupted write was tried again; whoever reads must not take the rest for an interrupted read.
+/// An interrupted write was tried again; whoever reads must not take the rest for an interrupted
+/// read.
 fn of_the_copy(error: io::Error) -> io::Error {
     io::Error::other(format!("the copy: {error}"))
 }
