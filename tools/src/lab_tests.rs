@@ -39,6 +39,9 @@ pub struct LabTest {
     pub expect: Option<&'static [&'static str]>,
     /// How long to wait for an event.
     pub limit: Duration,
+    /// The same in the last action, if that is another: of a control that must not see one, it is
+    /// shorter.
+    pub last_limit: Option<Duration>,
     /// Another kind of test than a life.
     pub other: Option<Other>,
     /// It is about its hypervisor: on another one it shows nothing.
@@ -69,6 +72,7 @@ impl LabTest {
             actions,
             expect: None,
             limit: demo::LIMIT,
+            last_limit: None,
             other: None,
             fixed: false,
         }
@@ -494,6 +498,10 @@ pub fn all() -> Vec<LabTest> {
             test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
             test.expect = some(control.expect);
             test.limit = Duration::from_secs(30);
+            // Where the guest itself has to wait first, silence takes longer.
+            let waits = matches!(control.actions.last(), Some(Action::VcpuSetUnheard(_)));
+            test.last_limit =
+                (control.expect == SILENCE && !waits).then_some(Duration::from_secs(12));
             tests.push(test);
         }
         if arch == Arch::X86_64 {

@@ -531,6 +531,11 @@ impl<'m> Life<'m> {
         Ok(step)
     }
 
+    /// How long to wait for an event from now on.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// What the guest has said so far.
     pub fn events(&self) -> Vec<Event> {
         self.console.said().events.clone()

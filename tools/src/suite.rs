@@ -666,7 +666,10 @@ fn in_lab(
         test.limit,
     )?;
     let mut steps = Vec::new();
-    for action in &test.actions {
+    for (n, action) in test.actions.iter().enumerate() {
+        if let (Some(limit), true) = (test.last_limit, n + 1 == test.actions.len()) {
+            life.set_limit(limit);
+        }
         let step = life.act(action)?;
         let ok = step.ok();
         println!(
