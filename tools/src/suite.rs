@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -197,7 +198,7 @@ fn proofs(text: &str) -> Vec<String> {
 }
 
 fn cargo(log: &Path, arguments: &str, env: &[(&str, &str)]) -> Result<Outcome> {
-    let mut command = Command::new("cargo");
+    let mut command = behind("cargo");
     command.args(arguments.split(' ')).envs(env.iter().copied());
     let tool = arguments.split(' ').next().unwrap_or_default();
     if ["fmt", "clippy"].contains(&tool) {
@@ -210,6 +211,13 @@ fn cargo(log: &Path, arguments: &str, env: &[(&str, &str)]) -> Result<Outcome> {
         }
     }
     finish(log, command)
+}
+
+/// A command that gives way to the machines of the lab tests.
+fn behind(program: &str) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "10", program]);
+    command
 }
 
 /// Runs a command in the repository's root, its output in `log`. One that hangs fails, and what it
@@ -354,6 +362,26 @@ struct Done {
     outcome: Outcome,
 }
 
+/// Tests in the order they were given, and those that another worker does beside them: a machine
+/// leaves a processor idle most of the time. With no lab tests there is nothing beside which to run.
+fn split(tests: VecDeque<Test>) -> (VecDeque<Test>, VecDeque<Test>) {
+    /// What the lab tests need, and what is over at once.
+    const FIRST: [&str; 4] = [
+        "host/fmt",
+        "host/fmt-guest-kernel",
+        "host/bindings-current",
+        "host/kernel-build",
+    ];
+    if !tests.iter().any(|test| matches!(test.what, What::Lab(_))) {
+        return (tests, VecDeque::new());
+    }
+    tests.into_iter().partition(|test| {
+        // The soak has machines of its own, and comes last.
+        let host = test.name.starts_with("host/");
+        !host || FIRST.contains(&test.name.as_str())
+    })
+}
+
 /// Runs the tests.
 ///
 /// # Errors
@@ -394,14 +422,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let run = machine::new_run("test")?;
     println!("{total} tests; logs in {}", repo::shown(&run));
-    let queue = Mutex::new(tests);
+    let (first, beside) = if args.jobs == 1 && !args.keep {
+        split(tests)
+    } else {
+        (tests, VecDeque::new())
+    };
+    let queue = Mutex::new(first);
+    let beside = Mutex::new(beside);
+    let begun = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let broken_runs = Mutex::new(Vec::new());
     let start = Instant::now();
     std::thread::scope(|scope| {
         // Each worker starts its machines itself and lives as long as they do (see child::Guarded).
-        let workers: Vec<_> = (0..args.jobs)
-            .map(|_| scope.spawn(|| worker(args, &run, &queue, &done, &broken_runs, total)))
+        let (begun, done, broken_runs, run) = (&begun, &done, &broken_runs, &run);
+        let work = |queue| move || worker(args, run, queue, done, broken_runs, (begun, total));
+        let workers: Vec<_> = std::iter::once(&beside)
+            .chain((0..args.jobs).map(|_| &queue))
+            .map(|queue| scope.spawn(work(queue)))
             .collect();
         workers
             .into_iter()
@@ -479,7 +517,7 @@ fn worker(
     queue: &Mutex<VecDeque<Test>>,
     done: &Mutex<Vec<Done>>,
     broken_runs: &Mutex<Vec<String>>,
-    total: usize,
+    (begun, total): (&AtomicUsize, usize),
 ) -> Result<()> {
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         mutex
@@ -494,7 +532,10 @@ fn worker(
         let Some((test, broken)) = next else {
             break;
         };
-        let number = total - lock(queue).len();
+        let number = match broken {
+            0 => begun.fetch_add(1, Ordering::Relaxed) + 1,
+            _ => begun.load(Ordering::Relaxed),
+        };
         println!("[{number}/{total}] {} ...", test.name);
         let start = Instant::now();
         let mut folder = repo::shown(run);
@@ -510,7 +551,7 @@ fn worker(
         let result = match &test.what {
             What::Host(host) => host(&run.join(&log)),
             What::Proof(command) => {
-                let mut bash = Command::new("bash");
+                let mut bash = behind("bash");
                 bash.args(["-c", command]);
                 finish(&run.join(&log), bash)
             }
@@ -729,6 +770,20 @@ mod tests {
         let many = names.len();
         names.dedup();
         assert_eq!(names.len(), many);
+    }
+
+    #[test]
+    fn host_tests_run_beside_lab_tests_and_lose_none() {
+        let tests: VecDeque<Test> = all().unwrap().into();
+        let many = tests.len();
+        let (first, beside) = split(tests);
+        assert_eq!(first.len() + beside.len(), many);
+        assert!(beside.iter().all(|t| !matches!(t.what, What::Lab(_))));
+        assert!(beside.iter().any(|t| t.name == "host/clippy"));
+        assert_eq!(first[3].name, "host/kernel-build");
+        assert_eq!(first.back().map(|t| t.name.as_str()), Some("soak"));
+        let (alone, none) = split(beside);
+        assert!(!alone.is_empty() && none.is_empty());
     }
 
     #[test]
