@@ -33,12 +33,10 @@ pub struct Args {
     #[command(flatten)]
     made: subject::Made,
     /// What is done with it, in this order: create, save, restore, checkpoint, migrate, vcpu-set=N,
-    /// mem-set=MIB, nmi, pause=SECONDS, reboot, shutdown
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "create,checkpoint,save,restore,migrate,save,restore,shutdown"
-    )]
+    /// mem-set=MIB, nmi, pause=SECONDS, reboot, shutdown. Without it: create, checkpoint, save,
+    /// restore, migrate, save, restore, and shutdown if the guest is not Debian's kernel, whose
+    /// initramfs has nobody that would power off
+    #[arg(long, value_delimiter = ',')]
     actions: Vec<Action>,
     /// How it shows that it lives, after each step: console:WORDS (they come again),
     /// answer:LINE=WORDS (LINE is typed on its console), node:PATH (a xenstore node of its own that
@@ -51,12 +49,33 @@ pub struct Args {
     /// Seconds that it may take to come up, or to show that it lives
     #[arg(long, default_value_t = 90)]
     limit: u64,
-    /// The hypervisor
-    #[arg(long, default_value = "pv32")]
-    xen: Xen,
+    /// The hypervisor; without it Debian's own, or for a PV guest one that can migrate it live
+    #[arg(long)]
+    xen: Option<Xen>,
     /// The steps as JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    fn actions(&self) -> Vec<Action> {
+        if !self.actions.is_empty() {
+            return self.actions.clone();
+        }
+        let mut actions = vec![
+            Action::Create,
+            Action::Checkpoint,
+            Action::Save,
+            Action::Restore,
+            Action::Migrate,
+            Action::Save,
+            Action::Restore,
+        ];
+        if !self.made.is_linux() {
+            actions.push(Action::Shutdown);
+        }
+        actions
+    }
 }
 
 /// The longest that a command of Xen's tools may take.
@@ -83,16 +102,23 @@ struct Step {
 /// # Errors
 /// If the machine does not boot, or what was given makes no sense.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if !matches!(args.actions.first(), Some(Action::Create)) {
+    let actions = args.actions();
+    if actions.first() != Some(&Action::Create) {
         bail!("a life begins with create");
     }
     packages::ensure(packages::LAB)?;
-    let machine = match UpState::load(args.xen) {
+    let given = args.config.as_deref().map(Subject::from_config);
+    let given = given.transpose()?;
+    let pv = given.as_ref().map_or(args.made.is_pv(), Subject::is_pv);
+    let xen = args
+        .xen
+        .unwrap_or(if pv { Xen::Pv32 } else { Xen::default() });
+    let machine = match UpState::load(xen) {
         Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&machine::new_run("life")?, false, args.xen)?,
+        None => Machine::boot(&machine::new_run("life")?, false, xen)?,
     };
-    let subject = match &args.config {
-        Some(config) => Subject::from_config(config)?,
+    let subject = match given {
+        Some(subject) => subject,
         None => args.made.subject(&machine)?,
     };
     let sign = args
@@ -111,7 +137,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         limit: Duration::from_secs(args.limit),
     };
     let mut steps = Vec::new();
-    for action in &args.actions {
+    for action in &actions {
         if !args.json {
             eprintln!("  {action} ...");
         }
@@ -130,7 +156,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&steps)?);
     } else {
-        print_sum(&steps, args.actions.len());
+        print_sum(&steps, actions.len());
     }
     Ok(if failed {
         ExitCode::FAILURE

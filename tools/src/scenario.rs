@@ -839,6 +839,7 @@ impl<'m> Life<'m> {
         let dom0 = &self.machine.dom0;
         let pid = format!("/lab/{}.pid", self.config.name);
         let script = format!("echo $$ > {pid}; exec {command}");
+        let id = self.domid()?;
         std::thread::scope(|scope| {
             let running = scope.spawn(|| dom0.run(&script, XL));
             let mut refused = None;
@@ -853,7 +854,9 @@ impl<'m> Life<'m> {
                 dom0.run(&format!("kill $(cat {pid})"), XL)?;
                 // A request that was refused before it was acknowledged stands, and nobody is left
                 // to take it back.
-                self.request("''")?;
+                self.xl(&format!(
+                    "xenstore-write /local/domain/{id}/control/shutdown ''"
+                ))?;
             }
             let output = running
                 .join()

@@ -49,6 +49,16 @@ impl Made {
         }
     }
 
+    /// Whether it is a PV guest.
+    pub fn is_pv(&self) -> bool {
+        self.pv
+    }
+
+    /// Whether it is Debian's kernel.
+    pub fn is_linux(&self) -> bool {
+        self.linux
+    }
+
     /// How it shows that it lives, unless somebody says otherwise.
     pub fn sign(&self) -> Option<Alive> {
         self.linux.then_some(Alive::Cpu)
@@ -147,6 +157,16 @@ impl Subject {
         Ok(subject)
     }
 
+    /// Whether it is a PV guest, which is what xl makes of a configuration without a type.
+    pub fn is_pv(&self) -> bool {
+        let kind = |line: &str| match setting(line) {
+            Some(("type" | "builder", kind)) => Some(kind.to_owned()),
+            _ => None,
+        };
+        let kind = self.text.lines().find_map(kind);
+        kind.is_none_or(|kind| ["pv", "generic"].contains(&kind.as_str()))
+    }
+
     /// Where the configuration lies in dom0.
     pub fn place(&self) -> String {
         "/lab/life.cfg".into()
@@ -182,6 +202,9 @@ mod tests {
             "name = 'g1'\n# kernel = \"no\"\nkernel = \"a/k.elf\"\nramdisk='/r' # x\nmemory = 64\n";
         let subject = Subject::from_text(text, Path::new("/home")).unwrap();
         assert_eq!(subject.name, "g1");
+        assert!(subject.is_pv());
+        let pvh = Subject::from_text("name = 'a'\ntype = \"pvh\"\n", Path::new(".")).unwrap();
+        assert!(!pvh.is_pv());
         let files: Vec<_> = subject.files.iter().map(|(file, _)| file.clone()).collect();
         assert_eq!(files, [Path::new("/home/a/k.elf"), Path::new("/r")]);
         assert!(subject.text.contains(
