@@ -247,9 +247,9 @@ fn sets_in_use_are_never_counted_too_low() {
         });
         while !ended.load(SeqCst) {
             let in_use = pool.stats(&on(0)).unwrap().in_use;
-            // 4 on their way, one on each side, and what comes and goes while the counters are
-            // read.
-            assert!((8..1000).contains(&in_use), "{in_use} in use, 8 are held");
+            // Never too low. It may be too high by all that comes and goes while the counters are
+            // read, which has no limit: this thread need not run between two of them.
+            assert!(in_use >= 8, "{in_use} in use, 8 are held");
         }
     });
     assert_eq!(pool.stats(&on(0)).unwrap().in_use, 8);
