@@ -20,7 +20,7 @@ use crate::memory::Pfn;
 use crate::report;
 use crate::store::Store;
 use crate::strays::Told;
-use crate::{arch, cmdline, control, pool, time};
+use crate::{arch, cmdline, pool, time, wants};
 
 /// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other
 /// things to do.
@@ -81,17 +81,20 @@ pub fn start(extent: Extent, store: &mut Store) {
 }
 
 /// Reads the target if it may have changed, and goes a few steps towards it.
-pub fn poll(store: &mut Store, changed: bool) {
+///
+/// Gives what keeps the guest from being saved, as long as that lasts: it has more memory than it
+/// should, and cannot give it back.
+pub fn poll(store: &mut Store, changed: bool) -> Option<TooMuch> {
     let mut driver = DRIVER.lock();
-    let Some(driver) = driver.as_mut() else {
-        return;
-    };
+    let driver = driver.as_mut()?;
     if changed || driver.read_again.is_some_and(|at| time::now() >= at) {
         driver.read(store);
     }
     let until = time::now() + PER_ROUND;
     while driver.step() && time::now() < until {}
     driver.settle();
+    let too_much = driver.books.check().err()?;
+    too_much.why.is_some().then_some(too_much)
 }
 
 /// Goes as far towards the target as can be, for a suspend.
@@ -111,14 +114,6 @@ pub fn prepare_suspend() -> Result<(), TooMuch> {
     let checked = driver.books.check();
     driver.refused = checked.is_err();
     checked
-}
-
-/// What keeps the guest from being saved, as long as that lasts: it has more memory than it should,
-/// and cannot give it back.
-pub fn obstacle() -> Option<TooMuch> {
-    let driver = DRIVER.lock();
-    let too_much = driver.as_ref()?.books.check().err()?;
-    too_much.why.is_some().then_some(too_much)
 }
 
 /// The guest runs again: what a restore has brought that was away goes again.
@@ -281,7 +276,7 @@ impl Driver {
             frames::release();
             if core::mem::take(&mut self.refused) {
                 // Who asked may still be waiting.
-                control::look_again();
+                wants::look_again();
             }
         }
         let Some(news) = self.books.news() else {

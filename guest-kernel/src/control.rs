@@ -13,14 +13,14 @@ use crate::hotplug::Hotplug;
 use crate::memory::frames::{self, Extent};
 use crate::paging::layout::PAGE_SIZE;
 use crate::store::{Change, Store, PING};
-use crate::wants::{Duty, Wants};
+use crate::wants::{self, Duty, Wants};
 use crate::workload::churn;
 use crate::{
     balloon, bench, console, events, fill, pool, report, smp, strays, suspend, time, trim, xen,
 };
 
-/// Longest wait for a vCPU to check or to fill its cache, and for a drain, nanoseconds. Far above
-/// what an emulated machine needs.
+/// Longest wait for a vCPU to fill its cache, and for a drain, nanoseconds. Far above what an
+/// emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
@@ -54,15 +54,8 @@ struct Control {
 
 static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
 
-/// `control/shutdown` and `cpu/` are to be read again, whatever the watches say.
-static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
 /// `ready` has been said.
 static READY: AtomicBool = AtomicBool::new(false);
-
-/// Has the nodes read again at the next pass.
-pub fn look_again() {
-    LOOK_AGAIN.store(true, Ordering::Relaxed);
-}
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
 pub fn start(extent: Extent) {
@@ -96,7 +89,7 @@ pub fn start(extent: Extent) {
     }
     control.wants.pursue(&mut control.store);
     control.hotplug.follow(&mut control.store, "boot");
-    look_again();
+    wants::look_again();
     *CONTROL.lock() = Some(control);
 }
 
@@ -139,8 +132,8 @@ impl Control {
     fn follow_xenstore(&mut self) {
         let memory_changed = self.note_changes();
         // Before a suspend is asked for, which needs the target reached.
-        balloon::poll(&mut self.store, memory_changed);
-        self.note_obstacle(balloon::obstacle());
+        let obstacle = balloon::poll(&mut self.store, memory_changed);
+        self.note_obstacle(obstacle);
         if !self.wants.pursue(&mut self.store) {
             return;
         }
@@ -177,7 +170,7 @@ impl Control {
 
     /// Notes what there is to be done; gives whether the balloon's target may have changed.
     fn note_changes(&mut self) -> bool {
-        let again = LOOK_AGAIN.swap(false, Ordering::Relaxed);
+        let again = wants::take_look_again();
         if again {
             self.shutdown.ask_again();
             self.hotplug.ask_again();
@@ -341,20 +334,6 @@ fn obey(line: &str, store: &mut Store, wants: &mut Wants) {
         ("trim", word) => trim::choose(word),
         ("drain", _) => pool::drain_on_request(time::now() + CPU_LIMIT),
         _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain`, `fill N`, `trim early`, `trim off` and `bench`"),
-    }
-}
-
-/// Has every vCPU read every address space back, and says what came of it.
-pub fn verify(why: &str) {
-    match smp::verify_everywhere(CPU_LIMIT) {
-        Ok(all) => report::event("verify")
-            .text("why", why)
-            .num("spaces", all.spaces)
-            .num("checks", all.checks)
-            .num("mismatches", all.mismatches)
-            .nums("online", smp::online().map(|cpu| cpu as u64))
-            .send(),
-        Err(stuck) => report::error(Party::Guest, "verify", stuck),
     }
 }
 

@@ -6,7 +6,7 @@ use migration::{Outcome, Party, Return};
 
 use crate::store::Store;
 use crate::wants::Duty;
-use crate::{cmdline, control, report, smp, suspend, xen};
+use crate::{cmdline, report, smp, suspend, wants, xen};
 
 /// Longest wait for a vCPU to come or go, nanoseconds in which vCPU 0 ran. Far above what an
 /// emulated machine needs.
@@ -53,7 +53,7 @@ impl Hotplug {
             self.operation = suspend::HOTPLUG.begin().ok();
         }
         if self.operation.is_none() {
-            return control::look_again();
+            return wants::look_again();
         }
         let before = self.cpus.online();
         self.observe();
@@ -80,7 +80,7 @@ impl Hotplug {
         }
         self.settle();
         if why != "boot" && self.cpus.online() != before {
-            control::verify("hotplug");
+            smp::verify("hotplug");
         }
     }
 
@@ -93,10 +93,10 @@ impl Hotplug {
         self.observe();
         if self.settle() {
             // What was wanted of them meanwhile.
-            control::look_again();
+            wants::look_again();
         }
         if self.cpus.online() != before {
-            control::verify("hotplug");
+            smp::verify("hotplug");
         }
     }
 
@@ -118,7 +118,7 @@ impl Hotplug {
             return false;
         }
         if self.operation.take().is_some_and(Operation::end) {
-            control::look_again();
+            wants::look_again();
         }
         true
     }

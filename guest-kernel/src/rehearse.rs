@@ -19,7 +19,7 @@ use crate::report::{self, Party};
 use crate::store::Store;
 use crate::switches::ResumeFault;
 use crate::wants::Wants;
-use crate::{control, suspend};
+use crate::{smp, suspend};
 
 /// More than any way has.
 const MOST: usize = 2000;
@@ -70,7 +70,7 @@ pub fn run(store: &mut Store, wants: &mut Wants) {
     // one.
     faults::arm_probe();
     rehearse(nth);
-    control::verify("faults");
+    smp::verify("faults");
     report::event("faults-end")
         .num("faults", gave_up + went_on)
         .num("gave_up", gave_up)

@@ -413,17 +413,17 @@ pub fn fill_caches(sets: usize, limit: u64) -> Result<(), Stuck> {
 
 /// What every vCPU read back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
+struct Verified {
     /// Address spaces, the fewest that any vCPU saw.
-    pub spaces: u64,
+    spaces: u64,
     /// Words compared, all vCPUs.
-    pub checks: u64,
+    checks: u64,
     /// Words that were wrong.
-    pub mismatches: u64,
+    mismatches: u64,
 }
 
 /// Has every online vCPU read every long-lived address space back. Called on vCPU 0.
-pub fn verify_everywhere(limit: u64) -> Result<Verified, Stuck> {
+fn verify_everywhere(limit: u64) -> Result<Verified, Stuck> {
     let asked = VERIFY.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     others().for_each(events::kick);
     answer_verify(cpu::id());
@@ -444,6 +444,24 @@ pub fn verify_everywhere(limit: u64) -> Result<Verified, Stuck> {
         all.mismatches += slot.wrong.load(Ordering::Relaxed);
     }
     Ok(all)
+}
+
+/// Longest wait for a vCPU to check, nanoseconds in which this one ran. Far above what an emulated
+/// machine needs.
+const VERIFY_LIMIT: u64 = 30_000_000_000;
+
+/// Has every vCPU read every address space back, and says what came of it.
+pub fn verify(why: &str) {
+    match verify_everywhere(VERIFY_LIMIT) {
+        Ok(all) => report::event("verify")
+            .text("why", why)
+            .num("spaces", all.spaces)
+            .num("checks", all.checks)
+            .num("mismatches", all.mismatches)
+            .nums("online", online().map(|cpu| cpu as u64))
+            .send(),
+        Err(stuck) => report::error(report::Party::Guest, "verify", stuck),
+    }
 }
 
 /// What a vCPU left behind.

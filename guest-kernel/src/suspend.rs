@@ -28,7 +28,7 @@ use crate::store::Store;
 use crate::trim::Trimming;
 use crate::wants::Wants;
 use crate::workload::churn;
-use crate::{arch, audit, cmdline, console, control, events, pool, report, time, trim, xen};
+use crate::{arch, audit, cmdline, console, events, pool, report, time, trim, wants, xen};
 
 /// Keeps hotplug and suspend apart.
 pub static HOTPLUG: Lockout = Lockout::new();
@@ -473,7 +473,7 @@ impl Platform for Guest<'_> {
             self.wants.pursue(self.store);
         }
         if !switches.no_reread() {
-            control::look_again();
+            wants::look_again();
         }
         Ok(())
     }
@@ -514,7 +514,7 @@ pub fn suspend(
             if let Some(fault) = resumed.faults.first() {
                 report::error(fault.cause.party(), fault.step, fault.cause);
             }
-            control::verify(resumed.outcome.name());
+            smp::verify(resumed.outcome.name());
             true
         }
         Err(failed) => {

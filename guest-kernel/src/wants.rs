@@ -2,6 +2,7 @@
 //! the guest deaf.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use migration::shutdown::{self, Accepts};
@@ -14,6 +15,19 @@ use crate::{cmdline, time, xen};
 
 /// Whether the watches of this domain number may be reset: not every xenstored knows the request.
 const RESET_OFFERED: &str = "control/platform-feature-xs_reset_watches";
+
+/// `control/shutdown` and `cpu/` are to be read again, whatever the watches say.
+static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
+
+/// Has the nodes read again at vCPU 0's next pass.
+pub fn look_again() {
+    LOOK_AGAIN.store(true, Ordering::Relaxed);
+}
+
+/// Was that asked for since the last question?
+pub fn take_look_again() -> bool {
+    LOOK_AGAIN.swap(false, Ordering::Relaxed)
+}
 
 /// Now, on the clock that pauses are counted by.
 fn now() -> Duration {

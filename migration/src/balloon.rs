@@ -480,7 +480,8 @@ mod tests {
         assert_eq!(said.party(), Party::Xen);
         assert_eq!(
             said.to_string(),
-            "the guest has 400 KiB of memory and its target is 200 KiB: no Xen restores such an image; Xen refuses to take frames back"
+            "the guest has 400 KiB of memory and its target is 200 KiB: no Xen restores such an \
+             image; Xen refuses to take frames back"
         );
         // Less than wanted is no reason.
         assert_eq!(wished(100, 200, b"800").check(), Ok(()));

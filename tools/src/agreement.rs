@@ -17,7 +17,7 @@ use crate::bench_linux::guests::{self, Guest};
 use crate::channel::Channel;
 use crate::guest::Kind;
 use crate::machine::Machine;
-use crate::suite::Outcome;
+use crate::outcome::Outcome;
 use crate::{image as lab_image, stop};
 use edits::Edit;
 use image::{Image, Splice};

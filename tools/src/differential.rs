@@ -24,8 +24,8 @@ use crate::demo;
 use crate::guest::{Config, Kind};
 use crate::kernel::Arch;
 use crate::machine::Machine;
+use crate::outcome::Outcome;
 use crate::stop;
-use crate::suite::Outcome;
 
 /// Guests at the same time: dom0 has two vCPUs.
 const AT_ONCE: usize = 2;

@@ -29,6 +29,7 @@ mod lab_tests;
 mod labprobe;
 mod life;
 mod machine;
+mod outcome;
 mod packages;
 mod progress;
 mod qemu;

@@ -14,6 +14,7 @@ use crate::hosts::Host;
 use crate::hosts_tests;
 use crate::lab_tests::{self, LabTest, Other};
 use crate::machine::{self, Machine, Spec, UpState};
+use crate::outcome::Outcome;
 use crate::scenario::{Life, Timeline};
 use crate::xen_build::Xen;
 use crate::{
@@ -42,18 +43,6 @@ pub struct Args {
     /// One JSON object per test and one for the sums
     #[arg(long)]
     json: bool,
-}
-
-/// How a test ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "result", content = "why")]
-pub enum Outcome {
-    /// As it should; a word on what was seen.
-    Passed(String),
-    /// The reason.
-    Failed(String),
-    /// The reason.
-    Skipped(String),
 }
 
 /// How often a lab test is run again because the emulator broke its guest, as Xen's log shows

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::designs::{fill, with_sleepers, Design, Gated};
+use crate::design::Design;
+use crate::designs::{fill, with_sleepers, Gated};
 use crate::locked::LockEach;
 use crate::queued::WorkOnEach;
 

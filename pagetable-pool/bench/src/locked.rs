@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::Simulated;
-use crate::designs::{Design, Idle, Took};
+use crate::design::{Design, Idle, Took};
 use crate::flat::{construct, destruct, Flat, Out};
 
 #[repr(align(128))]

@@ -5,6 +5,7 @@
 //! well. `--pairs DESIGN N` does N hit pairs and nothing else: what callgrind counts.
 
 mod backend;
+mod design;
 mod designs;
 mod drains;
 mod flat;

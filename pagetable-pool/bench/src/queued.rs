@@ -11,7 +11,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::Simulated;
-use crate::designs::{Design, Idle, Took};
+use crate::design::{Design, Idle, Took};
 use crate::flat::{construct, destruct, Flat, Out};
 use crate::pairs::processor_time;
 

@@ -127,7 +127,10 @@ impl Figures {
             ),
             Err(reason) => format!("Instructions of a get+put hit pair: not counted ({reason}).\n"),
         });
-        out.line("Take one and give it back, nanoseconds of processor time a pair, the slowest thread's (the median of 9 runs):\n");
+        out.line(
+            "Take one and give it back, nanoseconds of processor time a pair, the slowest \
+         thread's (the median of 9 runs):\n",
+        );
         out.line(format!("| pool | {} | at 1 thread |", self.threads_row()));
         out.line(format!("|---|{}---|", "---|".repeat(self.threads.len())));
         for (name, ns) in &self.pairs {
@@ -163,7 +166,10 @@ impl Figures {
     }
 
     fn designs_table(&self, out: &mut Page) {
-        out.line("\nA hit pair of the three designs, nanoseconds as above, the two others without counters or generations:\n");
+        out.line(
+            "\nA hit pair of the three designs, nanoseconds as above, the two others without \
+         counters or generations:\n",
+        );
         out.line(format!(
             "| design | instructions | {} | at 1 thread |",
             self.threads_row()
@@ -188,10 +194,10 @@ impl Figures {
     fn latencies_table(&self, out: &mut Page) {
         let micros = |ns: u64| format!("{:.1}", ns as f64 / 1e3);
         out.line(format!(
-            "\nA drain with every other CPU idle and {} sets in each cache, on a backend that costs nothing: microseconds, the shortest \
+            "\nA drain with every other CPU idle and {} sets in each cache, on a backend that \
+             costs nothing: microseconds, the shortest \
              of {} (the median), and what one idle CPU pays for one drain:\n",
-            SETS_EACH,
-            ROUNDS
+            SETS_EACH, ROUNDS
         ));
         out.line(format!(
             "| CPUs | {} | {} | {} | to ours (medians) | wake-ups of an idle CPU | its processor time, µs |",
@@ -228,7 +234,8 @@ impl Figures {
 
     fn held_off_table(&self, out: &mut Page) {
         out.line(format!(
-            "\nWho is held off by a drain of 4 CPUs with 16 sets each, on a backend that burns {CALL_NS} ns a call and {SET_NS} ns a \
+            "\nWho is held off by a drain of 4 CPUs with 16 sets each, on a backend that burns \
+             {CALL_NS} ns a call and {SET_NS} ns a \
              set (a stand-in for hypercalls); microseconds:\n"
         ));
         out.line(format!("| who | {} |", NAMES.join(" | ")));
@@ -251,7 +258,8 @@ impl Figures {
                 .join(", ")
         };
         row(
-            "another that gets and puts all the while: its longest step in a drain, processor time: least, median, most of the drains",
+            "another that gets and puts all the while: its longest step in a drain, processor \
+             time: least, median, most of the drains",
             &|held| spread(&held.in_drains),
         );
         row("the same in the time before each drain", &|held| {

@@ -131,7 +131,9 @@ impl Reader<'_> {
                 Next::Checkpoint(record) => {
                     if !self.is_backup && self.format.checkpoints == 0 {
                         self.input.bad(Code::RecordUnexpected, &record, || {
-                            "a checkpointed (Remus) stream; xl restore takes plain ones (--remus judges it as the backup host does)".into()
+                            "a checkpointed (Remus) stream; xl restore takes plain ones (--remus \
+                             judges it as the backup host does)"
+                                .into()
                         });
                     }
                     if self.format.libxl.is_some() {
@@ -194,7 +196,10 @@ impl Reader<'_> {
             Some(zeros) if zeros >= SECTOR && !is_complete => {
                 let from = input.source.at() - zeros;
                 input.findings.add_first(Code::ZeroEnd, || {
-                    format!("from byte {from} on the file is nothing but zeros ({zeros}): it was not written to its end")
+                    format!(
+                        "from byte {from} on the file is nothing but zeros ({zeros}): it was \
+                     not written to its end"
+                    )
                 });
             }
             Some(_) => input.findings.add(Code::TrailingData, || {

@@ -125,7 +125,10 @@ fn not_judged(guest: &Guest, format: &Format, config: &Config) -> Vec<String> {
         add("how much memory the domain may have: there is no configuration in the file that says it");
     }
     if config.max_vcpus.is_none() {
-        add("whether the domain has all the vCPUs whose state is here: there is no configuration in the file that says it");
+        add(
+            "whether the domain has all the vCPUs whose state is here: there is no configuration \
+         in the file that says it",
+        );
     }
     if !guest.is_pv() && config.kind.is_none() {
         add("whether it is PVH, and has the devices whose state is here");
@@ -293,7 +296,10 @@ fn hvm_context(guest: &Guest, findings: &mut Findings) {
             (false, true) => "no LAPIC entry",
         };
         findings.add(Code::StateMissing, || {
-            format!("vCPU {vcpu} has {without}: its local APIC will be reset, and the guest waits for interrupts that do not come")
+            format!(
+                "vCPU {vcpu} has {without}: its local APIC will be reset, and the guest waits \
+             for interrupts that do not come"
+            )
         });
     }
 }

@@ -103,13 +103,7 @@ pub fn run(checkpoints: u64, file: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record(kind: u32, body: &[u8]) -> Vec<u8> {
-        let mut bytes = [kind.to_le_bytes(), (body.len() as u32).to_le_bytes()].concat();
-        bytes.extend(body);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes
-    }
+    use crate::stream::tests::record;
 
     #[test]
     fn the_stream_stops_in_the_pages_after_the_last_checkpoint() {

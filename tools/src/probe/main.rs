@@ -19,7 +19,8 @@ mod watch;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: labprobe watch NAME... | passes FILE | backup CHECKPOINTS FILE | replace PATH VALUE | load VCPUS | nmis VCPUS MILLISECONDS FILE | \
+    "usage: labprobe watch NAME... | passes FILE | backup CHECKPOINTS FILE | replace PATH VALUE | \
+     load VCPUS | nmis VCPUS MILLISECONDS FILE | \
                      catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU | unpause DOMAIN";
 
 fn number<T: std::str::FromStr<Err: std::fmt::Display>>(word: &str) -> Result<T, String> {

@@ -229,10 +229,11 @@ fn write(file: &str, reader: &Reader) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn record(kind: u32, body: &[u8]) -> Vec<u8> {
+    /// A record of libxc's or libxl's stream.
+    pub fn record(kind: u32, body: &[u8]) -> Vec<u8> {
         let mut bytes = [kind.to_le_bytes(), (body.len() as u32).to_le_bytes()].concat();
         bytes.extend(body);
         bytes.resize(bytes.len().next_multiple_of(8), 0);

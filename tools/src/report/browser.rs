@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{page, runs, sample};
 use crate::child::{self, Output};
-use crate::suite::Outcome;
+use crate::outcome::Outcome;
 use crate::{packages, repo};
 
 const SCRIPT: &str = include_str!("browser_check.js");

@@ -34,7 +34,8 @@ impl Life<'_> {
         self.mark += self.window().iter().position(error).map_or(0, |at| at + 1);
         self.cancelled(step)?;
         self.xl(&format!(
-            "until [ -s {save}.rc ]; do usleep 20000; done; cat {save}; rc=$(cat {save}.rc); rm {save} {save}.rc; exit $rc"
+            "until [ -s {save}.rc ]; do usleep 20000; done; cat {save}; rc=$(cat {save}.rc); rm \
+             {save} {save}.rc; exit $rc"
         ))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::suite::Outcome;
+use crate::outcome::Outcome;
 use crate::{child, stop};
 
 /// The lists of this seed begin with checkpoints, hotplug storms, migrations and deaths of the

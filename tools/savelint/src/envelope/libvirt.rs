@@ -70,7 +70,10 @@ pub fn header(input: &mut Input<'_>, format: &mut Format) -> Result<Config, Stop
             );
         }
         input.findings.add(Code::LibvirtHeader, || {
-            format!("libvirt's header at byte {at}: version 1 says that the format of Xen 4.5 and older follows; libxl's stream of version 2 does")
+            format!(
+                "libvirt's header at byte {at}: version 1 says that the format of Xen 4.5 and \
+             older follows; libxl's stream of version 2 does"
+            )
         });
     }
     Ok(found)

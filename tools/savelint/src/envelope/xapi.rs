@@ -72,7 +72,10 @@ pub fn read(reader: &mut Reader<'_>) -> Result<(), Stop> {
             }
             LIBXC => reader.libxc_stream()?,
             LIBXC_LEGACY => {
-                return not_a_stream("xapi's image has libxc's stream in the format of Xen 4.5 and older, which is not read");
+                return not_a_stream(
+                    "xapi's image has libxc's stream in the format of Xen 4.5 and \
+                 older, which is not read",
+                );
             }
             LIBXL | QEMU_XEN => {
                 bad(Code::XapiHeader, "xapi writes none and refuses it");

@@ -283,7 +283,10 @@ fn pic(instance: u16, body: &[u8]) -> Result<(), Refusal> {
     let level = if is_master != 0 { 0xfc } else { 0xde };
     let is_first = instance == 0;
     if (is_master != 0) != is_first || output != 0 && init != 0 || edge & !level != 0 {
-        let why = format!("a state that cannot be reached: master {is_master}, initialisation {init}, output {output}, triggers {edge:#x}");
+        let why = format!(
+            "a state that cannot be reached: master {is_master}, initialisation \
+         {init}, output {output}, triggers {edge:#x}"
+        );
         return Refusal::err(Errno::Einval, why);
     }
     Ok(())
@@ -346,7 +349,8 @@ fn xsave_states(
     }
     if length > expected && context.odd.is_empty() {
         context.odd.push(format!(
-            "the CPU_XSAVE entry of vCPU {} has {length} bytes, {} of them zeros beyond its features; Xen passes over them",
+            "the CPU_XSAVE entry of vCPU {} has {length} bytes, {} of them zeros beyond its \
+             features; Xen passes over them",
             entry.instance,
             length - expected
         ));

@@ -15,17 +15,22 @@ use savelint::{Options, Xen};
     override_usage = "savelint [OPTIONS] <FILE>\n       savelint --completions <SHELL> | --man",
     about = "Says whether a saved Xen domain can be restored, and if not, why",
     long_about = "Says whether a saved Xen domain can be restored, and if not, why.\n\n\
-                  xl save exits 0 on images that no Xen can restore. savelint reads the image as the restore would, record by record, and says \
+                  xl save exits 0 on images that no Xen can restore. savelint reads the image as \
+                  the restore would, record by record, and says \
                   what would stop it, with the record, its byte and what xl would print.",
     after_help = "Exit status: 0 clean, 1 findings, 2 unreadable.\n\
-                  Reads images of xl, libvirt and xapi, what xl migrate and xl remus send, and libxl's or libxc's stream alone.",
+                  Reads images of xl, libvirt and xapi, what xl migrate and xl remus send, and \
+                  libxl's or libxc's stream alone.",
     after_long_help = "EXIT STATUS\n  0  clean: it can be restored, nothing heavier than a note was found\n  \
                        1  findings: the page says CAN BE RESTORED or CANNOT BE RESTORED\n  \
-                       2  unreadable: no such file, no migration stream, too big for --max-memory, or the copy of --tee failed\n\n\
+                       2  unreadable: no such file, no migration stream, too big for \
+                       --max-memory, or the copy of --tee failed\n\n\
                        EXAMPLES\n  savelint guest.save\n      \
                        the page for a person\n  xl save guest /dev/stdout | savelint --tee guest.save -\n      \
-                       judges the image while it is written\n  ssh host cat guest.save | savelint --for-xen 4.17 --json -\n      \
-                       whether a host with Xen 4.17 can restore it, for a script\n  zstd -dc guest.save.zst | savelint -\n      \
+                       judges the image while it is written\n  \
+                       ssh host cat guest.save | savelint --for-xen 4.17 --json -\n      \
+                       whether a host with Xen 4.17 can restore it, for a script\n  \
+                       zstd -dc guest.save.zst | savelint -\n      \
                        a compressed image"
 )]
 pub struct Cli {
