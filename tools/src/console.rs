@@ -1,5 +1,6 @@
 //! A guest's console, followed live.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::channel::Channel;
+use crate::channel::{quoted, Channel};
 use crate::child::Guarded;
 use crate::event::{parse, Event, Line, Lines};
 use crate::scenario::unix;
@@ -38,8 +39,16 @@ pub struct Console {
 
 /// The log files of a guest: the second one is that of a domain that came by migration, which
 /// carries that name while it arrives.
-fn logs(name: &str) -> [String; 2] {
+pub fn logs(name: &str) -> [String; 2] {
     ["", "--incoming"].map(|end| format!("/var/log/xen/console/guest-{name}{end}.log"))
+}
+
+/// What dom0 runs to type a line on the console of this domain.
+pub fn type_line(domid: impl Display, line: &str) -> String {
+    format!(
+        "printf '%s\\n' {} > \"$(xenstore-read /local/domain/{domid}/console/tty)\"",
+        quoted(line)
+    )
 }
 
 impl Console {

@@ -27,7 +27,7 @@ use serde_json::json;
 
 use crate::check::{self, Findings, GivenUp};
 use crate::child::Output;
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::event::Event;
 use crate::guest::Config;
 use crate::hypervisor;
@@ -1169,9 +1169,7 @@ impl<'m> Life<'m> {
 
     fn type_line(&self, line: &str) -> Result<()> {
         let id = self.domid()?;
-        self.xl(&format!(
-            "printf '%s\\n' '{line}' > \"$(xenstore-read /local/domain/{id}/console/tty)\""
-        ))
+        self.xl(&console::type_line(&id, line))
     }
 
     fn request(&self, word: &str) -> Result<()> {

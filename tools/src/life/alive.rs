@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 
 use crate::channel::{quoted, Channel};
-use crate::stop;
+use crate::{console, stop};
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +55,10 @@ pub struct Sign {
     tokens: Cell<u32>,
 }
 
-/// Where the console's log was before a step.
+/// How long the console's logs were before a step: a domain that arrives by migration has one of its
+/// own until the next.
 #[derive(Debug, Clone, Copy)]
-pub struct Mark(u64);
+pub struct Mark([u64; 2]);
 
 const SHORT: Duration = Duration::from_secs(60);
 
@@ -70,25 +71,21 @@ impl Sign {
         }
     }
 
-    /// A domain that arrives by migration has a log of its own until the next one.
-    fn logs(&self) -> String {
-        let log = |end| {
-            quoted(&format!(
-                "/var/log/xen/console/guest-{}{end}.log",
-                self.name
-            ))
-        };
-        format!("{} {}", log(""), log("--incoming"))
+    /// Its logs, as a shell takes them.
+    fn logs(&self) -> [String; 2] {
+        console::logs(&self.name).map(|log| quoted(&log))
     }
 
     /// How much it has said so far.
     pub fn mark(&self, dom0: &Channel) -> Result<Mark> {
-        let script = format!("cat {} 2>/dev/null | wc -c", self.logs());
+        let [log, incoming] = self.logs();
+        let script = format!("for f in {log} {incoming}; do cat $f 2>/dev/null | wc -c; done");
         let said = dom0.must(&script, SHORT)?;
-        said.trim()
-            .parse()
-            .map(Mark)
-            .with_context(|| format!("wc says {said:?}"))
+        let mut lengths = said.split_whitespace().map(str::parse);
+        match (lengths.next(), lengths.next()) {
+            (Some(Ok(log)), Some(Ok(incoming))) => Ok(Mark([log, incoming])),
+            _ => bail!("wc says {said:?}"),
+        }
     }
 
     /// Waits until it has said these words since `mark`.
@@ -100,24 +97,13 @@ impl Sign {
         limit: Duration,
         fine: impl Fn() -> Result<()>,
     ) -> Result<()> {
-        // All that was said: a later log does not come last.
-        let count = format!(
-            "cat {} 2>/dev/null | grep -a -c -F -e {}",
-            self.logs(),
+        let ([log, incoming], [from, incoming_from]) = (self.logs(), mark.0.map(|said| said + 1));
+        let script = format!(
+            "{{ tail -c +{from} {log}; tail -c +{incoming_from} {incoming}; }} 2>/dev/null | grep -a -q -F -e {}",
             quoted(words)
         );
-        let said = |script: &str| -> Result<u64> {
-            let out = dom0.run(script, SHORT)?;
-            Ok(out.stdout.trim().parse().unwrap_or(0))
-        };
-        let before = said(&format!(
-            "cat {} 2>/dev/null | head -c {} | grep -a -c -F -e {}",
-            self.logs(),
-            mark.0,
-            quoted(words)
-        ))?;
         stop::wait_for(&format!("{words:?} on its console"), limit, || {
-            if said(&count)? > before {
+            if dom0.run(&script, SHORT)?.ok() {
                 return Ok(Some(()));
             }
             fine().map(|()| None)
@@ -140,13 +126,7 @@ impl Sign {
             Alive::Answer(line, words) => {
                 let mark = self.mark(dom0)?;
                 let id = self.domid(dom0)?;
-                dom0.must(
-                    &format!(
-                        "printf '%s\\n' {} > \"$(xenstore-read /local/domain/{id}/console/tty)\"",
-                        quoted(&line)
-                    ),
-                    SHORT,
-                )?;
+                dom0.must(&console::type_line(id, &line), SHORT)?;
                 self.wait_for_words(dom0, mark, &words, limit, fine)?;
                 Ok(format!("{words:?} in answer to {line:?}"))
             }

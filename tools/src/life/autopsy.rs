@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::channel::quoted;
+use crate::console;
 use crate::hypervisor;
 use crate::machine::Machine;
 
@@ -42,7 +43,8 @@ const CAUSES: &[(&str, &str)] = &[
     ),
     (
         "nothing within",
-        "it runs, or waits, and does not do what it should: events, the clock, or xenstore's watches were not set up again",
+        "it runs, or waits, and does not do what it should: events, the clock, or xenstore's \
+         watches were not set up again",
     ),
 ];
 
@@ -65,13 +67,11 @@ pub fn of(machine: &Machine, name: &str, from: u64, findings: &[String]) -> Resu
         }
         Ok(())
     };
-    let log = |end| quoted(&format!("/var/log/xen/console/guest-{name}{end}.log"));
+    let [log, incoming] = console::logs(name).map(|log| quoted(&log));
     part(
         "its console",
         &format!(
-            "for f in {} {}; do tail -n 12 \"$f\" 2>/dev/null | cut -c 1-200; done",
-            log(""),
-            log("--incoming")
+            "for f in {log} {incoming}; do tail -n 12 \"$f\" 2>/dev/null | cut -c 1-200; done"
         ),
     )?;
     let id = format!("id=$(xl domid {} 2>/dev/null) || exit 0", quoted(name));
