@@ -1,0 +1,8 @@
+//! What every floor uses: processes, files, packages, progress.
+
+pub mod child;
+pub mod outcome;
+pub mod packages;
+pub mod progress;
+pub mod repo;
+pub mod stop;

@@ -1,0 +1,6 @@
+//! The guests: configuration, console, events.
+
+pub mod config;
+pub mod console;
+pub mod event;
+pub mod linux;

@@ -1,0 +1,12 @@
+//! The machine: Xen, dom0 and its image, QEMU, the channel to dom0.
+
+pub mod channel;
+pub mod cpio;
+pub mod hypervisor;
+pub mod image;
+pub mod labprobe;
+pub mod machine;
+pub mod pair;
+pub mod qemu;
+pub mod sshkey;
+pub mod xen_build;

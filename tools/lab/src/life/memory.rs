@@ -1,0 +1,93 @@
+//! Memory that the toolstack gives and takes while the guest runs.
+
+use anyhow::{Context, Result};
+
+use super::{Life, Step, XL};
+use crate::base::stop;
+use crate::guest::event::Event;
+
+/// MiB that the receiving domain has when the balloon begins to move.
+const RECEIVED: u64 = 8;
+
+impl Life<'_> {
+    /// `xl mem-set`, until the guest says that it has this much.
+    pub(super) fn mem_set(&mut self, mib: u64, step: &mut Step) -> Result<()> {
+        let name = self.config.name.clone();
+        self.xl(&format!("xl mem-set {name} {mib}m"))?;
+        self.has_memory(mib, step)
+    }
+
+    /// The guest says that it has so many MiB, as it was told to.
+    pub(super) fn has_memory(&mut self, mib: u64, step: &mut Step) -> Result<()> {
+        let kib = mib * 1024;
+        let event = self.wait(&format!("{mib} MiB"), |e| {
+            e.is("balloon", "is", "reached") && e.num("target_kib") == Some(kib)
+        })?;
+        step.checked = format!(
+            "{} KiB of {kib} KiB, {} frames away",
+            event.num("kib").unwrap_or(0),
+            event.num("away").unwrap_or(0)
+        );
+        self.churn_on(step, 1)
+    }
+
+    /// `data/cant_suspend_reason`, which XAPI reads, says why the guest cannot be suspended, or is
+    /// not there.
+    pub(super) fn cannot_suspend(&self, cannot: bool, step: &mut Step) -> Result<()> {
+        let id = self.domid()?;
+        let read = format!("xenstore-read /local/domain/{id}/data/cant_suspend_reason");
+        step.checked = stop::wait_for("the reason to come or go", self.limit, || {
+            let out = self.machine.dom0.run(&read, XL)?;
+            Ok((out.ok() == cannot).then(|| out.stdout.trim().to_owned()))
+        })?;
+        Ok(())
+    }
+
+    /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the
+    /// target at the start, so the migration may fail; then the guest goes on where it was. In the
+    /// end it has what its domain's target says.
+    pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
+        let (name, id) = (self.config.name.clone(), self.domid()?);
+        // Once the new domain has a part of the pages: what goes then has been sent, or not, as it
+        // falls.
+        let received =
+            format!("xl list {name}--incoming 2>/dev/null | awk 'NR == 2 {{ print $3 }}'");
+        let out = self.machine.dom0.run(
+            &format!(
+                "xl migrate -s '' {name} 'xl migrate-receive' & migrate=$!
+                 while kill -0 $migrate 2>/dev/null; do
+                     mib=$({received}); [ \"${{mib:-0}}\" -lt {RECEIVED} ] || break
+                 done
+                 xl mem-set {id} {mib}m; wait $migrate"
+            ),
+            XL,
+        )?;
+        let round = self.round + 1;
+        let mine = |e: &Event| e.num("round") == Some(round);
+        if out.ok() {
+            self.round = round;
+            self.wait("resumed", |e| mine(e) && e.is("resumed", "how", "restored"))?;
+            self.unwatched = false;
+        } else if self.window().iter().any(mine) {
+            self.round = round;
+            self.wait("resumed", |e| {
+                mine(e) && e.is("resumed", "how", "cancelled")
+            })?;
+            self.unwatched = true;
+        }
+        let id = self.domid()?;
+        let read = format!("xenstore-read /local/domain/{id}/memory/target");
+        let target = self.machine.dom0.must(&read, XL)?;
+        let target: u64 = target.trim().parse().context("memory/target")?;
+        self.until("what the target says", |all| {
+            all.iter().rfind(|e| e.ev == "balloon").is_some_and(|e| {
+                e.text("is") == Some("reached") && e.num("target_kib") == Some(target)
+            })
+        })?;
+        step.checked = format!(
+            "migrated: {}, the target is {target} KiB",
+            if out.ok() { "yes" } else { "no" }
+        );
+        self.churn_on(step, 1)
+    }
+}
