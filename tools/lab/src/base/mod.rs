@@ -1,8 +1,10 @@
 //! What every floor uses: processes, files, packages, progress.
 
 pub mod child;
+pub mod clock;
 pub mod outcome;
 pub mod packages;
 pub mod progress;
 pub mod repo;
+pub mod runs;
 pub mod stop;

@@ -18,12 +18,13 @@ use super::samples::{number, Samples};
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
+use crate::base::runs;
 use crate::base::stop;
 use crate::build::kernel::{self, Arch};
-use crate::commands::demo;
 use crate::guest::config::{Config, Kind};
 use crate::guest::event::Event;
-use crate::host::machine::{self, Machine};
+use crate::guest::standard;
+use crate::host::machine::Machine;
 use crate::host::qemu;
 use crate::host::xen_build::Xen;
 use crate::life::{Action, Life, Timeline};
@@ -155,7 +156,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     packages::ensure(packages::LAB)?;
     kernel::ensure()?;
-    let run = machine::new_run("bench-growth")?;
+    let run = runs::new("bench-growth")?;
     let start = Instant::now();
     let machine = Machine::boot(&run, false, Xen::Debian12)?;
     let timeline = Timeline::open(&run)?;
@@ -210,10 +211,10 @@ fn live(
         max_vcpus: vcpus,
         mem: args.mem,
         cmdline: "churn=off live=0".to_owned(),
-        ..demo::config(Arch::X86_64)
+        ..standard::pvh(Arch::X86_64)
     };
     let elf = Arch::X86_64.elf(false);
-    let mut life = Life::new(machine, timeline, config, elf, demo::LIMIT)?;
+    let mut life = Life::new(machine, timeline, config, elf, standard::LIMIT)?;
     let step = life.act(&Action::Boot)?;
     if !step.ok() {
         bail!("the guest did not boot: {}", step.findings.join("; "));

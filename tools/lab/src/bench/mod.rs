@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use crate::base::repo;
-use crate::host::machine;
+use crate::base::runs;
 use document::{Document, Table};
 
 /// What is measured.
@@ -57,7 +57,7 @@ pub fn run(what: &What) -> Result<ExitCode> {
 
 /// The pool's own benchmark; its tables go into a run's folder too.
 fn pool(json: bool, readme: bool) -> Result<ExitCode> {
-    let run = machine::new_run("bench-pool")?;
+    let run = runs::new("bench-pool")?;
     let tables = run.join("bench.md");
     let mut command = Command::new("cargo");
     command

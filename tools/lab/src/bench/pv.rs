@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use crate::base::packages;
 use crate::base::repo;
+use crate::base::runs;
 use crate::base::stop;
 use crate::bench::document::{Document, Table};
 use crate::build::kernel::{self, Arch};
-use crate::commands::demo;
 use crate::guest::config::Kind;
 use crate::guest::event::Event;
-use crate::host::machine::{self, Machine};
+use crate::guest::standard;
+use crate::host::machine::Machine;
 use crate::host::xen_build::Xen;
 use crate::life::{Action, Life, Timeline};
 
@@ -58,7 +59,7 @@ impl Figure {
 pub fn run(json: bool) -> Result<ExitCode> {
     packages::ensure(packages::LAB)?;
     kernel::ensure()?;
-    let run = machine::new_run("bench-pv")?;
+    let run = runs::new("bench-pv")?;
     let (machine, archs) = match Machine::boot(&run, false, Xen::Pv32) {
         Err(why) if !stop::asked() => {
             eprintln!("Without Xen's source there is only the 64-bit guest: {why:#}");
@@ -73,9 +74,15 @@ pub fn run(json: bool) -> Result<ExitCode> {
     let mut figures = Vec::new();
     for arch in archs {
         eprintln!("{} as PV, 4 vCPUs, no churn", repo::shown(&arch.elf(false)));
-        let mut config = demo::pv_config(arch, Kind::Pv);
+        let mut config = standard::pv(arch, Kind::Pv);
         config.cmdline = "churn=off live=0".to_owned();
-        let mut life = Life::new(&machine, &timeline, config, arch.elf(false), demo::LIMIT)?;
+        let mut life = Life::new(
+            &machine,
+            &timeline,
+            config,
+            arch.elf(false),
+            standard::LIMIT,
+        )?;
         let step = life.act(&Action::Boot)?;
         if !step.ok() {
             bail!("the guest did not boot: {}", step.findings.join("; "));

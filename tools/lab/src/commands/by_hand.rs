@@ -11,8 +11,9 @@ use anyhow::{bail, Context, Result};
 use clap::Args;
 
 use crate::host::channel::quoted;
-use crate::host::machine::{Machine, UpState};
-use crate::host::pair::Host;
+use crate::host::detached::UpState;
+use crate::host::machine::Machine;
+use crate::host::network::Host;
 use crate::host::xen_build::Xen;
 
 /// Which of the machines that are running.

@@ -2,67 +2,22 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
+use crate::base::runs;
 use crate::base::stop;
 use crate::build::kernel::{self, Arch};
-use crate::guest::config::{Config, Kind};
-use crate::host::machine::{self, Machine};
+use crate::guest::standard;
+use crate::host::machine::Machine;
 use crate::host::qemu;
 use crate::host::xen_build::{self, Xen};
 use crate::life::{main_job, Action, Life, Step, Timeline};
 use crate::report;
-
-/// How long the guest may take for an event. Emulated, a suspend takes a few seconds.
-pub const LIMIT: Duration = Duration::from_secs(90);
-
-/// How much a guest churns. Shadow paging on an emulated machine makes each write to a page table
-/// dear: with the usual amount an i686 guest takes the machine for itself, and dom0 takes minutes
-/// for what takes seconds.
-fn churn(arch: Arch) -> &'static str {
-    match (arch, xen_build::hap(arch, qemu::accel().0)) {
-        (Arch::I686, false) => "burst=2",
-        _ => "",
-    }
-}
-
-/// The guest of the main job.
-pub fn config(arch: Arch) -> Config {
-    Config {
-        name: format!("guest-{}", arch.name()),
-        kind: Kind::Pvh,
-        kernel: String::new(),
-        max_vcpus: 4,
-        vcpus: 4,
-        mem: 32,
-        cmdline: churn(arch).to_owned(),
-        hap: xen_build::hap(arch, qemu::accel().0),
-        time_offset: 0,
-        extra: String::new(),
-    }
-}
-
-/// The same guest as PV. Each of its address spaces costs Xen work, and under emulation that is
-/// dear: half the churn leaves dom0 its share.
-pub fn pv_config(arch: Arch, kind: Kind) -> Config {
-    Config {
-        name: format!("guest-{}-{}", arch.name(), kind.name()),
-        kind,
-        cmdline: match kind {
-            Kind::Shim => "burst=1 live=2",
-            _ => "burst=4",
-        }
-        .to_owned(),
-        // The shim keeps a part of it for itself.
-        mem: if kind == Kind::Shim { 64 } else { 32 },
-        ..config(arch)
-    }
-}
 
 /// Runs it.
 ///
@@ -72,7 +27,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
     packages::ensure(packages::LAB)?;
     kernel::ensure()?;
     let start = Instant::now();
-    let run = machine::new_run("demo")?;
+    let run = runs::new("demo")?;
     // Both guests run on either Xen, where they can run at all: one machine that suits the choosier
     // one.
     let (accel, _) = qemu::accel();
@@ -96,7 +51,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
     let timeline = Timeline::open(&run)?;
     let mut guests = Vec::new();
     for arch in Arch::ALL {
-        let config = config(arch);
+        let config = standard::pvh(arch);
         let name = config.name.clone();
         if let (Arch::I686, Some(why)) = (arch, &without) {
             let step = Step {
@@ -113,7 +68,13 @@ pub fn run(json: bool) -> Result<ExitCode> {
             config.vcpus,
             config.mem
         );
-        let mut life = Life::new(&machine, &timeline, config, arch.elf(false), LIMIT)?;
+        let mut life = Life::new(
+            &machine,
+            &timeline,
+            config,
+            arch.elf(false),
+            standard::LIMIT,
+        )?;
         let steps = live(&mut life, &main_job())?;
         life.end()?;
         guests.push((name, steps));

@@ -9,11 +9,13 @@ use anyhow::Result;
 
 use crate::base::packages;
 use crate::base::repo;
+use crate::base::runs;
 use crate::base::stop;
 use crate::build::kernel::{self, Arch};
-use crate::commands::demo::{finish, live, pv_config, LIMIT};
+use crate::commands::demo::{finish, live};
 use crate::guest::config::Kind;
-use crate::host::machine::{self, Machine};
+use crate::guest::standard;
+use crate::host::machine::Machine;
 use crate::host::xen_build::Xen;
 use crate::life::{Action, Life, Step, Timeline, NO_LIVE_MIGRATION};
 use crate::suite::lab;
@@ -88,7 +90,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
     packages::ensure(packages::LAB)?;
     kernel::ensure()?;
     let start = Instant::now();
-    let run = machine::new_run("demo-pv")?;
+    let run = runs::new("demo-pv")?;
     let (machine, can_migrate) = match Machine::boot(&run, false, Xen::Pv32Debug) {
         Err(why) if !stop::asked() => {
             eprintln!("Without Xen's source there is only the 64-bit guest, which Debian's Xen cannot migrate: {why:#}");
@@ -133,7 +135,7 @@ pub fn run(json: bool) -> Result<ExitCode> {
 }
 
 fn play(machine: &Machine, timeline: &Timeline, act: &Act) -> Result<Vec<Step>> {
-    let mut config = pv_config(act.arch, Kind::Pv);
+    let mut config = standard::pv(act.arch, Kind::Pv);
     config.cmdline = format!("{} {ORDER} {}", config.cmdline, act.words)
         .trim()
         .to_owned();
@@ -146,7 +148,7 @@ fn play(machine: &Machine, timeline: &Timeline, act: &Act) -> Result<Vec<Step>> 
         config.cmdline,
         act.says
     );
-    let mut life = Life::new(machine, timeline, config, elf, LIMIT)?;
+    let mut life = Life::new(machine, timeline, config, elf, standard::LIMIT)?;
     let steps = live(&mut life, &act.actions)?;
     life.end()?;
     Ok(steps)

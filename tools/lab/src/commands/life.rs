@@ -17,10 +17,12 @@ use anyhow::{bail, Result};
 use serde::Serialize;
 
 use crate::base::packages;
+use crate::base::runs;
 use crate::base::stop;
 use crate::host::channel::Channel;
+use crate::host::detached::UpState;
 use crate::host::hypervisor;
-use crate::host::machine::{self, Machine, UpState};
+use crate::host::machine::Machine;
 use crate::host::xen_build::Xen;
 use action::Action;
 use alive::{Alive, Sign};
@@ -117,7 +119,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .unwrap_or(if pv { Xen::Pv32 } else { Xen::default() });
     let machine = match UpState::load(xen) {
         Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&machine::new_run("life")?, false, xen)?,
+        None => Machine::boot(&runs::new("life")?, false, xen)?,
     };
     let subject = match given {
         Some(subject) => subject,

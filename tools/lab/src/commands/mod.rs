@@ -6,3 +6,4 @@ pub mod demo_pv;
 pub mod doctor;
 pub mod life;
 pub mod trial;
+pub mod up;

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use object::Object;
 
+use crate::base::runs;
 use crate::base::stop;
 use crate::build::kernel::Arch;
 use crate::guest::config::{Config, Kind};
-use crate::host::machine::{self, Machine, UpState};
+use crate::host::detached::UpState;
+use crate::host::machine::Machine;
 use crate::host::qemu;
 use crate::host::xen_build::{self, Xen};
 
@@ -79,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let machine = match UpState::load(xen) {
         Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&machine::new_run("try")?, false, xen)?,
+        None => Machine::boot(&runs::new("try")?, false, xen)?,
     };
     let dom0 = &machine.dom0;
     let short = Duration::from_secs(60);

@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::base::child::Guarded;
+use crate::base::clock::unix;
 use crate::guest::event::{parse, Event, Line, Lines};
 use crate::host::channel::{quoted, Channel};
-use crate::life::unix;
 
 /// Everything a guest has said so far.
 #[derive(Debug, Default)]

@@ -4,3 +4,4 @@ pub mod config;
 pub mod console;
 pub mod event;
 pub mod linux;
+pub mod standard;

@@ -21,68 +21,16 @@ use crate::base::child;
 use crate::base::progress;
 use crate::base::repo;
 use crate::host::cpio::Archive;
+use crate::host::debian::{self, Release};
 use crate::host::sshkey;
-use crate::host::xen_build;
 
-/// A release of Debian that dom0 is made from. Xen's tools go only with the hypervisor they were
-/// built with, so the release decides both.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Release {
-    /// Debian 12: Xen 4.17.
-    #[default]
-    Bookworm,
-    /// Debian 12 again, with what other toolstacks than `xl` need in dom0. Made only when a test
-    /// asks for it.
-    BookwormToolstacks,
-    /// Debian 13: Xen 4.20.
-    Trixie,
-}
-
-impl Release {
-    /// Debian's name for it.
-    fn suite(self) -> &'static str {
-        match self {
-            Self::Bookworm | Self::BookwormToolstacks => "bookworm",
-            Self::Trixie => "trixie",
-        }
-    }
-
-    /// The version in the names of Xen's packages and folders.
-    fn xen(self) -> &'static str {
-        match self {
-            Self::Bookworm | Self::BookwormToolstacks => "4.17",
-            Self::Trixie => "4.20",
-        }
-    }
-
-    /// What mmdebstrap fetches.
-    fn packages(self) -> String {
-        let xen = self.xen();
-        let more = match self {
-            Self::BookwormToolstacks => {
-                ",socat,libvirt-daemon,libvirt-daemon-driver-xen,libvirt-clients"
-            }
-            Self::Bookworm | Self::Trixie => "",
-        };
-        format!(
-            "xen-utils-{xen},xen-hypervisor-{xen}-amd64,xenstore-utils,linux-image-amd64,busybox-static,\
-             dropbear-bin,coreutils{more}"
-        )
-    }
-
-    /// What of them goes into dom0 besides Xen's tools.
-    fn programs(self) -> impl Iterator<Item = &'static str> {
-        let more: &[_] = match self {
-            Self::BookwormToolstacks => TOOLSTACKS,
-            Self::Bookworm | Self::Trixie => &[],
-        };
-        PROGRAMS.iter().chain(more).copied()
-    }
-
-    /// Where Xen's tools are.
-    fn tools(self) -> String {
-        format!("usr/lib/xen-{}/bin", self.xen())
-    }
+/// What of Debian's packages goes into dom0 besides Xen's tools.
+fn programs(release: Release) -> impl Iterator<Item = &'static str> {
+    let more: &[_] = match release {
+        Release::BookwormToolstacks => TOOLSTACKS,
+        Release::Bookworm | Release::Trixie => &[],
+    };
+    PROGRAMS.iter().chain(more).copied()
 }
 
 /// Programs that go into dom0, by their path in Debian's root.
@@ -263,7 +211,7 @@ fn fetch(release: Release, tar: &Path) -> Result<()> {
         // one this machine reaches.
         command.arg(format!(
             "deb {} {} main",
-            xen_build::archive(),
+            debian::archive(),
             release.suite()
         ));
     }
@@ -417,7 +365,7 @@ fn assemble(release: Release, root: &Root, dir: &Path) -> Result<()> {
 
     let mut libraries = VecDeque::new();
     let tools = release.tools();
-    let programs = release.programs().map(str::to_owned);
+    let programs = programs(release).map(str::to_owned);
     for program in programs.chain(XEN_PROGRAMS.iter().map(|name| format!("{tools}/{name}"))) {
         let bytes = root.get(&program)?;
         libraries.extend(needed(&program, bytes)?);

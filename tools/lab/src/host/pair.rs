@@ -1,54 +1,19 @@
 //! Two hosts: two machines, each with its own Xen and dom0, joined by a network of their own.
 //!
-//! The network is [`crate::host::qemu::Cable`]. On it the dom0s are called `a` and `b`, and root of each
+//! The network is [`crate::host::network`]. On it the dom0s are called `a` and `b`, and root of each
 //! may log in at the other with the key of the lab's image: what `xl migrate GUEST b` needs.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::{bail, Context, Result};
 
-use crate::host::image::Image;
-use crate::host::machine::{Machine, UpState};
-
-/// One of two hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Host {
-    /// The first.
-    A,
-    /// The second.
-    B,
-}
-
-impl Host {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::A, Self::B];
-
-    /// What the other host and the command line call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
-        }
-    }
-
-    /// Its address on the network between the two.
-    pub fn address(self) -> &'static str {
-        match self {
-            Self::A => "10.0.3.1",
-            Self::B => "10.0.3.2",
-        }
-    }
-
-    /// Not this one.
-    pub fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
+use crate::base::progress;
+use crate::base::repo;
+use crate::host::detached::UpState;
+use crate::host::image::{self, Image};
+use crate::host::machine::{Booting, Machine, Spec};
+use crate::host::network::{Cable, Host, CARD, MTU};
 
 /// The processors of a host: dom0 has one for itself, the guest has the other. A guest that churns
 /// on both leaves dom0 only the time between two world switches, and ssh then needs ten times as
@@ -57,24 +22,58 @@ const DOM0_CPU: u32 = 0;
 /// The guest's.
 pub const GUEST_CPU: u32 = 1;
 
-/// The card that holds the cable.
-pub const CARD: &str = "eth1";
-
-/// The largest packet on the cable, bytes: fewer packets are fewer exits from an emulated machine.
-const MTU: u32 = 9000;
-
 /// dom0's ssh client. `-K`: a network that is cut is noticed after 15 s, not when TCP gives up;
 /// meanwhile a guest that was suspended for its migration runs nowhere.
 const SSH: &str = "#!/bin/sh\nexec dbclient -K 5 \"$@\"\n";
 
+/// Boots two hosts at the same time, joined by a network, and gives the first with the second
+/// as its `peer`. Each dom0 reaches the other by ssh under its name ([`Host::name`]).
+///
+/// # Errors
+/// As [`Machine::boot`], and if the two do not reach each other.
+pub fn boot(run: &Path, detached: bool, specs: [Spec; 2]) -> Result<Machine> {
+    for xen in specs.map(|spec| spec.xen) {
+        xen.hypervisor(&image::ensure(xen.release())?)?;
+    }
+    progress::step("booting two hosts, each with Xen and dom0", || {
+        let cables = Cable::pair()?;
+        let mut booting = Vec::new();
+        for ((host, spec), cable) in Host::ALL.into_iter().zip(specs).zip(&cables) {
+            let run = run.join(format!("host-{}", host.name()));
+            repo::make_dir(&run)?;
+            booting.push(Booting::start(&run, detached, spec, Some((host, cable)))?);
+        }
+        // Only the machines hold the cable's ends from now on: should one die, the other sees
+        // it.
+        drop(cables);
+        let images: Vec<Image> = booting.iter().map(|b| b.image.clone()).collect();
+        let up: Result<Vec<Machine>> = booting.into_iter().map(Booting::finish).collect();
+        let joined = up.and_then(|mut up| {
+            let (Some(b), Some(mut a)) = (up.pop(), up.pop()) else {
+                bail!("two machines were started, fewer came up");
+            };
+            join(&a, &b, &images)?;
+            a.peer = Some(Box::new(b));
+            Ok(a)
+        });
+        if detached && joined.is_err() {
+            // One alone, or two that do not see each other, are of no use.
+            Host::ALL
+                .into_iter()
+                .filter_map(UpState::load_host)
+                .for_each(|s| s.stop());
+        }
+        joined
+    })
+}
 /// Gives both dom0s addresses, names and keys, and tries the way from each to the other.
 ///
 /// # Errors
 /// If one does not reach the other.
-pub fn join(a: &Machine, b: &Machine, images: &[Image]) -> Result<()> {
+fn join(a: &Machine, b: &Machine, images: &[Image]) -> Result<()> {
     let limit = Duration::from_secs(60);
     let [image_a, image_b] = images else {
-        anyhow::bail!("two hosts need two images");
+        bail!("two hosts need two images");
     };
     let names: String = Host::ALL
         .map(|host| format!("{} {}\n", host.address(), host.name()))
@@ -85,7 +84,7 @@ pub fn join(a: &Machine, b: &Machine, images: &[Image]) -> Result<()> {
         // dropbear's client takes a comment after the key for a part of it.
         let mut words = known.split_whitespace().skip(1);
         let (Some(kind), Some(public)) = (words.next(), words.next()) else {
-            anyhow::bail!("the host key is no line of known_hosts");
+            bail!("the host key is no line of known_hosts");
         };
         let known = format!("{} {kind} {public}\n", host.other().name());
         let key = std::fs::read(&peer.peer_key).context("the client key is gone")?;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,6 +11,7 @@ use anyhow::{bail, Context, Result};
 
 use crate::base::child::{self, Guarded};
 use crate::host::image::Image;
+use crate::host::network::Cable;
 
 /// Under plain emulation (TCG) each of these breaks something: with `smap` (and `smep`) dom0 dies
 /// in Xen's create_bounce_frame; `rdtscp` is reported as an RDTSC intercept and Xen kills the PVH
@@ -99,53 +99,6 @@ impl Default for Hardware {
 
 /// dom0's memory, MiB: its programs, and saved guests in its /lab.
 pub const DOM0_MIB: u32 = 768;
-
-/// One end of a cable between two machines.
-///
-/// The cable is a pair of connected sockets that the two processes inherit: no port that somebody
-/// else could take or listen at, and no order in which the machines must start. When one machine
-/// ends, the other sees its cable go dead.
-#[derive(Debug)]
-pub struct Cable {
-    end: OwnedFd,
-    /// The last byte of this end's hardware address; the two ends must differ.
-    address: u8,
-}
-
-impl Cable {
-    /// Both ends.
-    ///
-    /// # Errors
-    /// If the operating system gives no sockets.
-    pub fn pair() -> Result<[Self; 2]> {
-        let (a, b) = UnixStream::pair().context("no cable between the machines")?;
-        Ok([(a, 0x0a), (b, 0x0b)].map(|(end, address)| Self {
-            end: end.into(),
-            address,
-        }))
-    }
-
-    /// Plugs it into a machine that is yet to be started.
-    fn plug(&self, command: &mut Command) {
-        let fd = self.end.as_raw_fd();
-        command.args(["-netdev", &format!("socket,id=cable,fd={fd}"), "-device"]);
-        command.arg(format!(
-            "virtio-net-pci,netdev=cable,romfile=,mac=52:54:00:58:45:{:02x}",
-            self.address
-        ));
-        // SAFETY: the closure runs in the child between fork and exec and calls only fcntl(2),
-        // which is async-signal-safe. The descriptor is open there: `self` outlives the call that
-        // spawns the child.
-        unsafe {
-            command.pre_exec(move || {
-                let fd = std::os::fd::BorrowedFd::borrow_raw(fd);
-                let keep = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
-                nix::fcntl::fcntl(fd, keep)?;
-                Ok(())
-            });
-        }
-    }
-}
 
 /// Starts the machine. Xen's and dom0's console go to `xen.log` and `dom0.log`... in `run`.
 ///

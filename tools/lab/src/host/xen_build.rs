@@ -54,7 +54,8 @@ use crate::base::progress;
 use crate::base::repo;
 use crate::base::stop;
 use crate::build::kernel::Arch;
-use crate::host::image::{Image, Release};
+use crate::host::debian::{self, Release};
+use crate::host::image::Image;
 use crate::host::qemu::Accel;
 
 /// A hypervisor that the lab can boot.
@@ -167,8 +168,6 @@ const SUITE: &str = "bookworm";
 /// The package's newest version in the suite is taken; the security archive does not carry its
 /// source everywhere.
 const SOURCE: &str = "xen";
-/// Debian's public archive, if this machine's own sources name none.
-const ARCHIVE: &str = "http://deb.debian.org/debian/";
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What Debian's build lacks.
@@ -261,7 +260,7 @@ fn fetch(dir: &Path, log: &Log) -> Result<String> {
     } else {
         String::new()
     };
-    let line = format!("deb-src {keys}{} {SUITE} main\n", archive());
+    let line = format!("deb-src {keys}{} {SUITE} main\n", debian::archive());
     repo::write(&list, line.as_bytes())?;
     for folder in ["lists/partial", "cache/archives/partial"] {
         repo::make_dir(&dir.join(folder))?;
@@ -302,30 +301,6 @@ fn fetch(dir: &Path, log: &Log) -> Result<String> {
         .find_map(|line| line.strip_prefix("Version: "))
         .map(|version| version.trim().to_owned())
         .ok_or_else(|| anyhow!("the source package has no version"))
-}
-
-/// Where this machine gets Debian from, or Debian's public archive if it does not.
-pub fn archive() -> String {
-    let mut command = Command::new("apt-get");
-    command.args([
-        "indextargets",
-        "--format",
-        "$(CREATED_BY) $(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)",
-    ]);
-    // Without an answer the default is as good as any.
-    child::run(command, b"", Duration::from_secs(60))
-        .and_then(|out| out.success("apt-get indextargets"))
-        .ok()
-        .and_then(|text| debian_in(&text))
-        .unwrap_or_else(|| ARCHIVE.to_owned())
-}
-
-/// The address in the first line that is Debian's main archive: it holds every supported release.
-fn debian_in(targets: &str) -> Option<String> {
-    targets
-        .lines()
-        .find_map(|line| line.strip_prefix("Packages Debian Debian main "))
-        .map(str::to_owned)
 }
 
 fn build(xen: Xen, source: &Path, log: &Log) -> Result<()> {
@@ -436,16 +411,6 @@ mod tests {
         for xen in Xen::value_variants().iter().copied() {
             assert_eq!(Xen::from_str(xen.name(), false), Ok(xen));
         }
-    }
-
-    #[test]
-    fn the_archive_is_debian_s_main_one() {
-        let targets = "DEP-11 Debian Debian main http://a/\n\
-                       Packages Debian Debian-Security main http://security/\n\
-                       Packages Other Debian main http://b/\n\
-                       Packages Debian Debian main http://mirror/debian/\n";
-        assert_eq!(debian_in(targets).as_deref(), Some("http://mirror/debian/"));
-        assert_eq!(debian_in("Packages Ubuntu Ubuntu main http://u/\n"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{bail, Context, Result};
 
 use super::{Life, Step, XL};
 use crate::host::machine::Machine;
-use crate::host::pair::Host;
+use crate::host::network::Host;
 
 /// The longest a migration to another host may take. Encrypting a guest of 16 MiB on emulated
 /// processors took 70 s where ten other programs wanted the machine's two cores.

@@ -11,7 +11,7 @@ use super::{Findings, Life, Step, XL};
 use crate::base::child::Output;
 use crate::base::stop;
 use crate::guest::event::Event;
-use crate::host::pair::CARD;
+use crate::host::network::CARD;
 use crate::life::check;
 
 /// Something that goes wrong.

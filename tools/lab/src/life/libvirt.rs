@@ -8,7 +8,7 @@ use anyhow::{bail, Result};
 use super::{Life, Step, XL};
 use crate::guest::config::Config;
 use crate::host::machine::Machine;
-use crate::host::pair::Host;
+use crate::host::network::Host;
 
 /// A command of `virsh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,11 +237,11 @@ const VIRSH: &str = "virsh --connect xen:///system";
 mod tests {
     use super::*;
     use crate::build::kernel::Arch;
-    use crate::commands::demo;
+    use crate::guest::standard;
 
     #[test]
     fn a_command_line_is_quoted_and_each_name_has_a_uuid_of_its_own() {
-        let mut config = demo::config(Arch::X86_64);
+        let mut config = standard::pvh(Arch::X86_64);
         config.cmdline = "a<b&c".into();
         config.name = "guest".into();
         let text = xml(&config);

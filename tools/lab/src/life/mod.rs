@@ -21,12 +21,13 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 use serde_json::json;
 
 use crate::base::child::Output;
+use crate::base::clock::unix;
 use crate::base::stop;
 use crate::guest::config::Config;
 use crate::guest::console::{self, Console};
@@ -376,13 +377,6 @@ impl Timeline {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         writeln!(file, "{entry}").context("cannot write timeline.jsonl")
     }
-}
-
-/// The host's clock, seconds since 1970.
-pub fn unix() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |d| d.as_secs_f64())
 }
 
 /// A guest in its life.

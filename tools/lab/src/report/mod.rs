@@ -7,6 +7,7 @@ mod action_chart;
 mod bench_tables;
 mod browser;
 mod cache_chart;
+mod life_parts;
 mod line_chart;
 mod logs;
 mod page;

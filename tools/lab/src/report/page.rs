@@ -3,7 +3,8 @@
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 
 use super::runs::{time_of, Found, Life, Run, Step};
-use super::scale::{count, duration};
+use super::life_parts::{steps_table, suspend_figures};
+use super::scale::count;
 use super::suspend_chart::{self, End, Suspend};
 use super::{bench_tables, cache_chart, pass_chart, test_table};
 
@@ -162,45 +163,6 @@ fn life_card(life: &Life, id: &str) -> Markup {
             }
             (steps_table(&life.steps))
             @for log in &life.logs { (log.render()) }
-        }
-    }
-}
-
-/// All suspends of a guest.
-pub fn suspend_figures(life: &Life, id: &str) -> Markup {
-    let suspends = suspend_chart::suspends(life);
-    html! {
-        @if !suspends.is_empty() {
-            div.grid {
-                @for (n, suspend) in suspends.iter().enumerate() {
-                    @let during = life.acts.iter().rfind(|act| act.from <= suspend.at + 0.001).map(|act| act.what.as_str());
-                    (suspend_chart::figure(suspend, during, &format!("{id}-s{n}")))
-                }
-            }
-        }
-    }
-}
-
-/// What was done and how it was judged.
-pub fn steps_table(steps: &[Step]) -> Markup {
-    html! {
-        @if !steps.is_empty() {
-            details.steps {
-                @let bad = steps.iter().filter(|s| !s.findings.is_empty()).count();
-                summary { "steps: " (steps.len() - bad) " held" @if bad > 0 { ", " span.bad { (bad) " did not" } } }
-                div.scroll { table {
-                    thead { tr { th { "step" } th { "result" } th.n { "time" } th { "sets drained per vCPU" } th { "what was checked" } } }
-                    tbody { @for step in steps {
-                        tr {
-                            td.nowrap { (step.step) }
-                            td { @if step.findings.is_empty() { span.chip.passed { "ok" } } @else { span.chip.failed { "failed" } } }
-                            td.n { (duration(step.secs * 1e9)) }
-                            td { (step.drained) }
-                            td { @for finding in &step.findings { div.bad { (finding) } } (step.checked) }
-                        }
-                    } }
-                } }
-            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{html, Markup};
 
-use super::page::{steps_table, suspend_figures};
+use super::life_parts::{steps_table, suspend_figures};
 use super::runs::{time_of, Test};
 use super::scale::duration;
 

@@ -22,8 +22,8 @@ use serde::Serialize;
 use crate::base::outcome::Outcome;
 use crate::base::stop;
 use crate::build::kernel::Arch;
-use crate::commands::demo;
 use crate::guest::config::{Config, Kind};
+use crate::guest::standard;
 use crate::host::channel::Channel;
 use crate::host::machine::Machine;
 
@@ -198,7 +198,7 @@ fn try_one(dom0: &Channel, arch: Arch, kernel: &str, layout: Layout) -> Result<V
         max_vcpus: 1,
         mem: MEM,
         cmdline: layout.cmdline(),
-        ..demo::pv_config(arch, Kind::Pv)
+        ..standard::pv(arch, Kind::Pv)
     };
     let log = format!("/var/log/xen/console/guest-{name}.log");
     let (path, image) = (format!("/lab/{name}.cfg"), format!("/lab/{name}.save"));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::base::outcome::Outcome;
 use crate::build::kernel::Arch;
-use crate::commands::demo;
 use crate::guest::config::{Config, Kind};
+use crate::guest::standard;
 use crate::host::machine::Spec;
 use crate::host::qemu::{self, Hardware};
 use crate::host::xen_build::{self, Xen};
@@ -68,10 +68,10 @@ impl LabTest {
             hardware: Hardware::default(),
             peer: None,
             switches: false,
-            config: demo::config(arch),
+            config: standard::pvh(arch),
             actions,
             expect: None,
-            limit: demo::LIMIT,
+            limit: standard::LIMIT,
             last_limit: None,
             other: None,
             fixed: false,
@@ -81,7 +81,7 @@ impl LabTest {
     /// A PV guest's, on this Xen.
     pub fn pv(arch: Arch, kind: Kind, xen: Xen, name: &str, actions: Vec<Action>) -> Self {
         let mut test = Self::new(arch, &format!("pv/{name}"), actions);
-        test.config = demo::pv_config(arch, kind);
+        test.config = standard::pv(arch, kind);
         test.xen = xen;
         test
     }

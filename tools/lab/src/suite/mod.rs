@@ -23,12 +23,15 @@ use crate::base::outcome::Outcome;
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
+use crate::base::runs;
 use crate::base::stop;
 use crate::build::bindings;
 use crate::build::kernel;
+use crate::host::detached::UpState;
 use crate::host::hypervisor;
-use crate::host::machine::{self, Machine, Spec, UpState};
-use crate::host::pair::Host;
+use crate::host::machine::{Machine, Spec};
+use crate::host::network::Host;
+use crate::host::pair;
 use crate::host::xen_build::Xen;
 use crate::life::{Life, Timeline};
 use crate::report;
@@ -421,7 +424,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if tests.iter().any(|t| matches!(t.what, What::Lab(_))) {
         packages::ensure(packages::LAB)?;
     }
-    let run = machine::new_run("test")?;
+    let run = runs::new("test")?;
     println!("{total} tests; logs in {}", repo::shown(&run));
     let (first, beside) = if args.jobs == 1 && !args.keep {
         split(tests)
@@ -688,7 +691,7 @@ fn in_lab(
         kernel::ensure()?;
         *machine = Some(match test.peer {
             None => Machine::boot(&fresh(run)?, args.keep, spec)?,
-            Some(peer) => Machine::boot_pair(&fresh(run)?, args.keep, [spec, peer])?,
+            Some(peer) => pair::boot(&fresh(run)?, args.keep, [spec, peer])?,
         });
     }
     let machine = machine.as_ref().context("no machine")?;

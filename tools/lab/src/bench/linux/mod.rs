@@ -19,13 +19,14 @@ use serde_json::json;
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
+use crate::base::runs;
 use crate::bench::document::{Document, Table};
 use crate::bench::samples::Samples;
 use crate::build::kernel;
 use crate::guest::config::Kind;
 use crate::guest::linux::{self, Guest};
 use crate::host::image;
-use crate::host::machine::{self, Machine};
+use crate::host::machine::Machine;
 use crate::host::qemu;
 use crate::host::xen_build::Xen;
 use life::{Found, Plan};
@@ -88,7 +89,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     packages::ensure(packages::LAB)?;
     kernel::ensure()?;
-    let run = machine::new_run("bench-linux")?;
+    let run = runs::new("bench-linux")?;
     let start = Instant::now();
     let machine = Machine::boot(&run, false, Xen::Pv32)?;
     let image = image::ensure(Xen::Pv32.release())?;

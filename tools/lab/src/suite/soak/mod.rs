@@ -15,14 +15,15 @@ use serde::Serialize;
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
+use crate::base::runs;
 use crate::base::stop;
 use crate::build::kernel::{self, Arch};
-use crate::commands::demo;
 use crate::guest::config::{Config, Kind};
 use crate::guest::event::Event;
+use crate::guest::standard;
 use crate::host::hypervisor::{self, EmulatorFault};
 use crate::host::image;
-use crate::host::machine::{self, Machine};
+use crate::host::machine::Machine;
 use crate::host::qemu;
 use crate::host::xen_build::Xen;
 use crate::life::fault::Fault;
@@ -105,8 +106,8 @@ impl Variant {
 
     fn config(self) -> Config {
         let config = match self.kind {
-            Kind::Pvh => demo::config(self.arch),
-            kind => demo::pv_config(self.arch, kind),
+            Kind::Pvh => standard::pvh(self.arch),
+            kind => standard::pv(self.arch, kind),
         };
         Config {
             name: "soak".into(),
@@ -305,7 +306,7 @@ impl Soak {
         let machine = self.machine(variant.xen)?;
         let timeline = Timeline::open(&machine.run)?;
         let elf = variant.arch.elf(false);
-        let mut life = Life::new(machine, &timeline, variant.config(), elf, demo::LIMIT)?;
+        let mut life = Life::new(machine, &timeline, variant.config(), elf, standard::LIMIT)?;
         let mut ended = Ok(End::Good);
         for (n, action) in actions.iter().enumerate() {
             if end.is_some_and(|end| Instant::now() >= end) {
@@ -404,7 +405,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     packages::ensure(packages::LAB)?;
     kernel::ensure()?;
     let mut soak = Soak {
-        run: machine::new_run("soak")?,
+        run: runs::new("soak")?,
         machine: None,
         machines: 0,
         counts: Counts::default(),
