@@ -18,7 +18,7 @@ use crate::guest::standard;
 use crate::host::machine::Machine;
 use crate::host::xen_build::Xen;
 use crate::life::{Action, Life, Step, Timeline, NO_LIVE_MIGRATION};
-use crate::suite::lab;
+use crate::suite::scenarios::controls;
 
 /// Where the undrained sets are put: where Xen meets the window before the pages it points to. That
 /// is chance, and one of four such sets is enough.
@@ -52,7 +52,7 @@ fn acts(arch: Arch, can_migrate: bool) -> [Act; 2] {
             says: "The drain and the audit are switched off: sets stay in the caches, constructed and pinned.",
             words: "drain=off audit=off",
             switches: true,
-            actions: vec![Create, SaveUndrained, RestoreFails(lab::PIN)],
+            actions: vec![Create, SaveUndrained, RestoreFails(controls::PIN)],
             so: "xl save was content. The image can be restored by nobody.",
         },
         Act {

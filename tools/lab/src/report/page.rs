@@ -2,8 +2,8 @@
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 
-use super::runs::{time_of, Found, Life, Run, Step};
 use super::life_parts::{steps_table, suspend_figures};
+use super::runs::{time_of, Found, Life, Run, Step};
 use super::scale::count;
 use super::suspend_chart::{self, End, Suspend};
 use super::{bench_tables, cache_chart, pass_chart, test_table};

@@ -2,9 +2,8 @@
 
 pub mod agreement;
 pub mod differential;
-pub mod lab;
+pub mod scenarios;
 pub mod soak;
-mod two_hosts;
 #[cfg(test)]
 mod vectors;
 
@@ -35,7 +34,8 @@ use crate::host::pair;
 use crate::host::xen_build::Xen;
 use crate::life::{Life, Timeline};
 use crate::report;
-use lab::{LabTest, Other};
+use scenarios::test::{judge, LabTest, Other};
+use scenarios::two_hosts;
 
 /// Options of `cargo lab test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -174,7 +174,7 @@ fn all() -> Result<Vec<Test>> {
             });
         }
     }
-    tests.extend(lab::all().into_iter().map(|test| Test {
+    tests.extend(scenarios::all().into_iter().map(|test| Test {
         name: test.name.clone(),
         what: What::Lab(Box::new(test)),
     }));
@@ -736,7 +736,7 @@ fn in_lab(
     for line in steps.iter().flat_map(|step| &step.xen) {
         println!("        Xen: {line}");
     }
-    let outcome = lab::judge(&steps, test.actions.len(), test.expect);
+    let outcome = judge(&steps, test.actions.len(), test.expect);
     if !matches!(outcome, Outcome::Failed(_)) || !args.keep {
         life.end()?;
     }

@@ -11,7 +11,7 @@ use crate::host::xen_build::Xen;
 use crate::life::fault::Fault;
 use crate::life::libvirt::Virsh;
 use crate::life::Action;
-use crate::suite::lab::LabTest;
+use crate::suite::scenarios::test::LabTest;
 
 /// Whether a test is left out unless its name is given.
 pub fn is_long(name: &str) -> bool {
