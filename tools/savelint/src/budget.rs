@@ -1,7 +1,7 @@
 //! How much memory the stream may make us hold.
 
 use crate::source::Stop;
-use crate::Unreadable;
+use crate::unreadable::Unreadable;
 
 /// Counts what is held. Every structure that grows with the stream charges it first.
 #[derive(Debug)]

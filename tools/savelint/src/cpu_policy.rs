@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::finding::Code;
 use crate::format::{libxc, u32_at, u64_at};
+use crate::input::{Input, Record};
 use crate::refusal::{Errno, Refusal};
 use crate::source::Stop;
-use crate::stream::{Guest, Input, Record};
 use crate::target::Xen;
 
 /// A leaf that has no subleaves is sent with this one.
@@ -64,8 +64,15 @@ impl CpuPolicy {
     }
 }
 
-/// X86_CPUID_POLICY or X86_MSR_POLICY.
-pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result<(), Stop> {
+/// X86_CPUID_POLICY or X86_MSR_POLICY, into `policy`; by the rules of `xen`. Nobody reads one that
+/// comes after the static data's end.
+pub fn read(
+    input: &mut Input<'_>,
+    policy: &mut CpuPolicy,
+    xen: Xen,
+    static_done: bool,
+    record: &Record,
+) -> Result<(), Stop> {
     let length = record.length;
     let is_cpuid = record.kind == libxc::X86_CPUID_POLICY;
     let (unit, most) = if is_cpuid {
@@ -79,13 +86,12 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
         });
         return Ok(());
     }
-    if guest.static_done {
+    if static_done {
         input.bad(Code::RecordOdd, record, || {
             "after the static data's end, where nobody reads it".into()
         });
         return Ok(());
     }
-    let policy = &mut guest.policy;
     let slot = usize::from(!is_cpuid);
     policy.refused[slot] = None;
     policy.seen = Some(*record);
@@ -118,7 +124,7 @@ pub fn read(input: &mut Input<'_>, guest: &mut Guest, record: &Record) -> Result
                 let why = format!("leaf {leaf:#x}, subleaf {subleaf:#x}, which Xen does not take");
                 refuse(Errno::Erange, leaf, subleaf, none, why);
             }
-        } else if let Err(Refusal { errno, why }) = takes_msr(entry, guest.target) {
+        } else if let Err(Refusal { errno, why }) = takes_msr(entry, xen) {
             refuse(errno, none, none, u32_at(entry, 0), why);
         } else if u32_at(entry, 0) == PLATFORM_INFO {
             policy.platform_info = u64_at(entry, 8);

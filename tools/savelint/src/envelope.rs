@@ -12,10 +12,14 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::finding::{Code, Findings};
 use crate::format::*;
+use crate::guest::Guest;
+use crate::input::Input;
+use crate::options::Options;
 use crate::report::{Format, Report};
 use crate::source::{Source, Stop};
-use crate::stream::{self, Guest, Input, Next};
-use crate::{verdict, Options, Unreadable};
+use crate::stream::{self, Next};
+use crate::unreadable::Unreadable;
+use crate::verdict;
 
 /// Reads one input, from its first header to its end.
 pub struct Reader<'a> {

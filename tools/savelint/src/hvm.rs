@@ -1,15 +1,8 @@
-//! The records that only an HVM or PVH domain has.
-
-mod context;
-mod cpu;
-mod params;
+//! What only an HVM or PVH domain's stream says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::refusal::Refusal;
-
-pub use context::read as context;
-pub use params::read as params;
 
 /// `HVM_PARAM_*` that say where the rings are.
 pub const STORE_PFN: u32 = 1;
@@ -46,7 +39,8 @@ impl Context {
     /// How many refusals are kept.
     const KEPT: usize = 8;
 
-    fn refuse(&mut self, refusal: Refusal) {
+    /// Keeps a refusal, or counts it.
+    pub fn refuse(&mut self, refusal: Refusal) {
         if self.refused.len() < Self::KEPT {
             self.refused.push(refusal);
         } else {

@@ -35,8 +35,10 @@ mod cpu_policy;
 mod envelope;
 mod finding;
 mod format;
+mod guest;
 mod hvm;
-mod page_data;
+mod input;
+mod options;
 mod pages;
 mod pv;
 mod refusal;
@@ -51,90 +53,17 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unreadable;
 mod verdict;
 mod xsave;
 
-use std::fmt;
-use std::io::{self, Read};
+use std::io::Read;
 
 pub use finding::{Code, Finding, Weight};
+pub use options::Options;
 pub use report::{Format, Guest, Holder, Pages, Pins, Report, Verdict};
 pub use target::Xen;
-
-/// What to assume, and how much memory to use.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// The most bytes to hold; see the module's text. By default 1 GiB, enough for every PVH guest
-    /// up to 4 TiB and for PV guests of some 50 GiB, whose page tables all map memory.
-    pub memory: u64,
-    /// Whether the host that is to restore allows linear page tables (Xen's `pv-linear-pt`, on by
-    /// default).
-    pub linear: bool,
-    /// The Xen that is to restore. By default the one that saved, or the next higher one whose
-    /// rules are known.
-    pub for_xen: Option<Xen>,
-    /// Judge a checkpointed stream as a Remus backup does, which goes on from the last whole
-    /// checkpoint. `xl restore` refuses such streams.
-    pub backup: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            memory: 1 << 30,
-            linear: true,
-            for_xen: None,
-            backup: false,
-        }
-    }
-}
-
-/// Why there is no report.
-#[derive(Debug)]
-pub enum Unreadable {
-    /// Reading failed.
-    Io {
-        /// How many bytes had been read.
-        at: u64,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// The input is no migration stream that this program knows.
-    NotAStream {
-        /// What was found instead.
-        why: String,
-    },
-    /// The stream needs more memory to be judged than [`Options::memory`] allows.
-    TooBig {
-        /// Where reading stopped, in bytes.
-        at: u64,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unreadable::Io { at, error } => write!(f, "cannot read on after {at} bytes: {error}"),
-            Unreadable::NotAStream { why } => write!(f, "not a migration stream: {why}"),
-            Unreadable::TooBig { at, limit } => write!(
-                f,
-                "the stream needs more than {} MiB of memory to be judged (stopped after {at} bytes); --max-memory raises the limit",
-                limit >> 20
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Unreadable {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Unreadable::Io { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
+pub use unreadable::Unreadable;
 
 /// Reads a stream to its end and judges it. `progress` is called every 128 KiB or oftener with the
 /// number of bytes read.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::Unreadable;
+use crate::unreadable::Unreadable;
 
 /// The size of the buffer, and the most that [`Source::take`] gives at once. As large as `cat`'s.
 const BUFFER: usize = 128 << 10;

@@ -1,170 +1,23 @@
 //! libxc's stream: the headers and the records, in the order and with the checks of
 //! `xg_sr_restore.c`.
 
-use crate::budget::Budget;
+mod hvm_context;
+mod hvm_cpu;
+mod hvm_params;
+mod page_data;
+mod pv;
+mod pv_vcpu;
+
 use crate::config::Config;
-use crate::cpu_policy::{self, CpuPolicy};
-use crate::finding::{Code, Findings};
+use crate::cpu_policy;
+use crate::finding::Code;
 use crate::format::{libxc, *};
-use crate::hvm::{self, Hvm};
-use crate::page_data;
-use crate::pages::PageMap;
-use crate::pv::{self, Pv};
+use crate::guest::Guest;
+use crate::input::{Input, Record};
 use crate::refusal::Errno;
-use crate::source::{Source, Stop};
-use crate::tables::Tables;
+use crate::source::Stop;
 use crate::target::Xen;
-use crate::Unreadable;
-
-/// What every reader of a part of the stream works with.
-pub struct Input<'a> {
-    /// The bytes.
-    pub source: Source<'a>,
-    /// What was found wrong.
-    pub findings: Findings,
-    /// The memory left.
-    pub budget: Budget,
-    /// The Xen that is to restore, if one is asked for.
-    pub for_xen: Option<Xen>,
-}
-
-impl Input<'_> {
-    /// Notes a finding about a record.
-    pub fn bad(&mut self, code: Code, record: &Record, why: impl FnOnce() -> String) {
-        self.findings.add(code, || format!("{record}: {}", why()));
-    }
-
-    /// Notes reserved bits that should be zero.
-    pub fn reserved(&mut self, record: &Record, value: u64) {
-        if value != 0 {
-            self.bad(Code::Reserved, record, || {
-                format!("reserved bits {value:#x}")
-            });
-        }
-    }
-
-    /// Takes the 8 bytes that the body of several records begins with, a number and a reserved
-    /// field; gives the number, or none if the record is shorter.
-    pub fn body_header(&mut self, record: &Record) -> Result<Option<u32>, Stop> {
-        let length = record.length;
-        if length < 8 {
-            self.bad(Code::RecordMalformed, record, || {
-                format!("{length} bytes, too short for its header")
-            });
-            return Ok(None);
-        }
-        let header = self.source.take(8)?;
-        let (number, reserved) = (u32_at(header, 0), u32_at(header, 4));
-        self.reserved(record, reserved.into());
-        Ok(Some(number))
-    }
-}
-
-/// A record's header, and where it stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Record {
-    /// Its type.
-    pub kind: u32,
-    /// The length of its body, without padding.
-    pub length: u32,
-    /// The byte at which it begins.
-    pub at: u64,
-}
-
-impl std::fmt::Display for Record {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at byte {}", libxc::name(self.kind), self.at)
-    }
-}
-
-/// How often a kind of record came.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Count {
-    /// Records.
-    pub records: u64,
-    /// Their bodies' bytes.
-    pub bytes: u64,
-}
-
-/// What the stream says of a domain.
-#[derive(Clone, Debug)]
-pub struct Guest {
-    /// [`TYPE_PV`] or [`TYPE_HVM`].
-    pub kind: u32,
-    /// The stream's version.
-    pub version: u32,
-    /// The Xen that saved it; major 0: converted from the legacy format by a script.
-    pub xen: (u32, u32),
-    /// The Xen by whose rules it is judged.
-    pub target: Xen,
-    /// Its CPUID leaves and MSRs.
-    pub policy: CpuPolicy,
-    /// Every page.
-    pub pages: PageMap,
-    /// The page tables, PV only.
-    pub tables: Tables,
-    /// What only PV has.
-    pub pv: Pv,
-    /// What only HVM has.
-    pub hvm: Hvm,
-    /// By record type; the last for those that are unknown.
-    pub counts: [Count; 0x14],
-    /// STATIC_DATA_END came, or is taken as come in version 2.
-    pub static_done: bool,
-    /// Page contents are only compared from here on.
-    pub verify: bool,
-    /// END came.
-    pub ended: bool,
-}
-
-impl Guest {
-    /// How often a kind of record came.
-    pub fn count(&self, kind: u32) -> u64 {
-        self.counts[slot(kind)].records
-    }
-
-    /// Whether the records without which no domain is restored are there.
-    pub fn is_complete(&self) -> bool {
-        self.ended
-            && match self.kind {
-                TYPE_PV => self
-                    .pv
-                    .vcpus
-                    .get(&0)
-                    .is_some_and(|vcpu| vcpu.basic.is_some()),
-                _ => self.hvm.context.is_some(),
-            }
-    }
-
-    /// Whether it is a PV domain.
-    pub fn is_pv(&self) -> bool {
-        self.kind == TYPE_PV
-    }
-
-    /// Version 2 has no STATIC_DATA_END; it is where memory begins.
-    pub fn needs_static_data(&mut self, input: &mut Input<'_>, record: &Record) {
-        if !self.static_done {
-            if self.version >= 3 {
-                input.bad(Code::RecordOrder, record, || {
-                    "no STATIC_DATA_END before it".into()
-                });
-            }
-            self.static_data_done(input);
-        }
-    }
-
-    /// What comes before memory is complete.
-    fn static_data_done(&mut self, input: &mut Input<'_>) {
-        if !self.static_done {
-            self.static_done = true;
-            cpu_policy::hand_over(input, &self.policy, self.target);
-        }
-    }
-}
-
-fn slot(kind: u32) -> usize {
-    (kind as usize).min(0x13)
-}
+use crate::unreadable::Unreadable;
 
 /// Where reading stops.
 pub enum Next {
@@ -206,9 +59,7 @@ pub fn records(input: &mut Input<'_>, config: &Config, guest: &mut Guest) -> Res
             });
             return Err(Stop::Broken);
         }
-        let count = &mut guest.counts[slot(record.kind)];
-        count.records += 1;
-        count.bytes += u64::from(record.length);
+        guest.note(&record);
 
         let start = input.source.at();
         body(input, config, guest, &record)?;
@@ -265,21 +116,8 @@ fn headers(input: &mut Input<'_>) -> Result<Guest, Stop> {
             format!("libxc's headers: options {options:#x}, reserved fields {image_reserved:#x} and {domain_reserved:#x}")
         });
     }
-    Ok(Guest {
-        kind,
-        version,
-        xen,
-        target: input.for_xen.unwrap_or_else(|| Xen::that_wrote(xen)),
-        policy: CpuPolicy::default(),
-        pages: PageMap::default(),
-        tables: Tables::default(),
-        pv: Pv::default(),
-        hvm: Hvm::default(),
-        counts: Default::default(),
-        static_done: false,
-        verify: false,
-        ended: false,
-    })
+    let target = input.for_xen.unwrap_or_else(|| Xen::that_wrote(xen));
+    Ok(Guest::new(kind, version, xen, target))
 }
 
 /// A record's body; reads no more than its length.
@@ -319,7 +157,8 @@ fn body(
         }
         libxc::X86_TSC_INFO => tsc_info(input, record)?,
         libxc::X86_CPUID_POLICY | libxc::X86_MSR_POLICY => {
-            cpu_policy::read(input, guest, record)?;
+            let (target, done) = (guest.target, guest.static_done);
+            cpu_policy::read(input, &mut guest.policy, target, done, record)?;
         }
         libxc::X86_PV_INFO
         | libxc::X86_PV_P2M_FRAMES
@@ -332,8 +171,8 @@ fn body(
         {
             pv::read(input, config, guest, record)?;
         }
-        libxc::HVM_CONTEXT if !guest.is_pv() => hvm::context(input, config, guest, record)?,
-        libxc::HVM_PARAMS if !guest.is_pv() => hvm::params(input, config, guest, record)?,
+        libxc::HVM_CONTEXT if !guest.is_pv() => hvm_context::read(input, config, guest, record)?,
+        libxc::HVM_PARAMS if !guest.is_pv() => hvm_params::read(input, config, guest, record)?,
         kind if kind & libxc::OPTIONAL != 0 => {
             input.bad(Code::RecordIgnored, record, || {
                 format!("type {kind:#x}, {length} bytes")

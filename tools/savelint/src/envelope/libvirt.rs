@@ -6,9 +6,9 @@ use crate::envelope::copy;
 use crate::envelope::others::not_a_stream;
 use crate::finding::Code;
 use crate::format::{u32_at, LIBXL_IDENT};
+use crate::input::Input;
 use crate::report::Format;
 use crate::source::Stop;
-use crate::stream::Input;
 
 /// It begins with this.
 pub const MAGIC: &[u8; 16] = b"libvirt-xml\n \0 \r";

@@ -5,8 +5,8 @@ use crate::envelope::others::not_a_stream;
 use crate::envelope::Reader;
 use crate::finding::Code;
 use crate::format::{libxl, u32_at, u32_be};
+use crate::input::Input;
 use crate::source::Stop;
-use crate::stream::Input;
 
 /// Where its records stand.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What is no migration stream that is read here, and what to say of it.
 
 use crate::source::{Source, Stop};
-use crate::Unreadable;
+use crate::unreadable::Unreadable;
 
 /// Starts of other formats, and what to say of each.
 const OTHERS: &[(&[u8], &str)] = &[

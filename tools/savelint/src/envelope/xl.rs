@@ -5,9 +5,9 @@ use crate::envelope::copy;
 use crate::envelope::others::not_a_stream;
 use crate::finding::Code;
 use crate::format::*;
+use crate::input::Input;
 use crate::report::Format;
 use crate::source::Stop;
-use crate::stream::Input;
 
 /// `struct save_file_header` and its optional data: the configuration.
 pub fn header(input: &mut Input<'_>, format: &mut Format) -> Result<Config, Stop> {

@@ -3,10 +3,11 @@
 use crate::config::{Config, SLACK};
 use crate::finding::Code;
 use crate::format::{libxc, *};
+use crate::guest::Guest;
+use crate::input::{Input, Record};
 use crate::pages::has_contents;
 use crate::refusal::Errno;
 use crate::source::Stop;
-use crate::stream::{Guest, Input, Record};
 use crate::tables;
 
 const PFN: u64 = (1 << 52) - 1;

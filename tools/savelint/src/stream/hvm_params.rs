@@ -3,9 +3,10 @@
 use crate::config::Config;
 use crate::finding::Code;
 use crate::format::u64_at;
+use crate::guest::Guest;
+use crate::input::{Input, Record};
 use crate::refusal::{Errno, Refusal};
 use crate::source::Stop;
-use crate::stream::{Guest, Input, Record};
 use crate::target::Xen;
 
 const PAE_ENABLED: u32 = 4;

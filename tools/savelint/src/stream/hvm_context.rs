@@ -1,12 +1,14 @@
 //! HVM_CONTEXT: the entries, their lengths and their values, as `hvm_load` takes them one by one.
 //! Layouts from `xen/include/public/arch-x86/hvm/save.h`.
 
+use super::hvm_cpu;
 use crate::config::Config;
 use crate::format::{u16_at, u32_at, u64_at};
-use crate::hvm::{cpu, Context};
+use crate::guest::Guest;
+use crate::hvm::Context;
+use crate::input::{Input, Record};
 use crate::refusal::{Errno, Refusal};
 use crate::source::Stop;
-use crate::stream::{Guest, Input, Record};
 use crate::target::Xen;
 use crate::xsave;
 
@@ -58,7 +60,7 @@ fn kind_of(number: u16, xen: Xen) -> Option<Kind> {
     use Length::{Exact, Own, UpTo};
     let lapic = if xen >= Xen::V4_20 { 32 } else { 24 };
     let (name, length, per_vcpu, is_legacy) = match number {
-        CPU => ("CPU", UpTo(cpu::LENGTH as u32), true, false),
+        CPU => ("CPU", UpTo(hvm_cpu::LENGTH as u32), true, false),
         PIC => ("PIC", Exact(8), false, true),
         4 => ("IOAPIC", Exact(400), false, true),
         LAPIC => ("LAPIC", UpTo(lapic), true, false),
@@ -247,7 +249,7 @@ fn values(guest: &Guest, entry: &Entry, body: &[u8]) -> Result<(), Refusal> {
     let word = |at: usize| body.get(at..at + 8).map_or(0, |bytes| u64_at(bytes, 0));
     let invalid = |why: String| Refusal::err(Errno::Einval, why);
     match entry.kind {
-        CPU => cpu::check(body, &guest.policy, guest.target),
+        CPU => hvm_cpu::check(body, &guest.policy, guest.target),
         PIC if guest.target >= Xen::V4_20 => pic(entry.instance, body),
         PIT if guest.target >= Xen::V4_20 => pit(body),
         // EXTD without EN.
