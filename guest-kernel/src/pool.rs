@@ -36,6 +36,9 @@ const HIGH_WATER: usize = 4 * ROUNDS;
 
 static POOL: Pool<Sets, MAX_CPUS, MAGAZINES, ROUNDS> = Pool::new(
     Config::new()
+        .cpus::<MAX_CPUS>()
+        .magazines::<MAGAZINES>()
+        .rounds::<ROUNDS>()
         .construct_batch(CONSTRUCT_BATCH)
         .high_water(HIGH_WATER)
         .low_water(0),
@@ -72,7 +75,7 @@ impl Backend for Sets {
                         out.copy_within(failed.at..done, 0);
                         done - failed.at
                     });
-                    return Err(ConstructError { error, stuck });
+                    return Err(ConstructError::with_stuck(error, stuck));
                 }
             }
             done = end;
@@ -88,13 +91,7 @@ impl Backend for Sets {
         for part in sets.chunks(batch()) {
             match unmake(part) {
                 Ok(calls) => spent.hypercalls += calls,
-                Err((at, error)) => {
-                    return Err(DestructError {
-                        at: done + at,
-                        error: error.into(),
-                        spent,
-                    })
-                }
+                Err((at, error)) => return Err(DestructError::new(done + at, error.into(), spent)),
             }
             done += part.len();
         }

@@ -1,10 +1,16 @@
 //! What the kernel supplies: how a set is made and unmade, and a word of metadata for each.
 
-use core::fmt::Debug;
+use core::fmt::{self, Debug};
 use core::sync::atomic::AtomicU32;
 
 /// What a batch cost, for the statistics. Only the backend knows.
+///
+/// ```
+/// # use pagetable_pool::Spent;
+/// const SPENT: Spent = Spent::nothing().hypercalls(2).tlb_flushes(1);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Spent {
     /// Hypercalls made (or whatever else is dear on this kernel).
     pub hypercalls: u32,
@@ -12,8 +18,31 @@ pub struct Spent {
     pub tlb_flushes: u32,
 }
 
+impl Spent {
+    /// Neither hypercalls nor flushes.
+    pub const fn nothing() -> Self {
+        Spent {
+            hypercalls: 0,
+            tlb_flushes: 0,
+        }
+    }
+
+    /// The same, but so many hypercalls.
+    pub const fn hypercalls(mut self, calls: u32) -> Self {
+        self.hypercalls = calls;
+        self
+    }
+
+    /// The same, but so many TLB flushes.
+    pub const fn tlb_flushes(mut self, flushes: u32) -> Self {
+        self.tlb_flushes = flushes;
+        self
+    }
+}
+
 /// Construction failed. Nothing of the batch may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConstructError<E> {
     /// What went wrong.
     pub error: E,
@@ -27,10 +56,29 @@ impl<E> ConstructError<E> {
     pub const fn rolled_back(error: E) -> Self {
         ConstructError { error, stuck: 0 }
     }
+
+    /// Construction failed, and so did the roll-back of the sets that stand in the first `stuck`
+    /// places.
+    pub const fn with_stuck(error: E, stuck: usize) -> Self {
+        ConstructError { error, stuck }
+    }
 }
+
+impl<E: Debug> fmt::Display for ConstructError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "construction failed: {:?}", self.error)?;
+        match self.stuck {
+            0 => Ok(()),
+            n => write!(f, "; {n} sets could not be rolled back"),
+        }
+    }
+}
+
+impl<E: Debug> core::error::Error for ConstructError<E> {}
 
 /// Destruction failed at one set of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DestructError<E> {
     /// The place of the set that could not be destructed. Those before it are gone; those after it
     /// were not touched.
@@ -40,6 +88,22 @@ pub struct DestructError<E> {
     /// What the part of the batch up to here cost.
     pub spent: Spent,
 }
+
+impl<E> DestructError<E> {
+    /// Destruction failed at the set in place `at`, after `spent`.
+    pub const fn new(at: usize, error: E, spent: Spent) -> Self {
+        DestructError { at, error, spent }
+    }
+}
+
+impl<E: Debug> fmt::Display for DestructError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DestructError { at, error, .. } = self;
+        write!(f, "destruction failed at set {at} of the batch: {error:?}")
+    }
+}
+
+impl<E: Debug> core::error::Error for DestructError<E> {}
 
 /// How the kernel makes and unmakes sets.
 ///

@@ -1,7 +1,7 @@
 //! What one CPU caches: two magazines.
 
-use crate::gate::GateWord;
 use crate::magazine::Magazine;
+use crate::word::GateWord;
 
 /// Up to two magazines of sets. The lower half is what Bonwick calls the previous magazine, the
 /// upper one the current: get and put work at the top, and a whole magazine moves at the bottom

@@ -6,8 +6,8 @@
 //! others to finish.
 
 use crate::backend::Backend;
-use crate::gate::GateWord;
 use crate::grace::Ticket;
+use crate::word::GateWord;
 
 /// A set that waits.
 #[derive(Clone, Copy)]

@@ -7,63 +7,7 @@
 
 use crate::sites::{self, acquire, release, Site};
 use crate::sync::{const_fn, AtomicBool, AtomicU32, Ordering};
-use crate::token::Generation;
-
-const CLOSED: u32 = 1 << 0;
-const FINAL: u32 = 1 << 1;
-const FIRST: u32 = 1 << 2;
-
-/// What the gate says. Bit 0: closed. Bit 1: closed for good. The rest: the construction
-/// generation, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GateWord(u32);
-
-impl GateWord {
-    /// No gate's word, of no generation.
-    pub(crate) const NONE: GateWord = GateWord(0);
-    /// Not an open gate's word either, and another than [`NONE`](GateWord::NONE).
-    pub(crate) const NEVER: GateWord = GateWord(CLOSED);
-
-    pub(crate) const fn is_closed(self) -> bool {
-        self.0 & CLOSED != 0
-    }
-
-    pub(crate) const fn is_final(self) -> bool {
-        self.0 & FINAL != 0
-    }
-
-    pub(crate) const fn generation(self) -> Generation {
-        Generation(self.0 >> 2)
-    }
-
-    pub(crate) const fn is_of_generation_of(self, other: GateWord) -> bool {
-        self.0 >> 2 == other.0 >> 2
-    }
-
-    /// The word, for a claim that is compared with it.
-    #[inline(always)]
-    pub(crate) const fn bits(self) -> u32 {
-        self.0
-    }
-
-    const fn closed(self) -> GateWord {
-        GateWord(self.0 | CLOSED)
-    }
-
-    const fn opened(self) -> GateWord {
-        GateWord(self.0 & !CLOSED)
-    }
-
-    /// The same flags, of the next generation. There is no generation 0.
-    const fn next_generation(self) -> GateWord {
-        let next = GateWord(self.0.wrapping_add(FIRST));
-        if next.generation().0 == 0 {
-            GateWord(FIRST | (self.0 & (CLOSED | FINAL)))
-        } else {
-            next
-        }
-    }
-}
+use crate::word::{GateWord, Generation};
 
 /// Alone on its cache lines: written rarely, read by every CPU all the time.
 #[repr(align(128))]
@@ -79,13 +23,13 @@ pub(crate) struct Gate {
 impl Gate {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            Gate { word: Line(AtomicU32::new(FIRST)), taken: AtomicBool::new(false) }
+            Gate { word: Line(AtomicU32::new(GateWord::FIRST.bits())), taken: AtomicBool::new(false) }
         }
     }
 
     #[inline(always)]
     pub(crate) fn read(&self) -> GateWord {
-        GateWord(acquire(Site::GateRead, &self.word.0))
+        GateWord::from_bits(acquire(Site::GateRead, &self.word.0))
     }
 
     /// Takes control, if nobody has it.
@@ -102,21 +46,23 @@ pub(crate) struct Control<'p> {
 impl<'p> Control<'p> {
     /// What this one or the one before wrote.
     pub(crate) fn word(&self) -> GateWord {
-        GateWord(self.gate.word.0.load(Ordering::Relaxed))
+        GateWord::from_bits(self.gate.word.0.load(Ordering::Relaxed))
     }
 
     pub(crate) fn next_generation(&self) -> Generation {
         let next = self.word().next_generation();
         // An open gate's word, unless a drainer calls: usable at once.
-        release(Site::GateGeneration, &self.gate.word.0, next.0);
+        release(Site::GateGeneration, &self.gate.word.0, next.bits());
         next.generation()
     }
 
+    /// A closed gate's word: nobody touches anything under it.
+    fn store_unusable(&self, word: GateWord) {
+        self.gate.word.0.store(word.bits(), Ordering::Relaxed);
+    }
+
     pub(crate) fn close(self) -> Shut<'p> {
-        self.gate
-            .word
-            .0
-            .store(self.word().closed().0, Ordering::Relaxed);
+        self.store_unusable(self.word().closed());
         Shut { control: self }
     }
 }
@@ -144,8 +90,8 @@ impl Shut<'_> {
 
     /// From now on nothing opens the gate.
     pub(crate) fn for_good(&self) {
-        let word = self.control.word().closed().0 | FINAL;
-        self.control.gate.word.0.store(word, Ordering::Relaxed);
+        let word = self.control.word().closed_for_good();
+        self.control.store_unusable(word);
     }
 }
 
@@ -153,7 +99,11 @@ impl Drop for Shut<'_> {
     fn drop(&mut self) {
         let word = self.control.word();
         if !word.is_final() {
-            release(Site::GateOpen, &self.control.gate.word.0, word.opened().0);
+            release(
+                Site::GateOpen,
+                &self.control.gate.word.0,
+                word.opened().bits(),
+            );
         }
     }
 }
@@ -170,10 +120,10 @@ mod tests {
         };
         let shut = gate.try_control().unwrap().close();
         assert!(gate.try_control().is_none());
-        assert_eq!(shut.next_generation(), Generation(1));
+        assert_eq!(shut.next_generation(), GateWord::FIRST.generation());
         assert!(gate.read().is_closed() && !gate.read().is_final());
         drop(shut);
-        assert_eq!(gate.read(), GateWord(FIRST));
+        assert_eq!(gate.read(), GateWord::FIRST);
         gate.try_control().unwrap().close().for_good();
         assert!(gate.read().is_closed() && gate.read().is_final());
         drop(gate.try_control().unwrap().close());

@@ -56,13 +56,13 @@
 //!                 }
 //!             }
 //!         }
-//!         Ok(Spent { hypercalls: 1, tlb_flushes: 0 })
+//!         Ok(Spent::nothing().hypercalls(1))
 //!     }
 //!
 //!     fn destruct(&self, sets: &[u32]) -> Result<Spent, DestructError<TablesError>> {
 //!         // One multi-operation hypercall for all, then the frames go back.
 //!         sets.iter().for_each(|&set| self.used[set as usize].store(0, Relaxed));
-//!         Ok(Spent { hypercalls: 1, tlb_flushes: 1 })
+//!         Ok(Spent::nothing().hypercalls(1).tlb_flushes(1))
 //!     }
 //!
 //!     fn set_next(&self, set: u32, next: Option<u32>) {
@@ -76,7 +76,7 @@
 //!
 //! // 2. The pool: 2 CPUs, a depot of 4 magazines, 7 sets in each.
 //! static POOL: Pool<Tables, 2, 4, 7> = Pool::new(
-//!     Config::new().construct_batch(4),
+//!     Config::new().cpus::<2>().magazines::<4>().rounds::<7>().construct_batch(4),
 //!     Tables { used: [const { AtomicU32::new(0) }; 64], next: [const { AtomicU32::new(NO_SET) }; 64] },
 //! );
 //!
@@ -152,6 +152,7 @@ pub mod sites;
 mod stats;
 mod sync;
 mod token;
+mod word;
 
 pub mod guide;
 
@@ -162,7 +163,8 @@ pub use grace::{GracePeriodTimeout, Wait};
 pub use guard::{Context, CpuGuard, CpuId, CpuPinned};
 pub use pool::{Broken, Closed, DrainReport, Drained, Invalid, Left, Pool, Reclaimed, Shrunk};
 pub use stats::{CpuStats, Stats};
-pub use token::{Constructed, Generation, Parts};
+pub use token::{Constructed, Parts};
+pub use word::Generation;
 
 /// Are the debug checks of single sets on?
 pub(crate) const CHECKS: bool = cfg!(any(debug_assertions, feature = "checks"));

@@ -28,12 +28,13 @@ use crate::backend::Backend;
 use crate::cache::Cache;
 use crate::deferred::Deferred;
 use crate::error::Refused;
-use crate::gate::{Control, Gate, GateWord, Shut};
+use crate::gate::{Control, Gate, Shut};
 use crate::grace::{Grace, GracePeriodTimeout, Seen, Ticket, Wait};
 use crate::guard::{Context, CpuId, CpuPinned};
 use crate::order::{Held, MayLock, Rank, Ranked};
 use crate::stats::Counters;
 use crate::sync::{array, const_fn, UnsafeCell};
+use crate::word::GateWord;
 
 /// The claim when the next operation must look closer: the CPU is idle, parked, gone or new, or
 /// what it caches may be of an old generation.

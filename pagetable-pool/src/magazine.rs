@@ -1,6 +1,6 @@
 //! A magazine: a fixed array of sets that moves as one.
 
-use crate::gate::GateWord;
+use crate::word::GateWord;
 
 /// Up to `ROUNDS` sets of one generation.
 #[derive(Clone, Copy)]

@@ -46,6 +46,38 @@ impl PoolId {
     }
 }
 
+/// The pool that gave a set out. Empty in a build without checks: a token is then no larger than
+/// its set and the generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    #[cfg(any(debug_assertions, feature = "checks"))]
+    pool: u32,
+}
+
+#[cfg(any(debug_assertions, feature = "checks"))]
+impl Origin {
+    pub(crate) fn of(id: &PoolId) -> Self {
+        Origin { pool: id.get() }
+    }
+
+    pub(crate) fn is(self, id: &PoolId) -> bool {
+        self.pool == id.get()
+    }
+}
+
+#[cfg(not(any(debug_assertions, feature = "checks")))]
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn of(_: &PoolId) -> Self {
+        Origin {}
+    }
+
+    /// True of every pool: nothing is known.
+    pub(crate) fn is(self, _: &PoolId) -> bool {
+        true
+    }
+}
+
 fn word(pool: u32, state: State) -> u32 {
     pool << 3 | state as u32
 }

@@ -1,17 +1,7 @@
 //! What `get` hands out and `put` takes back.
 
-use crate::gate::GateWord;
-
-/// A number that goes up whenever the constructed form changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(pub(crate) u32);
-
-impl Generation {
-    /// The number. 1 for a fresh pool; below 2^30, after which it starts again from 1.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
+use crate::marks::Origin;
+use crate::word::{GateWord, Generation};
 
 /// Owning one proves that the set is constructed, belongs to the pool that gave it out, and that
 /// nobody else has it: it can be neither copied nor put back twice. A dropped one is not lost: it
@@ -22,20 +12,14 @@ pub struct Constructed<S> {
     pub(crate) set: S,
     /// The gate's word when it was constructed, or last found to be current: its generation.
     pub(crate) word: GateWord,
-    /// Number of the pool.
-    #[cfg(any(debug_assertions, feature = "checks"))]
-    pub(crate) pool: u32,
+    /// The pool that gave it out.
+    pub(crate) origin: Origin,
 }
 
 impl<S: Copy> Constructed<S> {
     #[inline(always)]
-    pub(crate) fn new(set: S, word: GateWord, _pool: impl FnOnce() -> u32) -> Self {
-        Constructed {
-            set,
-            word,
-            #[cfg(any(debug_assertions, feature = "checks"))]
-            pool: _pool(),
-        }
+    pub(crate) fn new(set: S, word: GateWord, origin: Origin) -> Self {
+        Constructed { set, word, origin }
     }
 
     /// The set.
@@ -50,21 +34,12 @@ impl<S: Copy> Constructed<S> {
         self.word.generation()
     }
 
-    /// Was it given out by the pool of this number? Yes, in a build without checks.
-    pub(crate) fn is_of(&self, _pool: u32) -> bool {
-        #[cfg(any(debug_assertions, feature = "checks"))]
-        return self.pool == _pool;
-        #[cfg(not(any(debug_assertions, feature = "checks")))]
-        true
-    }
-
     /// Takes the token apart into three plain words' worth, for a kernel that keeps them in its own
     /// frame metadata.
     pub fn into_parts(self) -> (S, Parts) {
         let parts = Parts {
             word: self.word,
-            #[cfg(any(debug_assertions, feature = "checks"))]
-            pool: self.pool,
+            origin: self.origin,
         };
         (self.set, parts)
     }
@@ -78,8 +53,7 @@ impl<S: Copy> Constructed<S> {
         Constructed {
             set,
             word: parts.word,
-            #[cfg(any(debug_assertions, feature = "checks"))]
-            pool: parts.pool,
+            origin: parts.origin,
         }
     }
 }
@@ -88,6 +62,5 @@ impl<S: Copy> Constructed<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     word: GateWord,
-    #[cfg(any(debug_assertions, feature = "checks"))]
-    pool: u32,
+    origin: Origin,
 }

@@ -65,7 +65,14 @@ impl Shaped {
 type P = Pool<Table, 2, 4, 2>;
 
 fn pool() -> P {
-    let pool = P::new(Config::new().construct_batch(1), Table::new(32));
+    let pool = P::new(
+        Config::new()
+            .cpus::<2>()
+            .magazines::<4>()
+            .rounds::<2>()
+            .construct_batch(1),
+        Table::new(32),
+    );
     (0..2).for_each(|cpu| pool.cpu_online(&on(cpu)).unwrap());
     pool
 }

@@ -67,7 +67,13 @@ impl World {
     fn new(cached: usize, depot: usize, hand: usize) -> Box<World> {
         let mut world = Box::new(World {
             pool: P::new(
-                Config::new().construct_batch(2).high_water(4).low_water(2),
+                Config::new()
+                    .cpus::<3>()
+                    .magazines::<2>()
+                    .rounds::<2>()
+                    .construct_batch(2)
+                    .high_water(4)
+                    .low_water(2),
                 Table::new(48),
             ),
             hand: Vec::with_capacity(16),

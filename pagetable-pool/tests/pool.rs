@@ -9,14 +9,19 @@ use std::sync::atomic::Ordering::SeqCst;
 
 type P = Pool<Table, 3, 4, 4>;
 
-fn pool_with(config: Config) -> P {
+/// Three CPUs, four magazines of four.
+fn small() -> Config<3, 4, 4> {
+    Config::new().cpus::<3>().magazines::<4>().rounds::<4>()
+}
+
+fn pool_with(config: Config<3, 4, 4>) -> P {
     let pool = P::new(config, Table::new(128));
     (0..3).for_each(|cpu| pool.cpu_online(&on(cpu)).unwrap());
     pool
 }
 
 fn pool() -> P {
-    pool_with(Config::new().construct_batch(2))
+    pool_with(small().construct_batch(2))
 }
 
 /// Takes `n` sets on `cpu` and puts them all back there.
@@ -32,7 +37,7 @@ fn cached(pool: &P) -> [usize; 3] {
 
 #[test]
 fn a_miss_constructs_a_batch_and_the_rest_are_hits() {
-    let pool = pool_with(Config::new().construct_batch(4));
+    let pool = pool_with(small().construct_batch(4));
     let sets: Vec<_> = (0..4).map(|_| pool.get(&on(0)).unwrap()).collect();
     let stats = pool.stats(&on(0)).unwrap();
     assert_eq!(
@@ -385,7 +390,7 @@ fn a_put_that_cannot_destruct_says_so() {
 
 #[test]
 fn construction_that_fails_halfway_leaves_nothing_and_one_may_still_be_had() {
-    let pool = pool_with(Config::new().construct_batch(4));
+    let pool = pool_with(small().construct_batch(4));
     pool.backend().construct_budget.store(3, SeqCst); // the batch of 4 fails at its last
     assert_eq!(pool.get(&on(0)), Err(GetError::Construct(Fault::Injected)));
     assert_eq!(pool.backend().alive(), 0);
@@ -395,7 +400,14 @@ fn construction_that_fails_halfway_leaves_nothing_and_one_may_still_be_had() {
         Err(GetError::Construct(Fault::Injected)),
         "the first try took the last of the budget"
     );
-    let crowded = Pool::<Table, 1, 1, 4>::new(Config::new().construct_batch(4), Table::new(3));
+    let crowded = Pool::new(
+        Config::new()
+            .cpus::<1>()
+            .magazines::<1>()
+            .rounds::<4>()
+            .construct_batch(4),
+        Table::new(3),
+    );
     crowded.cpu_online(&on(0)).unwrap();
     let sets: Vec<_> = (0..3).map(|_| crowded.get(&on(0)).unwrap()).collect();
     assert_eq!(
@@ -409,7 +421,7 @@ fn construction_that_fails_halfway_leaves_nothing_and_one_may_still_be_had() {
 
 #[test]
 fn what_cannot_be_rolled_back_is_quarantined() {
-    let pool = pool_with(Config::new().construct_batch(4));
+    let pool = pool_with(small().construct_batch(4));
     pool.backend().construct_budget.store(3, SeqCst);
     pool.backend().stuck.store(2, SeqCst);
     assert_eq!(pool.get(&on(0)), Err(GetError::Construct(Fault::Injected)));
@@ -604,7 +616,7 @@ fn shrunk<E: std::fmt::Debug>(result: Result<Shrunk, E>) -> (usize, usize) {
 
 #[test]
 fn shrink_takes_the_coldest_in_one_batch_and_leaves_the_reserve() {
-    let pool = pool_with(Config::new().construct_batch(4).low_water(5));
+    let pool = pool_with(small().construct_batch(4).low_water(5));
     let sets: Vec<_> = (0..24).map(|_| pool.get(&on(0)).unwrap()).collect();
     let names: Vec<_> = sets.iter().map(|set| set.set()).collect();
     sets.into_iter()
@@ -634,10 +646,10 @@ fn shrink_takes_the_coldest_in_one_batch_and_leaves_the_reserve() {
 
 #[test]
 fn the_high_water_mark_holds_and_the_reserve_is_filled() {
-    let pool = pool_with(Config::new().construct_batch(1).high_water(6).low_water(6));
+    let pool = pool_with(small().construct_batch(1).high_water(6).low_water(6));
     fill(&pool, 0, 30);
     assert!(pool.stats(&on(0)).unwrap().depot <= 6);
-    let empty = pool_with(Config::new().construct_batch(1).high_water(6).low_water(6));
+    let empty = pool_with(small().construct_batch(1).high_water(6).low_water(6));
     assert_eq!(empty.replenish(&on(0)), Ok(4));
     assert_eq!(empty.replenish(&on(0)), Ok(2));
     assert_eq!(empty.replenish(&on(0)), Ok(0));
@@ -647,7 +659,7 @@ fn the_high_water_mark_holds_and_the_reserve_is_filled() {
 
 #[test]
 fn the_high_water_mark_can_be_set_while_the_pool_runs() {
-    let pool = pool_with(Config::new().construct_batch(1).high_water(0).low_water(0));
+    let pool = pool_with(small().construct_batch(1).high_water(0).low_water(0));
     let depot = || pool.stats(&on(0)).unwrap().depot;
     fill(&pool, 0, 30);
     assert_eq!(depot(), 0);
@@ -799,7 +811,10 @@ impl Backend for CallsBack {
 #[test]
 fn a_call_back_from_inside_an_operation_is_refused() {
     let backend = CallsBack(Table::new(8), Default::default(), Default::default());
-    let pool: &'static _ = Box::leak(Box::new(Pool::<_, 2, 2, 4>::new(Config::new(), backend)));
+    let pool: &'static _ = Box::leak(Box::new(Pool::new(
+        Config::new().cpus::<2>().magazines::<2>().rounds::<4>(),
+        backend,
+    )));
     pool.backend().1.set(pool).ok().unwrap();
     pool.cpu_online(&on(0)).unwrap();
     let set = pool.get(&on(0)).unwrap();

@@ -13,7 +13,14 @@ use pagetable_pool::*;
 type P = Pool<Table, 3, 4, 4>;
 
 fn pool_of(sets: usize) -> P {
-    let pool = P::new(Config::new().construct_batch(1), Table::new(sets));
+    let pool = P::new(
+        Config::new()
+            .cpus::<3>()
+            .magazines::<4>()
+            .rounds::<4>()
+            .construct_batch(1),
+        Table::new(sets),
+    );
     (0..3).for_each(|cpu| pool.cpu_online(&on(cpu)).unwrap());
     pool
 }

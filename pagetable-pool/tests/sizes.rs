@@ -24,18 +24,12 @@ impl<const N: usize> Backend for Frames<N> {
         out.iter_mut()
             .flatten()
             .for_each(|frame| *frame = free.pop().unwrap());
-        Ok(Spent {
-            hypercalls: 1,
-            tlb_flushes: 0,
-        })
+        Ok(Spent::nothing().hypercalls(1))
     }
 
     fn destruct(&self, sets: &[[u32; N]]) -> Result<Spent, DestructError<&'static str>> {
         self.free.lock().unwrap().extend(sets.iter().flatten());
-        Ok(Spent {
-            hypercalls: 1,
-            tlb_flushes: 1,
-        })
+        Ok(Spent::nothing().hypercalls(1).tlb_flushes(1))
     }
 
     fn set_next(&self, set: [u32; N], next: Option<[u32; N]>) {
@@ -61,12 +55,16 @@ impl Wait for Never {
 
 fn life<const N: usize, const ROUNDS: usize>() {
     const FRAMES: usize = 2000;
-    let config = Config::new().construct_batch(ROUNDS.min(4));
-    let backend = Frames {
+    let config = Config::new()
+        .cpus::<2>()
+        .magazines::<3>()
+        .rounds::<ROUNDS>()
+        .construct_batch(ROUNDS.min(4));
+    let backend = Frames::<N> {
         free: Mutex::new((0..FRAMES as u32).collect()),
         links: Mutex::default(),
     };
-    let pool = Pool::<Frames<N>, 2, 3, ROUNDS>::new(config, backend);
+    let pool = Pool::new(config, backend);
     // SAFETY: this thread plays both CPUs, one call at a time.
     let on = |cpu| unsafe { CpuGuard::new(CpuId(cpu), Context::all()) };
     (0..2).for_each(|cpu| pool.cpu_online(&on(cpu)).unwrap());

@@ -77,11 +77,7 @@ impl Backend for Table {
             let one_in = self.fail_one_in.load(Relaxed);
             let count = self.destructions.fetch_add(1, Relaxed);
             if one_in > 0 && count % one_in == 0 {
-                return Err(DestructError {
-                    at,
-                    error: (),
-                    spent: Spent::default(),
-                });
+                return Err(DestructError::new(at, (), Spent::nothing()));
             }
             assert!(
                 self.change(set, CONSTRUCTED, FREE),
@@ -165,8 +161,14 @@ fn everything_at_once() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(300);
-    let config = Config::new().construct_batch(3).high_water(40).low_water(8);
-    let pool = Pool::<Table, CPUS, 16, 4>::new(config, Table::new());
+    let config = Config::new()
+        .cpus::<CPUS>()
+        .magazines::<16>()
+        .rounds::<4>()
+        .construct_batch(3)
+        .high_water(40)
+        .low_water(8);
+    let pool = Pool::new(config, Table::new());
     pool.backend().fail_one_in.store(1000, Relaxed);
     let mail: [Mutex<VecDeque<Constructed<u32>>>; CPUS] =
         std::array::from_fn(|_| Mutex::new(VecDeque::new()));

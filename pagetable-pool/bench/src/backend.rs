@@ -51,18 +51,12 @@ impl Backend for Simulated {
         for place in out.iter_mut() {
             *place = self.next.fetch_add(1, Relaxed) & 0xffff;
         }
-        Ok(Spent {
-            hypercalls: 1,
-            tlb_flushes: 0,
-        })
+        Ok(Spent::nothing().hypercalls(1))
     }
 
     fn destruct(&self, sets: &[u32]) -> Result<Spent, DestructError<()>> {
         self.burn(sets.len());
-        Ok(Spent {
-            hypercalls: 1,
-            tlb_flushes: 1,
-        })
+        Ok(Spent::nothing().hypercalls(1).tlb_flushes(1))
     }
 
     // No deferred frees here, so that nothing is ever linked; but the methods work for a few.

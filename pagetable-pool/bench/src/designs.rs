@@ -23,7 +23,13 @@ pub struct Gated<const CPUS: usize> {
 impl<const CPUS: usize> Gated<CPUS> {
     pub const fn new() -> Self {
         Gated {
-            pool: Pool::new(Config::new().construct_batch(1), Simulated::new()),
+            pool: Pool::new(
+                Config::new()
+                    .cpus::<CPUS>()
+                    .magazines::<1>()
+                    .construct_batch(1),
+                Simulated::new(),
+            ),
             kicked: AtomicU64::new(0),
         }
     }

@@ -53,13 +53,18 @@ fn drain_row<const CPUS: usize>(pool: &Pool<Simulated, CPUS, 1>, sets_each: usiz
 }
 
 /// Batches of one, so that a cache holds exactly what was put.
-const BY_ONES: Config = Config::new().construct_batch(1);
+const fn by_ones<const CPUS: usize>() -> Config<CPUS, 1, 15> {
+    Config::new()
+        .cpus::<CPUS>()
+        .magazines::<1>()
+        .construct_batch(1)
+}
 
 pub fn drains() -> Vec<Row> {
-    static ONE: Pool<Simulated, 1, 1> = Pool::new(BY_ONES, Simulated::new());
-    static SIXTEEN: Pool<Simulated, 16, 1> = Pool::new(BY_ONES, Simulated::new());
-    static HUNDREDS: Pool<Simulated, 256, 1> = Pool::new(BY_ONES, Simulated::new());
-    static MOST: Pool<Simulated, MAX_CPUS, 1> = Pool::new(BY_ONES, Simulated::new());
+    static ONE: Pool<Simulated, 1, 1> = Pool::new(by_ones(), Simulated::new());
+    static SIXTEEN: Pool<Simulated, 16, 1> = Pool::new(by_ones(), Simulated::new());
+    static HUNDREDS: Pool<Simulated, 256, 1> = Pool::new(by_ones(), Simulated::new());
+    static MOST: Pool<Simulated, MAX_CPUS, 1> = Pool::new(by_ones(), Simulated::new());
     let mut rows = Vec::new();
     for sets in [0, 1, 8, 30] {
         rows.push(drain_row(&ONE, sets));
@@ -73,8 +78,8 @@ pub fn drains() -> Vec<Row> {
 /// Nanoseconds of a get that misses, with batches of `batch`, and of a hit.
 pub fn miss(call_ns: u32, set_ns: u32, batch: usize) -> (f64, f64) {
     static POOLS: [Pool<Simulated, 1, 1>; 2] = [
-        Pool::new(Config::new().construct_batch(1), Simulated::new()),
-        Pool::new(Config::new().construct_batch(4), Simulated::new()),
+        Pool::new(by_ones(), Simulated::new()),
+        Pool::new(by_ones().construct_batch(4), Simulated::new()),
     ];
     let pool = &POOLS[usize::from(batch == 4)];
     pool.backend().call_ns.store(call_ns, Relaxed);

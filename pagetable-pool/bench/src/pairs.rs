@@ -7,7 +7,8 @@ use pagetable_pool::*;
 
 use crate::backend::{on, Simulated, Wide};
 
-static POOL: Pool<Simulated, 8, 64> = Pool::new(Config::new(), Simulated::new());
+const CONFIG: Config<8, 64, 15> = Config::new().cpus::<8>().magazines::<64>();
+static POOL: Pool<Simulated, 8, 64> = Pool::new(CONFIG, Simulated::new());
 
 /// Warms CPU `cpu`'s cache and then does `pairs` hit pairs. This is what callgrind counts.
 #[inline(never)]
@@ -19,7 +20,7 @@ pub fn ours(cpu: usize, pairs: u64) {
     }
 }
 
-static WIDE: Pool<Wide, 8, 64> = Pool::new(Config::new(), Wide);
+static WIDE: Pool<Wide, 8, 64> = Pool::new(CONFIG, Wide);
 
 fn ours_wide(cpu: usize, pairs: u64) {
     for _ in 0..pairs {

@@ -1,8 +1,7 @@
 //! Models, checked exhaustively (two threads) or within a bound on preemptions (three), and with
 //! each ordering weakened.
 //!
-//! Run with `RUSTFLAGS="--cfg loom" cargo test --release --features checks --test loom`; see
-//! `proofs.md`.
+//! `proofs.md` says how to run them.
 //!
 //! Every cache, and the contents of every set, is one of loom's cells: a model fails as soon as two
 //! CPUs can touch one without an order between them, even if no wrong value comes of it in that
@@ -103,11 +102,7 @@ impl Backend for Table {
             let [stubborn, times] = &self.stubborn;
             if set == stubborn.load(SeqCst) && times.load(SeqCst) > 0 {
                 times.fetch_sub(1, SeqCst);
-                return Err(DestructError {
-                    at,
-                    error: (),
-                    spent: Spent::default(),
-                });
+                return Err(DestructError::new(at, (), Spent::nothing()));
             }
             self.write(set, 0);
             assert_eq!(
@@ -162,7 +157,13 @@ fn pool<const CPUS: usize>() -> Arc<P<CPUS>> {
 }
 
 fn pool_with<const CPUS: usize>(table: Table) -> Arc<P<CPUS>> {
-    let config = Config::new().construct_batch(1).high_water(1).low_water(1);
+    let config = Config::new()
+        .cpus::<CPUS>()
+        .magazines::<1>()
+        .rounds::<1>()
+        .construct_batch(1)
+        .high_water(1)
+        .low_water(1);
     Arc::new(Pool::new(config, table))
 }
 

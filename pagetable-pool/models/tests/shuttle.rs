@@ -1,8 +1,7 @@
 //! More CPUs than loom can take: shuttle runs random schedules. It knows no weak memory; that is
 //! loom's part.
 //!
-//! Run with `RUSTFLAGS="--cfg shuttle" cargo test --release --features checks --test shuttle`; see
-//! `proofs.md`.
+//! `proofs.md` says how to run them.
 #![cfg(shuttle)]
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -94,7 +93,13 @@ impl Wait for Yield {
 }
 
 fn six_cpus() {
-    let config = Config::new().construct_batch(2).high_water(4).low_water(2);
+    let config = Config::new()
+        .cpus::<CPUS>()
+        .magazines::<4>()
+        .rounds::<2>()
+        .construct_batch(2)
+        .high_water(4)
+        .low_water(2);
     let pool = Arc::new(P::new(
         config,
         Table {

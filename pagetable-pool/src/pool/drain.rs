@@ -8,10 +8,10 @@ use crate::error::{DrainError, Refused, WaitError};
 use crate::gate::Control;
 use crate::grace::{Ticket, Wait};
 use crate::guard::{CpuId, CpuPinned};
-use crate::local::Ownership;
+use crate::local::{Here, Ownership, PerCpu};
 use crate::magazine::Magazine;
 use crate::order::{MayLock, RankedGuard};
-use crate::token::Generation;
+use crate::word::Generation;
 
 /// Holding this proves that one pool is empty and stays so: the gate is closed, the cache of every
 /// possible CPU is empty, the depot is empty, no deferred free waits, no operation that began
@@ -469,13 +469,11 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     ) -> usize {
         let mut all = 0;
         for (id, cpu) in self.cpus.iter().enumerate() {
-            let mut swept = 0;
-            if !self.spares(CpuId(id)) {
-                while let Some(taken) = self.take_owned(owner, cpu) {
-                    swept += taken.len();
-                    sweep.add_cached(&taken);
-                }
-            }
+            let swept = if self.spares(CpuId(id)) {
+                0
+            } else {
+                self.sweep_cache(sweep, owner, cpu)
+            };
             if swept > 0 {
                 cpu.counters.swept.add(swept);
             }
@@ -487,10 +485,24 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         all
     }
 
+    fn sweep_cache(
+        &self,
+        sweep: &mut Sweep<'_, '_, B, CPUS, MAGAZINES, ROUNDS>,
+        owner: &mut Ownership<'_>,
+        cpu: &PerCpu<B::Set, ROUNDS>,
+    ) -> usize {
+        let mut swept = 0;
+        while let Some(taken) = self.take_owned(owner, cpu) {
+            swept += taken.len();
+            sweep.add_cached(&taken);
+        }
+        swept
+    }
+
     fn take_owned(
         &self,
         owner: &mut Ownership<'_>,
-        cpu: &crate::local::PerCpu<B::Set, ROUNDS>,
+        cpu: &PerCpu<B::Set, ROUNDS>,
     ) -> Option<Magazine<B::Set, ROUNDS>> {
         self.cpus.with_owned(owner, cpu, |cache| {
             (cache.len() > 0).then(|| cache.take_cold())
@@ -502,14 +514,13 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         sweep: &mut Sweep<'_, '_, B, CPUS, MAGAZINES, ROUNDS>,
         may: MayLock<'_>,
     ) -> usize {
-        let mut sets = 0;
         if self.spares_depot() {
-            return sets;
+            return 0;
         }
-        while let Some(magazine) = {
-            let taken = self.depot.lock(may).pop_cold();
-            taken
-        } {
+        // Unlocked before the set is destructed.
+        let coldest = || self.depot.lock(may).pop_cold();
+        let mut sets = 0;
+        while let Some(magazine) = coldest() {
             sets += magazine.len();
             sweep.add_cached(&magazine);
         }
@@ -566,9 +577,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     }
 }
 
-fn spent<S: Copy, const ROUNDS: usize>(
-    here: &crate::local::Here<'_, S, ROUNDS>,
-) -> (usize, usize, usize) {
+fn spent<S: Copy, const ROUNDS: usize>(here: &Here<'_, S, ROUNDS>) -> (usize, usize, usize) {
     let counters = &here.counters;
     (
         counters.backend_calls.get(),

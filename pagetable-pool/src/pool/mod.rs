@@ -18,22 +18,23 @@ use crate::config::Config;
 use crate::deferred::LeftBehind;
 use crate::depot::Depot;
 use crate::error::{GetError, PutError, Reason, Refused};
-use crate::gate::GateWord;
 use crate::guard::CpuPinned;
 use crate::local::{Claim, Cpus, Here};
 use crate::magazine::Magazine;
-use crate::marks::{self, PoolId, State};
+use crate::marks::{self, Origin, PoolId, State};
 use crate::order::{MayLock, Rank, Ranked};
 use crate::quarantine::Quarantine;
 use crate::stats::Counter;
 use crate::sync::const_fn;
 use crate::token::Constructed;
+use crate::word::GateWord;
 
 /// Sets that a drain or a trim destructs with one call of the backend.
 const BATCH: usize = 64;
 
 /// A pool of constructed sets for up to `CPUS` CPUs, with a depot of `MAGAZINES` magazines of
-/// `ROUNDS` sets each.
+/// `ROUNDS` sets each. The three numbers come from the [`Config`], which gives each by name; a
+/// `static`'s type repeats them, and does not compile if they are others or in another order.
 ///
 /// It takes no memory after [`new`](Pool::new), which is `const`: a kernel puts it into a `static`.
 pub struct Pool<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize = 15> {
@@ -51,7 +52,7 @@ pub struct Pool<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROU
     id: PoolId,
     #[cfg(pool_switches)]
     switches: switches::Switches,
-    config: Config,
+    config: Config<CPUS, MAGAZINES, ROUNDS>,
     /// `config`'s, until [`set_high_water`](Pool::set_high_water).
     high_water: Counter,
     backend: B,
@@ -75,7 +76,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         ///
         /// Does not compile (or panics, at run time) if there is no CPU, magazine or round, if a
         /// magazine has more than 64, or if a miss would construct more than a magazine holds.
-        pub const fn new(config: Config, backend: B) -> Self {
+        pub const fn new(config: Config<CPUS, MAGAZINES, ROUNDS>, backend: B) -> Self {
             assert!(CPUS > 0 && MAGAZINES > 0 && ROUNDS > 0 && ROUNDS <= BATCH, "a pool needs CPUs, magazines and rounds (64 at most)");
             assert!(config.construct_batch >= 1 && config.construct_batch <= ROUNDS, "a miss constructs 1 to ROUNDS sets");
             Pool {
@@ -196,7 +197,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
                 return Err(GetError::WriteAfterFree(set));
             }
         }
-        Ok(Constructed::new(set, op.word(), || self.id.get()))
+        Ok(Constructed::new(set, op.word(), Origin::of(&self.id)))
     }
 
     /// Quarantines a set that was about to go out. Where no lock may be taken it stays in use for
@@ -594,24 +595,13 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         if !crate::CHECKS {
             return None;
         }
-        let id = self.id.get();
-        if !set.is_of(id) {
+        if !set.origin.is(&self.id) {
             return Some(PutError::Foreign(set.set));
         }
-        match marks::take_back(&self.backend, set.set, id, to) {
+        match marks::take_back(&self.backend, set.set, self.id.get(), to) {
             Ok(()) => None,
             Err(marks::Wrong::Foreign) => Some(PutError::Foreign(set.set)),
             Err(marks::Wrong::NotInUse) => Some(PutError::DoublePut(set.set)),
         }
     }
-}
-
-/// The pool is shared between CPUs if its backend and its sets may be.
-const fn _shared<B: Backend + Sync>()
-where
-    B::Set: Send,
-    B::Error: Send,
-{
-    const fn sync<T: Sync>() {}
-    sync::<Pool<B, 1, 1, 1>>();
 }

@@ -35,7 +35,13 @@ struct Model {
 /// Runs a history, three bytes an action. Panics where pool and model part. Gives how often what
 /// happened.
 pub fn run(bytes: &[u8]) -> BTreeMap<&'static str, usize> {
-    let config = Config::new().construct_batch(2).high_water(5).low_water(2);
+    let config = Config::new()
+        .cpus::<CPUS>()
+        .magazines::<2>()
+        .rounds::<3>()
+        .construct_batch(2)
+        .high_water(5)
+        .low_water(2);
     let mut model = Model {
         pool: P::new(config, Table::new(SETS)),
         running: [false; CPUS],

@@ -106,7 +106,7 @@ impl Backend for Table {
                 } else {
                     Fault::NoMemory
                 };
-                return Err(ConstructError { error, stuck });
+                return Err(ConstructError::with_stuck(error, stuck));
             };
             if budget != usize::MAX {
                 self.construct_budget.store(budget - 1, SeqCst);
@@ -114,10 +114,7 @@ impl Backend for Table {
             self.made_in[set].store(self.form.load(SeqCst), SeqCst);
             out[made] = set as u32;
         }
-        Ok(Spent {
-            hypercalls: 1,
-            tlb_flushes: 0,
-        })
+        Ok(Spent::nothing().hypercalls(1))
     }
 
     fn destruct(&self, sets: &[u32]) -> Result<Spent, DestructError<Fault>> {
@@ -125,17 +122,10 @@ impl Backend for Table {
         let panic_in = self.panic_in.load(SeqCst);
         self.panic_in.store(panic_in.saturating_sub(1), SeqCst);
         assert_ne!(panic_in, 1, "the backend's own mistake");
-        let spent = Spent {
-            hypercalls: 1,
-            tlb_flushes: 1,
-        };
+        let spent = Spent::nothing().hypercalls(1).tlb_flushes(1);
         for (at, &set) in sets.iter().enumerate() {
             if set == self.indestructible.load(SeqCst) {
-                return Err(DestructError {
-                    at,
-                    error: Fault::Injected,
-                    spent,
-                });
+                return Err(DestructError::new(at, Fault::Injected, spent));
             }
             let was = self.state[set as usize].swap(FREE, SeqCst);
             assert_eq!(was, CONSTRUCTED, "set {set} destructed in state {was}");

@@ -97,7 +97,7 @@ impl Test {
 
 /// All tests, in the order in which they run: what is quick and what the others need comes first.
 fn all() -> Result<Vec<Test>> {
-    let host: [(&str, HostTest); 14] = [
+    let host: [(&str, HostTest); 15] = [
         ("host/fmt", |log| cargo(log, "fmt --all -- --check", &[])),
         ("host/fmt-guest-kernel", |log| {
             cargo(
@@ -143,7 +143,7 @@ fn all() -> Result<Vec<Test>> {
             cargo(log, "test --locked -p pagetable-pool", &[])
         }),
         ("host/unit-migration", |log| {
-            cargo(log, "test --locked -p migration", &[])
+            cargo(log, "test --locked -p xen-guest-migration", &[])
         }),
         ("host/unit-xen-bindings", |log| {
             cargo(log, "test --locked -p xen-bindings", &[])
@@ -151,6 +151,9 @@ fn all() -> Result<Vec<Test>> {
         ("host/unit-tools", |log| {
             let packages = "test --locked -p tools -p savelint -p page-types";
             cargo(log, packages, &[])
+        }),
+        ("host/packaging", |log| {
+            cargo(log, "test --locked -p packaging", &[])
         }),
         ("host/report-in-a-browser", report::browser_check),
         ("host/copied-checkout", copied_checkout),

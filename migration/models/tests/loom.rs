@@ -1,5 +1,4 @@
-//! CPU hotplug against a suspend, over every interleaving:
-//! `RUSTFLAGS="--cfg loom" cargo test -p migration --test loom --release`.
+//! CPU hotplug against a suspend, over every interleaving. `proofs.md` says how to run it.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

@@ -1,6 +1,8 @@
 //! The machine with the real pool's proof: the pool is closed and empty at the hypercall, and open
 //! when the other vCPUs go on, whichever way the suspend goes.
 
+#![cfg(not(loom))]
+
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -58,7 +60,11 @@ type Sets = Pool<Tables, 2, 4, 7>;
 
 fn pool() -> Sets {
     Pool::new(
-        Config::new().construct_batch(4),
+        Config::new()
+            .cpus::<2>()
+            .magazines::<4>()
+            .rounds::<7>()
+            .construct_batch(4),
         Tables {
             used: [const { AtomicU32::new(0) }; SETS],
             next: [const { AtomicU32::new(NO_SET) }; SETS],
