@@ -12,7 +12,7 @@ use core::sync::atomic::AtomicU32;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spent {
-    /// Hypercalls made (or whatever else is dear on this kernel).
+    /// Hypercalls made (or another operation that is expensive on this kernel).
     pub hypercalls: u32,
     /// TLB flushes made. At most one for a batch is the aim.
     pub tlb_flushes: u32,
@@ -133,27 +133,27 @@ pub trait Backend {
     /// [`DestructError`] names the first set that failed. The pool quarantines that one and calls again for the rest.
     fn destruct(&self, sets: &[Self::Set]) -> Result<Spent, DestructError<Self::Error>>;
 
-    /// Remembers `next` in the metadata of `set`'s frames. The pool links sets this way where it
-    /// has no array to put them in (deferred frees that overflow, quarantine). Only sets that are
+    /// Stores `next` in the metadata of `set`'s frames. The pool links sets this way where it has
+    /// no array for them (deferred frees that overflow, quarantine). Only sets that are
     /// not in use are linked.
     fn set_next(&self, set: Self::Set, next: Option<Self::Set>);
 
-    /// What [`set_next`](Backend::set_next) remembered.
+    /// What [`set_next`](Backend::set_next) stored.
     fn next(&self, set: Self::Set) -> Option<Self::Set>;
 
     /// A word of metadata of `set`'s frames, 0 when they are first handed to the pool. With it a
-    /// debug build finds a double put, and a put of a set that is not this pool's. None, the
-    /// default: only what the token knows is checked.
+    /// debug build finds a double put, and a put of a set that is not this pool's. With None, the
+    /// default, only the token is checked.
     fn mark(&self, _set: Self::Set) -> Option<&AtomicU32> {
         None
     }
 
-    /// In a debug build, called when a set goes into a cache, after its grace period if it had one:
-    /// writes a pattern where nobody has any business now.
+    /// In a debug build, called when a set goes into a cache (after its grace period if it was
+    /// deferred): fills it with a pattern, so that later writes are found.
     fn poison(&self, _set: Self::Set) {}
 
-    /// In a debug build, called when a set comes out of a cache: takes the pattern away. False if
-    /// somebody wrote there.
+    /// In a debug build, called when a set comes out of a cache: removes the pattern. False if it
+    /// was overwritten.
     fn unpoison(&self, _set: Self::Set) -> bool {
         true
     }

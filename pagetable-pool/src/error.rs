@@ -1,4 +1,4 @@
-//! What can be refused, and why. Each error says whose doing it is.
+//! What can be refused, and why. Each error names the party at fault.
 
 use core::fmt::{self, Debug};
 
@@ -41,7 +41,7 @@ impl fmt::Display for Refused {
             }
             Refused::NotOnline(cpu) => write!(
                 f,
-                "the kernel used the pool on {cpu}, which it had declared away"
+                "the kernel used the pool on {cpu}, which it had announced as idle or offline"
             ),
             Refused::Reentered => {
                 f.write_str("an operation of the pool on this CPU was interrupted or called back")

@@ -16,14 +16,13 @@ use crate::sync::{const_fn, AtomicU32, Ordering};
 /// holds, or when
 /// [`relax`](Wait::relax) says that the deadline has passed.
 pub trait Wait {
-    /// Asks a running CPU to pass a quiescent state soon: an interrupt, or nothing where every CPU
-    /// has a tick. Called at most once for a CPU in each grace period, and never for one that is
-    /// idle, parked or offline; but for one that comes back while somebody waits, and does not
-    /// pass.
+    /// Makes a running CPU pass a quiescent state soon: sends an interrupt, or does nothing where
+    /// every CPU has a tick. Called at most once for each CPU and grace period, and not for a CPU
+    /// that is idle, parked or offline, unless it comes back during the wait and does not pass.
     fn kick(&mut self, cpu: CpuId);
 
-    /// Called again and again while `cpu` has not passed. May let interrupts in for a moment, as
-    /// long as the caller stays on its CPU. False once the deadline has passed.
+    /// Called repeatedly while `cpu` has not passed. May enable interrupts for a moment, if the
+    /// caller stays on its CPU. False once the deadline has passed.
     fn relax(&mut self, cpu: CpuId) -> bool;
 
     /// A clock, in nanoseconds. Only for
@@ -33,8 +32,8 @@ pub trait Wait {
     }
 }
 
-/// A CPU did not pass a quiescent state before the deadline. It is the party at fault: it runs
-/// kernel code that neither returns to the main loop nor takes its tick.
+/// A CPU did not pass a quiescent state before the deadline. That CPU is at fault: it runs kernel
+/// code that neither returns to the main loop nor takes its tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GracePeriodTimeout {
@@ -145,8 +144,8 @@ impl Grace {
         }
     }
 
-    /// The grace period that is to start next: over, it has begun after whatever the caller has
-    /// done until now.
+    /// The grace period that starts next. Everything the caller has done until now comes before
+    /// its begin.
     pub(crate) fn next(&self) -> Ticket {
         Ticket(tag(&self.current).wrapping_add(STEP))
     }
@@ -217,7 +216,7 @@ impl Grace {
             first = late;
             if seen.kick_for(ticket) {
                 wait.kick(CpuId(late));
-                // All the late ones at once, so that they come up together. One that comes back
+                // Kick all late CPUs at once, so that they pass at about the same time. One that comes back
                 // later is kicked when its turn comes.
                 for (i, seen) in cpus().enumerate().skip(late + 1) {
                     if seen.kick_for(ticket) {

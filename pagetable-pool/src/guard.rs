@@ -50,7 +50,7 @@ pub unsafe trait CpuPinned {
     }
 }
 
-/// A ready-made [`CpuPinned`] for kernels that have no type of their own for it.
+/// A [`CpuPinned`] for kernels that have no such type of their own.
 #[derive(Debug)]
 pub struct CpuGuard {
     cpu: CpuId,

@@ -1,5 +1,5 @@
-//! A per-CPU pool of constructed page-table sets, which one CPU can empty for all of them, and
-//! prove it.
+//! A per-CPU pool of constructed page-table sets. One CPU can empty the caches of all CPUs, and
+//! gets a proof of it.
 //!
 //! # Principles
 //!
@@ -11,17 +11,17 @@
 //!   it does not compile.
 //! - **Close, wait, take, check.** A drain closes the gate, waits until every CPU has passed a
 //!   point outside the pool, and then owns all caches. It runs on one CPU. A CPU that is idle,
-//!   parked or offline is neither woken nor interrupted, and no cache is passed over on an unlocked
-//!   look at a count.
+//!   parked or offline is neither woken nor interrupted, and no cache is skipped because a count
+//!   read without a lock says that it is empty.
 //! - **Every wait ends.** The kernel's [`Wait`] says when the deadline has passed; the error names
 //!   the CPU that is late.
 //! - **Nothing is lost.** A set that cannot be destructed is kept in quarantine and named, and
 //!   there is no proof until it is gone.
-//! - **No memory is taken after set-up.** A pool is a `static`. Where arrays run out, sets are
-//!   linked through a word of the kernel's frame metadata.
+//! - **No allocation.** A pool is a `static`. Where arrays are full, sets are linked through a
+//!   word of the kernel's frame metadata.
 //!
-//! What may be called where, where each idea comes from, how this compares with other drains, and
-//! which memory orderings it needs: [`guide`].
+//! [`guide`] says what may be called in which context, where each idea comes from, how this
+//! compares with other drains, and which memory orderings it needs.
 //!
 //! # A kernel that uses it
 //!

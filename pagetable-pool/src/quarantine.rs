@@ -1,4 +1,4 @@
-//! Sets that could not be destructed: kept, counted, named, and never used again.
+//! Sets that could not be destructed: kept, counted, and never handed out again.
 
 use crate::backend::Backend;
 use crate::error::Reason;

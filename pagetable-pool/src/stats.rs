@@ -1,4 +1,4 @@
-//! Figures that a person can read.
+//! Counters and statistics.
 
 use core::fmt;
 use core::sync::atomic::{AtomicUsize as OwnUsize, Ordering as OwnOrdering};

@@ -3,9 +3,9 @@
 use crate::marks::Origin;
 use crate::word::{GateWord, Generation};
 
-/// Owning one proves that the set is constructed, belongs to the pool that gave it out, and that
-/// nobody else has it: it can be neither copied nor put back twice. A dropped one is not lost: it
-/// counts as in use for good.
+/// Owning one proves that the set is constructed, belongs to the pool that gave it out, and has no
+/// other owner: it can be neither copied nor put back twice. If it is dropped, the set counts as
+/// in use for ever.
 #[must_use = "a set that is dropped stays in use for ever; put it back"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Constructed<S> {
@@ -34,8 +34,8 @@ impl<S: Copy> Constructed<S> {
         self.word.generation()
     }
 
-    /// Takes the token apart into three plain words' worth, for a kernel that keeps them in its own
-    /// frame metadata.
+    /// Splits the token into the set and the rest, for a kernel that stores them in its own frame
+    /// metadata.
     pub fn into_parts(self) -> (S, Parts) {
         let parts = Parts {
             word: self.word,
@@ -58,7 +58,7 @@ impl<S: Copy> Constructed<S> {
     }
 }
 
-/// What a token knows besides its set.
+/// The rest of a token, without its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     word: GateWord,

@@ -11,7 +11,8 @@ use crate::marks::State;
 use crate::order::MayLock;
 use crate::token::Constructed;
 
-/// What a barrier holds; dropping it lets go, so that a barrier that fails loses nothing.
+/// The deferred sets that a barrier holds. Dropping it releases them, so that a failed barrier
+/// loses nothing.
 struct Holding<'a, B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize> {
     pool: &'a Pool<B, CPUS, MAGAZINES, ROUNDS>,
     may: MayLock<'a>,
@@ -30,9 +31,9 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
 impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
-    /// Gives a set back once every CPU has passed a quiescent state: readers that walk it without a
-    /// lock find a set of this pool in it until then. Must be called after the set is unlinked, so
-    /// that no new reader finds it.
+    /// Gives a set back once every CPU has passed a quiescent state. Until then its memory stays a
+    /// set of this pool, for readers that walk it without a lock. Must be called after the set is
+    /// unlinked, so that no new reader finds it.
     ///
     /// # Errors
     /// [`PutError::Refused`] with [`Refused::Closed`](crate::Refused::Closed): a [`Drained`](crate::Drained) proves that nothing is in
@@ -107,7 +108,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Holding { pool: self, may }
     }
 
-    /// This CPU goes away: the others finish what it has deferred. Gives the number.
+    /// Hands this CPU's deferred frees to the others, because it goes away. Returns the number.
     pub(super) fn leave_deferred_behind(
         &self,
         here: &On<'_, B, ROUNDS>,

@@ -123,8 +123,8 @@ impl Drained<'_> {
         self.report.left
     }
 
-    /// Is this about `pool`? A kernel with more than one pool asks this before it relies on the
-    /// proof.
+    /// Whether this is a proof about `pool`. A kernel with several pools checks this before it
+    /// relies on the proof.
     pub fn is_of<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>(
         &self,
         pool: &Pool<B, CPUS, MAGAZINES, ROUNDS>,
@@ -132,8 +132,8 @@ impl Drained<'_> {
         core::ptr::addr_eq(self.pool, pool)
     }
 
-    /// Looks at every cache, the depot, the deferred frees and the quarantine once more: for the
-    /// step that relies on the proof.
+    /// Looks at every cache, the depot, the deferred frees and the quarantine once more. For the
+    /// caller that relies on the proof.
     ///
     /// # Errors
     /// [`Broken::Kept`]: there is more than the drain left (nothing). [`Broken::Refused`] if the context may not take locks.
@@ -308,8 +308,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         })
     }
 
-    /// Brings back what lies idle: moves the sets of every CPU's cache into the depot, as far as it
-    /// has room, and destructs the rest and what was deferred. For a kernel whose
+    /// Makes free sets usable by every CPU: moves the sets of every CPU's cache into the depot, as
+    /// far as it has room, and destructs the rest and all deferred sets. For a kernel whose
     /// [`get`](Pool::get) gave [`GetError::Hoarded`](crate::GetError::Hoarded), which then tries
     /// again. Waits like a drain; meanwhile `get` is refused.
     ///
@@ -416,8 +416,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(owner)
     }
 
-    /// Destructs all that is cached or waits, and looks whether anything is left. Says what it took
-    /// and spent.
+    /// Destructs everything that is cached or deferred, then checks that nothing is left. Returns
+    /// what was taken and spent.
     fn empty(
         &self,
         owner: &mut Ownership<'_>,
@@ -586,7 +586,7 @@ fn spent<S: Copy, const ROUNDS: usize>(here: &Here<'_, S, ROUNDS>) -> (usize, us
     )
 }
 
-/// Sets on their way out, gathered into large batches.
+/// Gathers sets into batches, and destructs each batch when it is full.
 struct Sweep<'a, 'h, B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize> {
     pool: &'a Pool<B, CPUS, MAGAZINES, ROUNDS>,
     here: &'a On<'h, B, ROUNDS>,

@@ -8,7 +8,7 @@ use crate::order::MayLock;
 
 type Trim<T, B> = Result<T, TrimError<<B as Backend>::Set, <B as Backend>::Error>>;
 
-/// What a CPU leaves when it goes offline.
+/// What happened to a CPU's sets when it went offline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Left {
@@ -24,7 +24,7 @@ pub struct Left {
 impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     Pool<B, CPUS, MAGAZINES, ROUNDS>
 {
-    /// This CPU uses the pool from now on. Again and again does no harm.
+    /// This CPU uses the pool from now on. May be repeated.
     ///
     /// # Errors
     /// [`Refused`].
@@ -40,10 +40,10 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     /// [`TrimError::Refused`]: the CPU stays as it was. [`TrimError::Quarantined`]: it is offline, and all else is done.
     pub fn cpu_offline<G: CpuPinned>(&self, guard: &G) -> Trim<Left, B> {
         let (here, may) = self.here(guard)?;
-        // Nothing gets in between the last look at the cache and the farewell, not even an NMI.
+        // Keeps NMIs too from using the cache between the last look at it and `leave`.
         let mut busy = here.enter()?;
-        // One that was idle comes back if it must: nobody else empties its cache before the next
-        // drain.
+        // An idle CPU with sets in its cache comes back to empty it: nobody else does so before
+        // the next drain.
         if here.counters.cached() > 0 {
             busy.come_back();
         }
@@ -64,8 +64,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         })
     }
 
-    /// Destructs what this CPU's own cache holds, and gives the number. Other CPUs are not
-    /// concerned.
+    /// Destructs what this CPU's own cache holds, and returns the number. Other CPUs are not
+    /// affected.
     ///
     /// # Errors
     /// [`TrimError`].
@@ -118,7 +118,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
             self.quiescent_and_collect(guard);
             return;
         }
-        // From inside an operation (an NMI, the backend) it would not be true, and is ignored.
+        // Ignored inside an operation (in an NMI, or called by the backend), where it is not true.
         here.pass();
     }
 

@@ -200,21 +200,21 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         Ok(Constructed::new(set, op.word(), Origin::of(&self.id)))
     }
 
-    /// Quarantines a set that was about to go out. Where no lock may be taken it stays in use for
-    /// good, which the log says too.
+    /// Quarantines a set that was written to while it was free. Where no lock may be taken, it
+    /// counts as in use for ever, and the log names it.
     #[cold]
     fn keep_damaged(&self, here: &On<'_, B, ROUNDS>, set: B::Set) {
         match here.may_lock() {
             Some(may) => {
-                self.imprison(may, set, Reason::WriteAfterFree);
+                self.put_into_quarantine(may, set, Reason::WriteAfterFree);
                 here.counters.returned.add_released(1);
             }
             None => log::error!("pool: {set:?} was written to while it was free"),
         }
     }
 
-    /// Begins an operation that needs this CPU's cache and may take locks: finds out why the hit
-    /// path did not, and throws out what is of an old generation.
+    /// Begins an operation that needs this CPU's cache and may take locks. Destructs cached sets of
+    /// an old generation.
     fn begin<'a, G: CpuPinned>(&'a self, guard: &'a G) -> Result<Begun<'a, B, ROUNDS>, Refused> {
         let (here, may) = self.here(guard)?;
         match self.claim(&here) {
@@ -268,8 +268,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
             let stale = op.with(|cache| cache.take_cold());
             here.counters.removed.add(stale.len());
             here.counters.stale.add(stale.len());
-            // What cannot be destructed is in quarantine, counted and logged; this operation has
-            // another purpose.
+            // A set that cannot be destructed is in quarantine, counted and logged. This operation
+            // goes on.
             let _ = self.destruct_cached(here, may, stale.as_slice());
         }
     }
@@ -279,7 +279,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     fn try_get_slow<G: CpuPinned>(&self, guard: &G) -> Option<Constructed<B::Set>> {
         let here = self.cpus.here(guard)?;
         let mut op = self.claim(&here).ok()?;
-        // Stale sets stay for somebody who may destruct them.
+        // Stale sets stay until an operation that may destruct them.
         if !op.adopt() {
             return None;
         }
@@ -292,7 +292,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     #[inline(never)]
     fn get_slow<G: CpuPinned>(&self, guard: &G) -> Get<B> {
         let (here, may, mut op) = self.begin(guard)?;
-        // The claim may have been all that was missing.
+        // Only the claim was stale, and the cache has sets.
         if let Some(set) = op.with(|cache| cache.pop()) {
             here.counters.hits.add(1);
             return self.hand_out(&here, &op, set);
@@ -320,7 +320,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Why a get got nothing: the backend has no more, or other CPUs sit on it.
+    /// Why a get failed: the backend has no more, or has none while other CPUs have free sets.
     #[cold]
     fn starved(&self, here: &On<'_, B, ROUNDS>, error: B::Error) -> GetError<B::Set, B::Error> {
         let others = self
@@ -344,7 +344,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         };
         let refused = match here.enter().map(|busy| busy.claim()) {
             Ok(Ok(op)) => return self.put_open(&here, may, op, set),
-            // Everything else is kept out while the set is destructed.
+            // `_busy` keeps other operations out while the set is destructed.
             Ok(Err((_busy, Refused::Closed | Refused::ClosedForGood))) => {
                 return self.put_closed(&here, set)
             }
@@ -475,7 +475,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
                     here.counters.failed.add(1);
                     for &set in &out[..failed.stuck.min(count)] {
                         here.counters.constructed.add(1);
-                        self.imprison(may, set, Reason::RollBack(failed.error));
+                        self.put_into_quarantine(may, set, Reason::RollBack(failed.error));
                     }
                     if count == 1 {
                         return Err(failed.error);
@@ -524,7 +524,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
                 .for_each(|&set| marks::unmark(&self.backend, set));
         }
         while let Err((at, error)) = self.destruct_some(here, sets) {
-            self.imprison(may, sets[at], Reason::Destruct(error));
+            self.put_into_quarantine(may, sets[at], Reason::Destruct(error));
             if first.is_ok() {
                 first = Err((sets[at], error));
             }
@@ -533,8 +533,8 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         first
     }
 
-    /// One call of the backend, if there is anything to destruct. Where it fails, gives the place
-    /// of the set that stands in the way.
+    /// One call of the backend, if there is anything to destruct. On failure returns the place of
+    /// the set that could not be destructed.
     fn destruct_some(
         &self,
         here: &On<'_, B, ROUNDS>,
@@ -561,7 +561,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    fn imprison(&self, may: MayLock<'_>, set: B::Set, reason: Reason<B::Error>) {
+    fn put_into_quarantine(&self, may: MayLock<'_>, set: B::Set, reason: Reason<B::Error>) {
         log::error!("pool: {set:?} goes into quarantine: {reason}");
         self.mark(set, State::Quarantined);
         self.quarantine.lock(may).push(&self.backend, set, reason);
@@ -578,7 +578,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         }
     }
 
-    /// Marks a set as one that nobody may touch.
+    /// Marks a set as cached, and poisons it.
     fn mark_free(&self, set: B::Set) {
         if crate::CHECKS {
             self.mark(set, State::Cached);
