@@ -59,6 +59,8 @@ impl fmt::Display for NotASize {
     }
 }
 
+impl core::error::Error for NotASize {}
+
 impl Blame for NotASize {
     fn party(&self) -> Party {
         Party::Toolstack
@@ -159,6 +161,8 @@ impl fmt::Display for TooMuch {
         }
     }
 }
+
+impl core::error::Error for TooMuch {}
 
 impl Blame for TooMuch {
     fn party(&self) -> Party {

@@ -78,6 +78,8 @@ impl fmt::Display for HotplugError {
     }
 }
 
+impl core::error::Error for HotplugError {}
+
 impl crate::Blame for HotplugError {}
 
 /// What was seen of a vCPU.
@@ -300,6 +302,17 @@ pub enum Taken {
     /// A suspend holds it.
     BySuspend,
 }
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Taken::ByOperation => "a CPU hotplug operation is under way",
+            Taken::BySuspend => "a suspend holds CPU hotplug",
+        })
+    }
+}
+
+impl core::error::Error for Taken {}
 
 impl Lockout {
     /// Nothing under way.

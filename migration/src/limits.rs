@@ -155,6 +155,8 @@ impl core::fmt::Display for Late {
     }
 }
 
+impl core::error::Error for Late {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

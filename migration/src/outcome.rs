@@ -24,6 +24,8 @@ impl fmt::Display for Refused {
     }
 }
 
+impl core::error::Error for Refused {}
+
 impl Outcome {
     /// Reads the return value of `SCHEDOP_shutdown(SHUTDOWN_suspend)`.
     ///

@@ -72,6 +72,8 @@ impl fmt::Display for StoreError {
     }
 }
 
+impl core::error::Error for StoreError {}
+
 /// A xenstore client.
 ///
 /// Paths without a leading slash are relative to the domain's own directory. An implementation may
