@@ -9,7 +9,7 @@
 
 use migration::balloon::{Balloon, News, NotASize, Step, TooMuch, Why, STATIC_MAX, TARGET};
 use migration::xenstore::{StoreError, Xenstore};
-use migration::{Blame, Outcome, Party};
+use migration::{Blame, Party};
 use spin::Mutex;
 
 use core::time::Duration;
@@ -116,13 +116,10 @@ pub fn prepare_suspend() -> Result<(), TooMuch> {
     checked
 }
 
-/// The guest runs again: what a restore has brought that was away goes again.
-pub fn returned(outcome: Outcome) {
-    let mut driver = DRIVER.lock();
-    let Some(driver) = driver.as_mut() else {
-        return;
-    };
-    if outcome == Outcome::Restored {
+/// In a restored domain: a page that a live migration had sent, and that was given away before it
+/// ended, has come back, and goes again.
+pub fn give_again() {
+    if let Some(driver) = DRIVER.lock().as_mut() {
         driver.give_again();
     }
 }
@@ -299,8 +296,6 @@ impl Driver {
         .send();
     }
 
-    /// A page that a live migration had sent, and that was given away before it ended, has come
-    /// back.
     fn give_again(&mut self) {
         let extra = match (self.reserved.take(), calls::reservation()) {
             (Some(before), Some(now)) if now > before => now - before,

@@ -66,6 +66,14 @@ pub fn silence() -> Silence {
     Silence(())
 }
 
+impl Silence {
+    /// Ends it, and leaves it to the next text that is written to tell dom0 of all that is there.
+    pub fn lift(self) {
+        SILENT.store(false, Ordering::Relaxed);
+        core::mem::forget(self);
+    }
+}
+
 impl Drop for Silence {
     fn drop(&mut self) {
         SILENT.store(false, Ordering::Relaxed);
@@ -77,8 +85,8 @@ impl Drop for Silence {
     }
 }
 
-/// While it is held, no vCPU waits for dom0 to read: from the acknowledgement of a suspend to the
-/// end of the way back, when the clock may stand still and somebody waits for the guest. A panic
+/// While it is held, no vCPU waits for dom0 to read: from the request of a suspend to the end of the
+/// way back, when the clock may stand still and somebody waits for the guest. A panic
 /// breaks it.
 pub struct Window(());
 

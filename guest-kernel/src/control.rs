@@ -241,11 +241,7 @@ impl Control {
             self.shutdown.done();
             return suspend::refuse(store, *rounds, too_much);
         }
-        let answered = suspend::suspend(store, wants, *rounds, |outcome| {
-            balloon::returned(outcome);
-            hotplug.returned(outcome);
-        });
-        match answered {
+        match suspend::suspend(store, wants, hotplug, *rounds) {
             true => self.shutdown.done(),
             // The request stands, and is looked at again. Not at once: it would fail as fast as it
             // can be tried.
@@ -288,7 +284,12 @@ impl Control {
                 b'\r' | b'\n' => {
                     let line = core::mem::take(&mut self.input_len);
                     let text = core::str::from_utf8(&self.input[..line]).unwrap_or("(not UTF-8)");
-                    obey(text.trim(), &mut self.store, &mut self.wants);
+                    obey(
+                        text.trim(),
+                        &mut self.store,
+                        &mut self.wants,
+                        &mut self.hotplug,
+                    );
                 }
                 other if self.input_len < INPUT => {
                     self.input[self.input_len] = other;
@@ -309,15 +310,15 @@ impl Control {
 /// `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that
 /// exception's gate.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
-fn obey(line: &str, store: &mut Store, wants: &mut Wants) {
+fn obey(line: &str, store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug) {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("", _) => {}
         ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
         ("status", _) => report_churn(),
         #[cfg(feature = "switches")]
-        ("faults", _) => crate::rehearse::run(store, wants),
+        ("faults", _) => crate::rehearse::run(store, wants, hotplug),
         #[cfg(feature = "switches")]
-        ("fault-resume", nth) => crate::rehearse::fail_next_resume(nth),
+        ("fault-resume", nth) => suspend::resume_fault::fail_next(nth),
         #[cfg(feature = "switches")]
         ("starve", left) => crate::rehearse::starve(left),
         #[cfg(feature = "switches")]

@@ -1,12 +1,15 @@
 //! Brings vCPUs up and down until they are as xenstore says. On vCPU 0.
 
 use migration::availability::{self, Action, Complaint};
-use migration::hotplug::{BringUp, Change, Cpus, Operation};
-use migration::{Outcome, Party, Return};
+use migration::hotplug::{BringUp, Change, Cpus, Lockout, Operation};
+use migration::{Party, Return};
 
 use crate::store::Store;
 use crate::wants::Duty;
-use crate::{cmdline, report, smp, suspend, wants, xen};
+use crate::{cmdline, report, smp, wants, xen};
+
+/// Keeps hotplug and suspend apart.
+pub static HOTPLUG: Lockout = Lockout::new();
 
 /// Longest wait for a vCPU to come or go, nanoseconds in which vCPU 0 ran. Far above what an
 /// emulated machine needs.
@@ -50,7 +53,7 @@ impl Hotplug {
     /// Reads what is wanted and does it, as far as it can be done now.
     pub fn follow(&mut self, store: &mut Store, why: &str) {
         if self.operation.is_none() {
-            self.operation = suspend::HOTPLUG.begin().ok();
+            self.operation = HOTPLUG.begin().ok();
         }
         if self.operation.is_none() {
             return wants::look_again();
@@ -100,16 +103,16 @@ impl Hotplug {
         }
     }
 
-    /// The guest came back from a suspend.
-    pub fn returned(&mut self, outcome: Outcome) {
-        if outcome == Outcome::Restored {
+    /// The guest came back from a suspend, or never went.
+    pub fn returned(&mut self, how: Return) {
+        if how == Return::Restored {
             xen::count_vcpus();
             self.cpus.set_count(xen::max_vcpus());
+            if cmdline::options().switches.no_vcpu_reset() {
+                return;
+            }
         }
-        let keep = outcome == Outcome::Restored && cmdline::options().switches.no_vcpu_reset();
-        if !keep {
-            self.cpus.returned(Return::from(outcome));
-        }
+        self.cpus.returned(how);
     }
 
     /// Ends the operation if no vCPU is on its way any more; gives whether it did.

@@ -1,6 +1,5 @@
 //! What a test build can be made to suffer. Suspends in which one hypercall fails, one after the
-//! other: the console's `faults`, `fault-resume N` and the option `fault=resume:N`. And memory that
-//! is short: the console's `starve N`.
+//! other: the console's `faults`. And memory that is short: the console's `starve N`.
 //!
 //! A rehearsal goes the whole way, parks, drains, audits and detaches, but leaves out xenstore and
 //! the suspend call itself, which counts as cancelled. In rehearsal N the Nth hypercall that vCPU 0
@@ -8,16 +7,13 @@
 //! and back has failed once by then, but for one that the timer's own calls made the count step
 //! over; the suspend call is refused by name. What a restore alone needs is tested with a real one.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-
 use xen_bindings::faults;
 
 use crate::arch::cpu;
-use crate::cmdline;
+use crate::hotplug::Hotplug;
 use crate::memory::frames;
 use crate::report::{self, Party};
 use crate::store::Store;
-use crate::switches::ResumeFault;
 use crate::wants::Wants;
 use crate::{smp, suspend};
 
@@ -26,10 +22,10 @@ const MOST: usize = 2000;
 
 /// Rehearses until no call is left to fail, once more for the suspend call itself, and says what
 /// came of each.
-pub fn run(store: &mut Store, wants: &mut Wants) {
+pub fn run(store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug) {
     let (mut gave_up, mut went_on) = (0, 0);
     let mut rehearse = |nth: usize| {
-        let result = suspend::rehearse(store, wants);
+        let result = suspend::rehearse(store, wants, hotplug);
         let met = faults::disarm();
         match (met, result) {
             (None, Err(failed)) => report::error(
@@ -76,65 +72,6 @@ pub fn run(store: &mut Store, wants: &mut Wants) {
         .num("gave_up", gave_up)
         .num("went_on", went_on)
         .send();
-}
-
-/// What the console asked for: the hypercall that fails on the next way back, counted from 1; 0:
-/// none.
-static NEXT_RESUME: AtomicUsize = AtomicUsize::new(0);
-/// The one that is armed.
-static ARMED: AtomicUsize = AtomicUsize::new(0);
-
-/// Has the hypercall of this number fail on the next way back from the suspend call.
-pub fn fail_next_resume(nth: &str) {
-    match nth.parse() {
-        Ok(nth @ 1..=MOST) => {
-            NEXT_RESUME.store(nth, Ordering::Relaxed);
-            report::event("resume-fault")
-                .num("nth", nth as u64)
-                .text("is", "armed")
-                .send();
-        }
-        _ => log::info!("`fault-resume {nth}`: a number from 1 to {MOST} is needed"),
-    }
-}
-
-/// Has a hypercall fail on the way back from the suspend call, if that is asked for; the call
-/// itself is the first that follows.
-pub fn arm_resume() {
-    let asked = NEXT_RESUME.swap(0, Ordering::Relaxed);
-    let fault = if asked > 0 {
-        ResumeFault {
-            nth: asked,
-            for_good: false,
-        }
-    } else if let Some(fault) = cmdline::options().switches.resume_fault() {
-        fault
-    } else {
-        return ARMED.store(0, Ordering::Relaxed);
-    };
-    ARMED.store(fault.nth, Ordering::Relaxed);
-    let arm = if fault.for_good {
-        faults::arm_for_good
-    } else {
-        faults::arm
-    };
-    arm(fault.nth + 1, cpu::my_stack());
-}
-
-/// The way back is over: says which call was refused, or that there were not so many.
-pub fn disarm_resume() {
-    let refused = faults::disarm();
-    let nth = ARMED.swap(0, Ordering::Relaxed);
-    if nth > 0 {
-        let event = report::event("resume-fault").num("nth", nth as u64);
-        match refused {
-            Some(nr) => event
-                .text("is", "met")
-                .num("hypercall", u64::from(nr))
-                .send(),
-            None => event.text("is", "not met").send(),
-        }
-    }
 }
 
 /// Lets so many of the free frames be taken and no more; `off` ends that.

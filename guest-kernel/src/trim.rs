@@ -8,7 +8,7 @@
 //!
 //! Chosen with `trim=early` on the command line, or `trim early` and `trim off` on the console.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::arch::cpu::MAX_CPUS;
 use crate::report;
@@ -51,6 +51,9 @@ pub fn choose(word: &str) {
     report::event("trim-set").text("trim", word).send();
 }
 
+/// The pool's hypercalls as the last vCPU to answer saw them.
+static HYPERCALLS: AtomicU64 = AtomicU64::new(0);
+
 /// While one lives, each vCPU empties its cache once and begins no address space.
 pub struct Trimming {
     hypercalls: u64,
@@ -69,6 +72,7 @@ impl Trimming {
         let trimming = Trimming {
             hypercalls: pool::hypercalls(),
         };
+        HYPERCALLS.store(trimming.hypercalls, Ordering::Relaxed);
         ASKED.fetch_add(1, Ordering::AcqRel);
         smp::online().filter(|&cpu| cpu != 0).for_each(events::kick);
         Some(trimming)
@@ -88,7 +92,10 @@ impl Trimming {
                 "sets",
                 of(|done| &done.own).chain(of(|done| &done.depot)).sum(),
             )
-            .num("hypercalls", pool::hypercalls() - self.hypercalls)
+            .num(
+                "hypercalls",
+                HYPERCALLS.load(Ordering::Relaxed) - self.hypercalls,
+            )
             .send();
     }
 }
@@ -120,5 +127,6 @@ pub fn answer(me: usize) {
     let asked = ASKED.load(Ordering::Acquire);
     done.own.store(pool::trim_own(), Ordering::Relaxed);
     done.depot.store(pool::trim_depot(), Ordering::Relaxed);
+    HYPERCALLS.fetch_max(pool::hypercalls(), Ordering::Relaxed);
     done.answered.store(asked, Ordering::Release);
 }

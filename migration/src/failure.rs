@@ -57,6 +57,8 @@ impl Blame for &'static str {}
 pub enum Cause<E> {
     /// The guest's code returned this error.
     Step(E),
+    /// xenstored did not take the acknowledgement.
+    Store(StoreError),
     /// The step worked, but took too long to go on.
     Late(Late),
     /// The toolstack took its request back before it was acknowledged.
@@ -71,6 +73,7 @@ impl<E: Blame> Cause<E> {
     pub fn party(&self) -> Party {
         match self {
             Cause::Step(error) => error.party(),
+            Cause::Store(error) => error.party(),
             Cause::Withdrawn => Party::Toolstack,
             Cause::Late(_) | Cause::LimitsTooLong => Party::Guest,
         }
@@ -81,6 +84,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Step(error) => error.fmt(f),
+            Cause::Store(error) => error.fmt(f),
             Cause::Late(late) => late.fmt(f),
             Cause::Withdrawn => f.write_str("the request was withdrawn before the acknowledgement"),
             Cause::LimitsTooLong => f.write_str("the guest's limits do not fit into libxl's"),

@@ -7,6 +7,8 @@
 //!   same order ([`machine`]).
 //! - **Without proof there is no suspend.** The hypercall takes the pool's proof that its caches
 //!   are empty ([`Platform::Drained`]), and the chain of types leads through the audit.
+//! - **Devices take part, one by one.** Each [`Participant`] is suspended, and undone, cancelled or
+//!   restored, by itself; one that does not come back is named and holds no other.
 //! - **Cancelled until proven restored.** And before the hypercall has returned: failed.
 //! - **Nothing waits for ever.** Every step has a limit inside libxl's two windows ([`Limits`]);
 //!   running out is an error with a name.
@@ -26,10 +28,11 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use migration::shutdown::{self, Accepts, Acknowledgement, Activity, Answer, Request};
+//! use migration::shutdown::{self, Accepts, Activity, Answer, Request};
 //! use migration::xenstore::{StoreError, Xenstore};
 //! use migration::{
-//!     Clock, Deadline, Limits, Machine, Outcome, Participant, Phase, Platform, Return, Stage,
+//!     Clock, Deadline, Limits, Machine, Member, Outcome, Participant, Phase, Platform, Return,
+//!     Role, Stage,
 //! };
 //!
 //! /// A xenstore with one node, where the toolstack has just written `suspend`.
@@ -61,13 +64,12 @@
 //! impl Platform for Kernel {
 //!     type Error = &'static str;
 //!     type Drained = Drained;
+//!     type Store = Store;
 //!
 //!     fn entered(&mut self, phase: Phase, since: Duration) {
 //!         println!("{phase} after {since:?}");
 //!     }
-//!     fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, &'static str> {
-//!         shutdown::acknowledge(&mut self.store, tries).map_err(|_| "xenstore")
-//!     }
+//!     fn xenstore(&mut self) -> Option<&mut Store> { Some(&mut self.store) }
 //!     fn park(&mut self, _: Deadline) -> Result<(), &'static str> {
 //!         self.parked = true;
 //!         Ok(())
@@ -78,7 +80,7 @@
 //!     }
 //!     fn drain(&mut self, _: Deadline) -> Result<Drained, &'static str> { Ok(Drained) }
 //!     fn audit(&mut self, _: &Drained, _: Deadline) -> Result<(), &'static str> { Ok(()) }
-//!     fn detach(&mut self, _: &Drained) -> Result<(), &'static str> {
+//!     fn detach(&mut self, _: &Drained, _: Deadline) -> Result<(), &'static str> {
 //!         self.shared_info = false;
 //!         Ok(())
 //!     }
@@ -96,22 +98,25 @@
 //!
 //! /// A disk whose backend has to be found anew in a new domain.
 //! #[derive(Default)]
-//! struct Disk { quiet: bool, connected: u32 }
-//! impl Participant<&'static str> for Disk {
-//!     fn name(&self) -> &'static str { "disk" }
-//!     fn stage(&self) -> Stage { Stage::Awake }
-//!     fn suspend(&mut self, _: Deadline) -> Result<(), &'static str> {
+//! struct Disk { quiet: bool, connecting: bool, looks: u32 }
+//! impl Participant<Kernel> for Disk {
+//!     fn role(&self) -> Role { Role::new("disk").back_within(Duration::from_secs(5)) }
+//!     fn suspend(&mut self, _: Stage, _: &mut Kernel, _: Deadline) -> Result<(), &'static str> {
 //!         self.quiet = true;
 //!         Ok(())
 //!     }
-//!     fn undo(&mut self) -> Result<(), &'static str> {
+//!     fn undo(&mut self, _: Stage, _: &mut Kernel) -> Result<(), &'static str> {
 //!         self.quiet = false;
 //!         Ok(())
 //!     }
-//!     fn restored(&mut self) -> Result<(), &'static str> {
-//!         self.connected += 1;
-//!         self.quiet = false;
+//!     fn restored(&mut self, _: Stage, kernel: &mut Kernel) -> Result<(), &'static str> {
+//!         self.connecting = true; // writes its ring to kernel.store, and does not wait
 //!         Ok(())
+//!     }
+//!     fn is_back(&mut self, _: &mut Kernel) -> Result<bool, &'static str> {
+//!         self.looks += 1; // in a kernel: the backend's state
+//!         self.quiet = self.looks < 3;
+//!         Ok(!self.quiet)
 //!     }
 //! }
 //!
@@ -124,14 +129,14 @@
 //! assert_eq!((request, answer), (Request::Suspend, Answer::Obey));
 //!
 //! let mut disk = Disk::default();
-//! let mut devices: [&mut dyn Participant<_>; 1] = [&mut disk];
+//! let mut devices = [Member::new(&mut disk)];
 //! let resumed = Machine::new(&mut kernel, &mut devices, Limits::DEFAULT).suspend().unwrap();
 //!
 //! assert_eq!(resumed.outcome, Outcome::Restored);
 //! assert!(resumed.faults.is_empty());
 //! assert!(resumed.timeline.entered(Phase::Detached).is_some());
 //! assert!(!kernel.parked && kernel.shared_info && kernel.store.0.is_empty());
-//! assert_eq!((disk.quiet, disk.connected), (false, 1));
+//! assert!(disk.connecting && !disk.quiet);
 //! ```
 //!
 //! # What is done on the way back, and why
@@ -146,19 +151,21 @@
 //! | `reattach`: `shared_info` | – (PV: map again what `detach` unmapped) | map again (PVH: `XENMAPSPACE_shared_info`; PV: the address in `start_info`) | the page belongs to Xen and is not in the stream; PVH has a hole there |
 //! | `reattach`: `start_info`, PV | convert the PFNs that `detach` wrote back to MFNs | – | the restore writes MFNs (`process_start_info`, `xg_sr_restore_x86_pv.c:133`), a cancel writes nothing |
 //! | `reattach`: p2m, PV | – | rewrite `p2m_cr3`; forget cached machine frames | the restore copies `arch` verbatim and zeroes only `pfn_to_mfn_frame_list_list` (`handle_shared_info`, `xg_sr_restore_x86_pv.c`) |
-//! | `reattach`: `vcpu_info` of this vCPU | – | `VCPUOP_register_vcpu_info` | not carried; a second registration is refused with `EBUSY` (4.17: `EINVAL`) (`map_guest_area`, `xen/common/domain.c`) |
-//! | `reattach`: upcall vector of this vCPU | – | PVH: `HVMOP_set_evtchn_upcall_vector` | not carried |
-//! | `reattach`: event channels, IPIs, VIRQs | – | bind anew; read the ports of console and xenstore anew | a new domain has none; PV's masks are all ones (`handle_shared_info`) |
-//! | `reattach`: clock | re-arm | keep an offset, re-arm | Xen's system time is that of the new host and may be earlier |
+//! | participants, `Alone`: `vcpu_info` of this vCPU | – | `VCPUOP_register_vcpu_info` | not carried; a second registration is refused with `EBUSY` (4.17: `EINVAL`) (`map_guest_area`, `xen/common/domain.c`) |
+//! | participants, `Alone`: clock | go on | go on with another offset | Xen's system time is that of the new host and may be earlier. It is read from the shared-info page, and all others may need it: give it the highest order |
+//! | participants, `Alone`: event channels, IPIs, VIRQs | arm the timer of this vCPU | bind anew, arm | a new domain has none; PV's masks are all ones (`handle_shared_info`). Before any cross-call |
+//! | participants, `Alone`: upcall vectors | – | PVH: `HVMOP_set_evtchn_upcall_vector` | not carried |
 //! | participants, `Alone`: grant table | – | set the version, map the frames | neither is carried |
-//! | participants, `Alone`: console | – | forget ring indices, new port | PVH: the page is cleared (`xg_sr_restore_x86_hvm.c:62`) |
+//! | participants, `Alone`: rings of console and xenstore | – | forget ring indices, new port | PVH: the pages are cleared (`xg_sr_restore_x86_hvm.c:62`) |
 //! | `relink_windows`, PV | link | link | the entries were taken out so that Xen could type the pages in any order |
 //! | the proof is dropped | the pool opens | the pool opens | the new domain's vCPUs must find it open |
 //! | `unpark` | go on | each vCPU registers its own `vcpu_info`, vector, timer, then goes on | until 4.18 only the vCPU itself can |
-//! | participants, `Awake`: xenstore | – | reset watches outside a transaction, set them again | the daemon knows nothing of a new domain; the reset must not be sent inside a transaction (XSA-484). Give it the highest order of its stage, so that it comes back first |
-//! | participants, `Awake`: frontends | wake up | connect anew | the backends are new ones |
+//! | participants, `Awake`: xenstore | – | reset watches outside a transaction, set them again | the daemon knows nothing of a new domain; the reset must not be sent inside a transaction (XSA-484). Give it a higher order than the frontends, so that it comes back before them |
+//! | participants, `Awake`: frontends | wake up | begin to connect anew | the backends are new ones |
+//! | participants, `Awake`: `is_back` | – | until each is connected or its time is over | all wait at the same time, so one that does not come back holds no other |
 //! | `release_hotplug` | – | offline vCPUs are uninitialised ([`hotplug::Cpus::returned`]) | they have no record in the stream (`hvm_save_cpu_ctxt`, `hvm.c:856`); in the same domain `VCPUOP_initialise` says `EEXIST` |
-//! | `reread` | read `control/shutdown`, `cpu/*/availability` | the same, after setting the watches | what was written while the guest was suspending is seen here or never |
+//! | participants, `Requested` | as before | as before | |
+//! | `reread` | read `control/shutdown`, `cpu/*/availability` | the same | what was written while the guest was suspending is seen here or never |
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -185,7 +192,7 @@ pub use failure::{Blame, Cause, Fault, Faults, Party, SuspendFailed};
 pub use limits::{Deadline, Late, Limits, LIBXL_ACKNOWLEDGE_WINDOW, LIBXL_SUSPEND_WINDOW};
 pub use machine::{Machine, Resumed};
 pub use outcome::{Outcome, Refused, Return};
-pub use participant::{Participant, ParticipantRef, Stage};
+pub use participant::{Member, Participant, Role, Stage};
 pub use phase::{Clock, Phase, Timeline};
 pub use platform::Platform;
 pub use text::Text;

@@ -54,10 +54,10 @@ use core::time::Duration;
 use crate::failure::{Cause, Faults, SuspendFailed};
 use crate::limits::{Deadline, Limits};
 use crate::outcome::{Outcome, Return};
-use crate::participant::{sort, split, ParticipantRef};
+use crate::participant::{sort, Coming, Member, Stage};
 use crate::phase::{Phase, Timeline};
 use crate::platform::Platform;
-use crate::shutdown::Acknowledgement;
+use crate::shutdown::{self, Acknowledgement};
 
 /// A suspend that took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,7 @@ pub struct Resumed<E> {
 /// next.
 pub struct Machine<'m, 'p, P: Platform> {
     platform: &'m mut P,
-    participants: &'m mut [ParticipantRef<'p, P::Error>],
-    awake: usize,
+    members: &'m mut [Member<'p, P>],
     limits: Limits,
     run: Run<P::Error>,
 }
@@ -87,8 +86,8 @@ struct Run<E> {
     how: Return,
     timeline: Timeline,
     faults: Faults<E>,
-    /// How many participants are suspended: a prefix of the sorted list.
-    suspended: usize,
+    /// For each stage, how many members of the sorted list have had their turn.
+    suspended: [usize; Stage::COUNT],
     /// From the beginning of the acknowledgement to the hypercall.
     overall: Option<Deadline>,
     /// What the clock said when it was last looked at. A look may be dear (Xen may have to emulate
@@ -103,27 +102,28 @@ impl<E> Run<E> {
             how: Return::Failed,
             timeline: Timeline::starting_at(now),
             faults: Faults::none(),
-            suspended: 0,
+            suspended: [0; Stage::COUNT],
             overall: None,
             now,
         }
     }
 }
 
+/// A step on the way down: the phase that it leads to, and its name.
+type Step = (Phase, &'static str);
+
 impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
     /// A machine over the guest's platform and participants, which are sorted here by
-    /// [stage](crate::Participant::stage) and [order](crate::Participant::order).
+    /// [order](crate::Role::order).
     pub fn new(
         platform: &'m mut P,
-        participants: &'m mut [ParticipantRef<'p, P::Error>],
+        members: &'m mut [Member<'p, P>],
         limits: Limits,
     ) -> Machine<'m, 'p, P> {
-        sort(participants);
-        let awake = split(participants);
+        sort(members);
         Machine {
             platform,
-            participants,
-            awake,
+            members,
             limits,
             run: Run::new(Duration::ZERO),
         }
@@ -155,7 +155,7 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         self.run = Run::new(now);
         self.enter(Phase::Requested);
         if !self.limits.fit_libxl() {
-            let failure = failed(Phase::Requested, "limits", Cause::LimitsTooLong);
+            let failure = failed((Phase::Requested, "limits"), Cause::LimitsTooLong);
             self.finish();
             return Err(failure);
         }
@@ -203,46 +203,148 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         }
     }
 
-    /// Ends a step: late is an error.
-    fn check(&mut self, deadline: Deadline) -> Result<(), Cause<P::Error>> {
-        deadline.check(self.look_at_clock()).map_err(Cause::Late)
+    /// Takes a step of the platform's.
+    fn take<T>(
+        &mut self,
+        step: Step,
+        call: impl FnOnce(&mut P) -> Result<T, P::Error>,
+    ) -> Result<T, SuspendFailed<P::Error>> {
+        call(self.platform).map_err(|error| failed(step, Cause::Step(error)))
     }
 
-    fn fault(&mut self, step: &'static str, result: Result<(), P::Error>) {
-        if let Err(error) = result {
-            self.run.faults.add(step, Cause::Step(error));
+    /// Ends a step: late is an error.
+    fn in_time(&mut self, step: Step, deadline: Deadline) -> Result<(), SuspendFailed<P::Error>> {
+        let now = self.look_at_clock();
+        deadline
+            .check(now)
+            .map_err(|late| failed(step, Cause::Late(late)))
+    }
+
+    /// Answers the request, if there is anybody to answer.
+    fn answer(&mut self, step: Step) -> Result<(), SuspendFailed<P::Error>> {
+        let tries = self.limits.transaction_tries;
+        let Some(store) = self.platform.xenstore() else {
+            return Ok(());
+        };
+        match shutdown::acknowledge(store, tries) {
+            Ok(Acknowledgement::Given) => Ok(()),
+            Ok(Acknowledgement::Withdrawn) => Err(failed(step, Cause::Withdrawn)),
+            Err(error) => Err(failed(step, Cause::Store(error))),
         }
     }
 
-    /// Suspends participants up to (not including) number `end`, in order.
-    fn suspend_participants(
+    /// Suspends the participants of a stage, in order.
+    fn suspend_stage(
         &mut self,
-        end: usize,
+        stage: Stage,
+        phase: Phase,
         deadline: Deadline,
-    ) -> Result<(), (&'static str, Cause<P::Error>)> {
-        while self.run.suspended < end {
-            let one = &mut self.participants[self.run.suspended];
-            let name = one.name();
-            one.suspend(deadline)
-                .map_err(|error| (name, Cause::Step(error)))?;
-            self.run.suspended += 1;
-            self.check(deadline).map_err(|cause| (name, cause))?;
+    ) -> Result<(), SuspendFailed<P::Error>> {
+        for i in 0..self.members.len() {
+            let Machine {
+                platform, members, ..
+            } = self;
+            let member = &mut members[i];
+            if !member.takes_part(stage) {
+                continue;
+            }
+            let role = member.role;
+            let step = (phase, role.name);
+            let result = member.participant.suspend(stage, platform, deadline);
+            result.map_err(|error| failed(step, Cause::Step(error)))?;
+            self.run.suspended[stage as usize] = i + 1;
+            if role.waits && stage != Stage::Alone {
+                self.in_time(step, deadline)?;
+            }
         }
         Ok(())
     }
 
-    /// Brings participants back, in reverse order, until only the first `keep` are suspended.
-    fn return_participants(&mut self, keep: usize) {
-        while self.run.suspended > keep {
-            self.run.suspended -= 1;
-            let one = &mut self.participants[self.run.suspended];
-            let name = one.name();
-            let result = if self.run.how.is_same_domain() {
-                one.undo()
-            } else {
-                one.restored()
+    /// Brings the participants of a stage back, in reverse order.
+    fn return_stage(&mut self, stage: Stage) {
+        for i in (0..core::mem::take(&mut self.run.suspended[stage as usize])).rev() {
+            let Machine {
+                platform, members, ..
+            } = self;
+            let member = &mut members[i];
+            if !member.takes_part(stage) {
+                continue;
+            }
+            let result = match self.run.how {
+                Return::Failed => member.participant.undo(stage, platform),
+                Return::Cancelled => member.participant.cancelled(stage, platform),
+                Return::Restored => member.participant.restored(stage, platform),
             };
-            self.fault(name, result);
+            if result.is_ok() && stage == Stage::Awake {
+                member.coming = Coming::Unasked;
+            }
+            let role = member.role;
+            self.came_back(role.name, role.vital, result);
+        }
+    }
+
+    /// Waits for those that were brought back and are not there yet, all at the same time, each for
+    /// as long as its own limit.
+    fn await_members(&mut self) {
+        loop {
+            let mut waiting = false;
+            for i in 0..self.members.len() {
+                let Machine {
+                    platform, members, ..
+                } = self;
+                let member = &mut members[i];
+                if member.coming == Coming::Not {
+                    continue;
+                }
+                let role = member.role;
+                let result = match member.participant.is_back(platform) {
+                    Ok(false) => {
+                        waiting = true;
+                        continue;
+                    }
+                    Ok(true) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                member.coming = Coming::Not;
+                self.came_back(role.name, role.vital, result);
+            }
+            if !waiting {
+                return;
+            }
+            self.give_up_late_members();
+            self.platform.relax();
+        }
+    }
+
+    /// Records those whose time is over as late; they are waited for no longer.
+    fn give_up_late_members(&mut self) {
+        let now = self.look_at_clock();
+        for member in self.members.iter_mut() {
+            let role = member.role;
+            match member.coming {
+                Coming::Not => {}
+                Coming::Unasked => {
+                    let limit = Deadline::after(now, role.back_within, role.name);
+                    member.coming = Coming::Until(limit);
+                }
+                Coming::Until(limit) => {
+                    if let Err(late) = limit.check(now) {
+                        member.coming = Coming::Not;
+                        self.run.faults.add(role.name, Cause::Late(late));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A step of the way back has ended: there is nothing to unwind to, so an error is recorded,
+    /// and the kernel is told if the domain cannot live on.
+    fn came_back(&mut self, step: &'static str, vital: bool, result: Result<(), P::Error>) {
+        if let Err(error) = result {
+            if vital {
+                self.platform.lost(step, &error);
+            }
+            self.run.faults.add(step, Cause::Step(error));
         }
     }
 }
@@ -250,15 +352,14 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
 impl<P: Platform> core::fmt::Debug for Machine<'_, '_, P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Machine")
-            .field("participants", &self.participants.len())
-            .field("awake", &self.awake)
+            .field("members", &self.members)
             .field("limits", &self.limits)
             .field("timeline", &self.run.timeline)
             .finish_non_exhaustive()
     }
 }
 
-fn failed<E: crate::Blame>(phase: Phase, step: &'static str, cause: Cause<E>) -> SuspendFailed<E> {
+fn failed<E: crate::Blame>((phase, step): Step, cause: Cause<E>) -> SuspendFailed<E> {
     SuspendFailed {
         phase,
         step,
@@ -267,20 +368,21 @@ fn failed<E: crate::Blame>(phase: Phase, step: &'static str, cause: Cause<E>) ->
     }
 }
 
-/// Evidence that a suspend was asked for and that the machine is busy with it. Undo: none, nothing
-/// was done.
+/// Evidence that a suspend was asked for and that the machine is busy with it. Undo: the
+/// participants of [`Stage::Requested`] come back, then the toolstack's nodes are read again.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Requested<'r, 'm, 'p, P: Platform> {
     machine: &'r mut Machine<'m, 'p, P>,
 }
 
 impl<'r, 'm, 'p, P: Platform> Requested<'r, 'm, 'p, P> {
-    /// Tells the toolstack that the request was seen, then holds CPU hotplug.
+    /// Suspends the participants of [`Stage::Requested`], tells the toolstack that the request was
+    /// seen, then holds CPU hotplug.
     pub fn acknowledge(self) -> Result<Acknowledged<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
         let m = &mut *self.machine;
-        let fail = |step, cause| Err(failed(Phase::Acknowledged, step, cause));
-
+        let step = (Phase::Acknowledged, "acknowledge");
         let deadline = m.deadline(m.limits.acknowledge, "acknowledging");
+        m.suspend_stage(Stage::Requested, Phase::Acknowledged, deadline)?;
         // libxl's second window opens when the answer is committed, which may be long before this
         // side hears of it.
         m.run.overall = Some(Deadline::after(
@@ -288,37 +390,28 @@ impl<'r, 'm, 'p, P: Platform> Requested<'r, 'm, 'p, P> {
             m.limits.until_suspended,
             "the suspend since its acknowledgement began",
         ));
-        let answer = m.platform.acknowledge(deadline, m.limits.transaction_tries);
-        match answer {
-            Ok(Acknowledgement::Given) => {}
-            Ok(Acknowledgement::Withdrawn) => return fail("acknowledge", Cause::Withdrawn),
-            Err(error) => return fail("acknowledge", Cause::Step(error)),
-        }
-        if let Err(cause) = m.check(deadline) {
-            return fail("acknowledge", cause);
-        }
+        m.answer(step)?;
+        m.in_time(step, deadline)?;
         m.enter(Phase::Acknowledged);
 
+        let step = (Phase::Quiesced, "hold_hotplug");
         let deadline = m.deadline(m.limits.quiesce, "quiescing");
-        if let Err(error) = m.platform.hold_hotplug(deadline) {
-            return Err(failed(Phase::Quiesced, "hold_hotplug", Cause::Step(error)));
-        }
+        m.take(step, |platform| platform.hold_hotplug(deadline))?;
         let state = Acknowledged {
             requested: self,
             quiesce: deadline,
         };
-        match state.requested.machine.check(deadline) {
-            Ok(()) => Ok(state),
-            Err(cause) => Err(failed(Phase::Quiesced, "hold_hotplug", cause)),
-        }
+        state.requested.machine.in_time(step, deadline)?;
+        Ok(state)
     }
 }
 
 impl<P: Platform> Drop for Requested<'_, '_, '_, P> {
     fn drop(&mut self) {
         let m = &mut *self.machine;
+        m.return_stage(Stage::Requested);
         let result = m.platform.reread(m.run.how);
-        m.fault("reread", result);
+        m.came_back("reread", false, result);
         m.finish();
     }
 }
@@ -332,27 +425,20 @@ pub struct Acknowledged<'r, 'm, 'p, P: Platform> {
 }
 
 impl<'r, 'm, 'p, P: Platform> Acknowledged<'r, 'm, 'p, P> {
-    /// Suspends the participants of [`Stage::Awake`](crate::Stage::Awake), then parks the other
-    /// vCPUs.
+    /// Suspends the participants of [`Stage::Awake`], then parks the other vCPUs.
     pub fn quiesce(self) -> Result<Quiesced<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
+        let step = (Phase::Quiesced, "park");
         let deadline = self.quiesce;
         let mut state = Quiesced {
             acknowledged: self,
             parked: false,
         };
         let m = state.machine();
-        let awake = m.awake;
-        if let Err((step, cause)) = m.suspend_participants(awake, deadline) {
-            return Err(failed(Phase::Quiesced, step, cause));
-        }
-        if let Err(error) = m.platform.park(deadline) {
-            return Err(failed(Phase::Quiesced, "park", Cause::Step(error)));
-        }
+        m.suspend_stage(Stage::Awake, Phase::Quiesced, deadline)?;
+        m.take(step, |platform| platform.park(deadline))?;
         state.parked = true;
         let m = state.machine();
-        if let Err(cause) = m.check(deadline) {
-            return Err(failed(Phase::Quiesced, "park", cause));
-        }
+        m.in_time(step, deadline)?;
         m.enter(Phase::Quiesced);
         Ok(state)
     }
@@ -366,7 +452,8 @@ impl<P: Platform> Drop for Acknowledged<'_, '_, '_, P> {
 }
 
 /// Evidence that this is the only vCPU that runs, that interrupts are off and that everything that
-/// may sleep is suspended. Undo: the vCPUs go on, then the participants come back in reverse order.
+/// may sleep is suspended. Undo: the vCPUs go on, then the participants come back in reverse order,
+/// and those that need a while are waited for.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Quiesced<'r, 'm, 'p, P: Platform> {
     acknowledged: Acknowledged<'r, 'm, 'p, P>,
@@ -380,29 +467,22 @@ impl<'r, 'm, 'p, P: Platform> Quiesced<'r, 'm, 'p, P> {
 
     /// Drains every CPU's cache, then takes down the windows of the live sets.
     pub fn drain(mut self) -> Result<Drained<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
+        let step = (Phase::Drained, "drain");
         let m = self.machine();
         let deadline = m.deadline(m.limits.drain, "draining");
-        let proof = match m.platform.drain(deadline) {
-            Ok(proof) => proof,
-            Err(error) => return Err(failed(Phase::Drained, "drain", Cause::Step(error))),
-        };
+        let proof = m.take(step, |platform| platform.drain(deadline))?;
         let mut state = Drained {
             unlinked: false,
             proof,
             quiesced: self,
         };
         let m = state.quiesced.machine();
-        if let Err(cause) = m.check(deadline) {
-            return Err(failed(Phase::Drained, "drain", cause));
-        }
-        if let Err(error) = m.platform.unlink_windows(&state.proof) {
-            return Err(failed(Phase::Drained, "unlink_windows", Cause::Step(error)));
-        }
+        m.in_time(step, deadline)?;
+        let step = (Phase::Drained, "unlink_windows");
+        m.take(step, |platform| platform.unlink_windows(&state.proof))?;
         state.unlinked = true;
         let m = state.quiesced.machine();
-        if let Err(cause) = m.check(deadline) {
-            return Err(failed(Phase::Drained, "unlink_windows", cause));
-        }
+        m.in_time(step, deadline)?;
         m.enter(Phase::Drained);
         Ok(state)
     }
@@ -416,12 +496,14 @@ impl<P: Platform> Drop for Quiesced<'_, '_, '_, P> {
             let how = m.run.how;
             let deadline = Deadline::after(m.look_at_clock(), m.limits.unpark, "unparking");
             let result = m.platform.unpark(how, deadline);
-            m.fault("unpark", result);
-            if let Err(cause) = m.check(deadline) {
-                m.run.faults.add("unpark", cause);
+            m.came_back("unpark", false, result);
+            let now = m.look_at_clock();
+            if let Err(late) = deadline.check(now) {
+                m.run.faults.add("unpark", Cause::Late(late));
             }
         }
-        m.return_participants(0);
+        m.return_stage(Stage::Awake);
+        m.await_members();
     }
 }
 
@@ -443,14 +525,11 @@ impl<'r, 'm, 'p, P: Platform> Drained<'r, 'm, 'p, P> {
 
     /// Looks at every page table that Xen will look at.
     pub fn audit(mut self) -> Result<Audited<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
+        let step = (Phase::Audited, "audit");
         let m = self.quiesced.machine();
         let deadline = m.deadline(m.limits.audit, "the audit");
-        if let Err(error) = m.platform.audit(&self.proof, deadline) {
-            return Err(failed(Phase::Audited, "audit", Cause::Step(error)));
-        }
-        if let Err(cause) = m.check(deadline) {
-            return Err(failed(Phase::Audited, "audit", cause));
-        }
+        m.take(step, |platform| platform.audit(&self.proof, deadline))?;
+        m.in_time(step, deadline)?;
         m.enter(Phase::Audited);
         Ok(Audited { drained: self })
     }
@@ -462,7 +541,7 @@ impl<P: Platform> Drop for Drained<'_, '_, '_, P> {
             let m = self.quiesced.machine();
             let how = m.run.how;
             let result = m.platform.relink_windows(&self.proof, how);
-            m.fault("relink_windows", result);
+            m.came_back("relink_windows", false, result);
         }
     }
 }
@@ -474,35 +553,32 @@ pub struct Audited<'r, 'm, 'p, P: Platform> {
 }
 
 impl<'r, 'm, 'p, P: Platform> Audited<'r, 'm, 'p, P> {
-    /// Suspends the participants of [`Stage::Alone`](crate::Stage::Alone), then takes down clocks
-    /// and shared pages.
+    /// Suspends the participants of [`Stage::Alone`], then takes down shared pages. The clock may
+    /// be one of those participants, and stand still from then on.
     pub fn detach(mut self) -> Result<Detached<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
+        let step = (Phase::Detached, "detach");
         let m = self.drained.quiesced.machine();
         let deadline = m.deadline(m.limits.detach, "detaching");
         let mut state = Detached {
             audited: self,
             detached: false,
         };
-        let m = state.audited.drained.quiesced.machine();
-        let all = m.participants.len();
-        if let Err((step, cause)) = m.suspend_participants(all, deadline) {
-            return Err(failed(Phase::Detached, step, cause));
-        }
-        if let Err(error) = m.platform.detach(&state.audited.drained.proof) {
-            return Err(failed(Phase::Detached, "detach", Cause::Step(error)));
-        }
+        let Drained {
+            proof, quiesced, ..
+        } = &mut state.audited.drained;
+        let m = quiesced.machine();
+        m.suspend_stage(Stage::Alone, Phase::Detached, deadline)?;
+        m.take(step, |platform| platform.detach(proof, deadline))?;
         state.detached = true;
         let m = state.audited.drained.quiesced.machine();
-        if let Err(cause) = m.check(deadline) {
-            return Err(failed(Phase::Detached, "detach", cause));
-        }
+        m.in_time(step, deadline)?;
         m.enter(Phase::Detached);
         Ok(state)
     }
 }
 
-/// Evidence that the domain is ready to be saved. Undo: clocks and shared pages come back, then the
-/// participants that were suspended alone.
+/// Evidence that the domain is ready to be saved. Undo: shared pages come back, then the
+/// participants that were suspended alone, the clock among them.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Detached<'r, 'm, 'p, P: Platform> {
     audited: Audited<'r, 'm, 'p, P>,
@@ -512,22 +588,18 @@ pub struct Detached<'r, 'm, 'p, P: Platform> {
 impl<P: Platform> Detached<'_, '_, '_, P> {
     /// Suspends, and comes all the way back.
     pub fn hypercall(mut self) -> Result<Outcome, SuspendFailed<P::Error>> {
+        let step = (Phase::Suspended, "suspend");
         let drained = &mut self.audited.drained;
         let m = drained.quiesced.machine();
-        let now = m.look_at_clock();
         // The domain may have been paused since the last look. From here the clock may be anything
-        // until `reattach`.
-        if let Some(Err(late)) = m.run.overall.map(|overall| overall.check(now)) {
-            return Err(failed(Phase::Suspended, "suspend", Cause::Late(late)));
+        // until the participants of `Stage::Alone` are back.
+        if let Some(overall) = m.run.overall {
+            m.in_time(step, overall)?;
         }
         m.enter(Phase::Suspended);
-        match m.platform.suspend(&drained.proof) {
-            Ok(outcome) => {
-                m.run.how = outcome.into();
-                Ok(outcome)
-            }
-            Err(error) => Err(failed(Phase::Suspended, "suspend", Cause::Step(error))),
-        }
+        let outcome = m.take(step, |platform| platform.suspend(&drained.proof))?;
+        m.run.how = outcome.into();
+        Ok(outcome)
     }
 }
 
@@ -538,15 +610,14 @@ impl<P: Platform> Drop for Detached<'_, '_, '_, P> {
         let how = m.run.how;
         if detached {
             let result = m.platform.reattach(how);
-            m.fault("reattach", result);
-            m.look_at_clock();
-            match how {
-                Return::Failed => {}
-                Return::Cancelled => m.enter(Phase::Cancelled),
-                Return::Restored => m.enter(Phase::Restored),
-            }
+            m.came_back("reattach", true, result);
         }
-        let awake = m.awake;
-        m.return_participants(awake);
+        m.return_stage(Stage::Alone);
+        m.look_at_clock();
+        match how {
+            Return::Failed => {}
+            Return::Cancelled => m.enter(Phase::Cancelled),
+            Return::Restored => m.enter(Phase::Restored),
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::failure::Blame;
 use crate::limits::Deadline;
 use crate::outcome::{Outcome, Return};
 use crate::phase::{Clock, Phase};
-use crate::shutdown::Acknowledgement;
+use crate::xenstore::Xenstore;
 
 /// The guest kernel, as the suspend machine sees it.
 ///
@@ -19,15 +19,16 @@ use crate::shutdown::Acknowledgement;
 ///
 /// | step | undo | same domain (failed or cancelled) | new domain (restored) |
 /// |---|---|---|---|
-/// | [`acknowledge`](Platform::acknowledge) | none | the toolstack finds out by its window | |
+/// | participants, [`Requested`](crate::Stage::Requested) | `undo`, `cancelled` or `restored` | | |
+/// | the machine answers the request by way of [`xenstore`](Platform::xenstore) | none | the toolstack finds out by its window | |
 /// | [`hold_hotplug`](Platform::hold_hotplug) | [`release_hotplug`](Platform::release_hotplug) | go on | first forget which offline vCPUs were initialised |
-/// | participants, `Awake` | `undo` or `restored` | wake up | connect anew |
+/// | participants, [`Awake`](crate::Stage::Awake) | `undo`, `cancelled` or `restored`, then `is_back` | wake up | connect anew |
 /// | [`park`](Platform::park) | [`unpark`](Platform::unpark) | let them go on | each vCPU registers its `vcpu_info`, upcall vector, timer first |
 /// | [`drain`](Platform::drain) | dropping the proof | the gate opens | the gate opens |
 /// | [`unlink_windows`](Platform::unlink_windows) | [`relink_windows`](Platform::relink_windows) | link | link |
 /// | [`audit`](Platform::audit) | none | | |
-/// | participants, `Alone` | `undo` or `restored` | wake up | set up anew |
-/// | [`detach`](Platform::detach) | [`reattach`](Platform::reattach) | map and convert back | latch the mode, map, register, convert |
+/// | participants, [`Alone`](crate::Stage::Alone) | `undo`, `cancelled` or `restored` | wake up | set up anew |
+/// | [`detach`](Platform::detach) | [`reattach`](Platform::reattach) | map and convert back | latch the mode, map, convert |
 /// | [`suspend`](Platform::suspend) | | | |
 pub trait Platform: Clock {
     /// The guest's errors. [`Blame::party`] decides whom the failure names.
@@ -42,21 +43,24 @@ pub trait Platform: Clock {
     /// uses `()`.
     type Drained;
 
+    /// The kernel's xenstore client.
+    type Store: Xenstore;
+
     /// A phase was entered, `since_request` after the request. For events and messages.
     ///
-    /// In [`Phase::Detached`] and [`Phase::Suspended`] console and event channels may be down
-    /// already: keep the message until later.
+    /// In [`Phase::Detached`] and [`Phase::Suspended`] the participants of
+    /// [`Stage::Alone`](crate::Stage::Alone) are down already, and the clock may stand still.
     fn entered(&mut self, phase: Phase, since_request: Duration) {
         let _ = (phase, since_request);
     }
 
-    /// Answers `control/shutdown`: [`shutdown::acknowledge`](crate::shutdown::acknowledge) does it
-    /// right. Quick: the work is done in libxl's second window.
-    fn acknowledge(
-        &mut self,
-        deadline: Deadline,
-        tries: u32,
-    ) -> Result<Acknowledgement, Self::Error>;
+    /// The connection by which the request came. The machine answers it there
+    /// ([`shutdown::acknowledge`](crate::shutdown::acknowledge)), after the participants of
+    /// [`Stage::Requested`](crate::Stage::Requested).
+    ///
+    /// `None` if nobody is to be answered: the kernel suspends without being asked, or only
+    /// rehearses.
+    fn xenstore(&mut self) -> Option<&mut Self::Store>;
 
     /// Waits for the CPU hotplug operation in flight, and lets none begin until
     /// [`release_hotplug`](Platform::release_hotplug). See [`Lockout`](crate::hotplug::Lockout).
@@ -105,17 +109,22 @@ pub trait Platform: Clock {
     }
 
     /// Walks every page table that Xen will look at and fails on what would be lost without a word.
-    /// See
-    /// [`audit`](crate::audit).
+    /// See [`audit`](crate::audit).
     fn audit(&mut self, proof: &Self::Drained, deadline: Deadline) -> Result<(), Self::Error>;
 
-    /// Takes down what must not be there while the domain is saved: clocks, shared info, grant
-    /// mappings; under PV converts the machine frame numbers in `start_info`.
-    fn detach(&mut self, proof: &Self::Drained) -> Result<(), Self::Error>;
+    /// Takes down the shared pages that must not be there while the domain is saved; under PV
+    /// converts the machine frame numbers in `start_info`. The participants of
+    /// [`Stage::Alone`](crate::Stage::Alone) are suspended: if the clock is one of them, `deadline`
+    /// can be shown to nobody here.
+    fn detach(&mut self, proof: &Self::Drained, deadline: Deadline) -> Result<(), Self::Error>;
 
     /// Takes [`detach`](Platform::detach) back, or sets up anew what a new domain lacks, in this
-    /// order: mode latch (`HVM_PARAM_CALLBACK_IRQ`), shared info, p2m, this vCPU's `vcpu_info` and
-    /// upcall vector, event channels, clock. When it returns, [`Clock::now`] works again.
+    /// order: mode latch (`HVM_PARAM_CALLBACK_IRQ`), shared info, p2m. No events and no clock yet:
+    /// they need the shared-info page, and come back next, as participants of
+    /// [`Stage::Alone`](crate::Stage::Alone); [`Clock::now`] works once those are back.
+    ///
+    /// # Errors
+    /// What the domain cannot live without: [`lost`](Platform::lost) is told.
     fn reattach(&mut self, how: Return) -> Result<(), Self::Error>;
 
     /// `SCHEDOP_shutdown(SHUTDOWN_suspend)`, on vCPU 0, interrupts off; under PV with
@@ -126,6 +135,23 @@ pub trait Platform: Clock {
     /// suspends undrained.
     #[doc(alias = "SCHEDOP_shutdown")]
     fn suspend(&mut self, proof: &Self::Drained) -> Result<Outcome, Self::Error>;
+
+    /// Something did not come back that the domain cannot live without: [`reattach`] failed, or a
+    /// participant whose role says that it is [vital](crate::Role::vital). A kernel that ends the
+    /// domain as crashed here lets its toolstack see it (`on_crash`); without clock or events it
+    /// would neither run nor end. If this returns, the error is recorded among the
+    /// [`Faults`](crate::Faults), and the way back goes on.
+    ///
+    /// [`reattach`]: Platform::reattach
+    fn lost(&mut self, step: &'static str, error: &Self::Error) {
+        let _ = (step, error);
+    }
+
+    /// Lets a moment pass while participants are waited for that are
+    /// [not back yet](crate::Participant::is_back): every vCPU runs and code may sleep.
+    fn relax(&mut self) {
+        core::hint::spin_loop();
+    }
 
     /// The last step of every return: read `control/shutdown` and `cpu/*/availability` again, after
     /// setting the watches again if this is a new domain. A request that came while the guest was

@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use migration::availability::{plan, read_wanted, Action, CpuSet};
 use migration::hotplug::{BringUp, CpuState, Cpus, Hold, Lockout};
-use migration::shutdown::{
-    acknowledge, receive, Accepts, Acknowledgement, Activity, Answer, Request, NODE,
-};
+use migration::shutdown::{receive, Accepts, Activity, Answer, Request, NODE};
 use migration::xenstore::{StoreError, Xenstore};
 use migration::{
-    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Platform, Return, SuspendFailed,
+    Blame, Cause, Clock, Deadline, Limits, Machine, Outcome, Phase, Platform, Return, SuspendFailed,
 };
 use proptest::prelude::*;
 use support::Store;
@@ -111,13 +109,13 @@ impl Clock for Guest<'_> {
 impl Platform for Guest<'_> {
     type Error = Trouble;
     type Drained = ();
+    type Store = Store;
 
-    fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Trouble> {
-        let answer = acknowledge(&mut self.store, tries).map_err(|_| Trouble)?;
-        if answer == Acknowledgement::Given {
-            self.acknowledged += 1;
-        }
-        Ok(answer)
+    fn xenstore(&mut self) -> Option<&mut Store> {
+        Some(&mut self.store)
+    }
+    fn entered(&mut self, phase: Phase, _: Duration) {
+        self.acknowledged += u32::from(phase == Phase::Acknowledged);
     }
     fn hold_hotplug(&mut self, _: Deadline) -> Result<(), Trouble> {
         self.hold = Some(self.lockout.hold().map_err(|_| Trouble)?);
@@ -149,7 +147,7 @@ impl Platform for Guest<'_> {
             _ => Ok(()),
         }
     }
-    fn detach(&mut self, _: &()) -> Result<(), Trouble> {
+    fn detach(&mut self, _: &(), _: Deadline) -> Result<(), Trouble> {
         Ok(())
     }
     fn reattach(&mut self, _: Return) -> Result<(), Trouble> {

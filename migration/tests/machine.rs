@@ -5,19 +5,20 @@ mod support;
 use std::time::Duration;
 
 use migration::shutdown::Acknowledgement;
+use migration::xenstore::StoreError;
 use migration::{
-    Cause, Clock, Deadline, Limits, Machine, Outcome, Participant, ParticipantRef, Party, Phase,
-    Platform, Return, Stage, LIBXL_SUSPEND_WINDOW,
+    Cause, Clock, Deadline, Limits, Machine, Member, Outcome, Participant, Party, Phase, Platform,
+    Return, Role, Stage, LIBXL_SUSPEND_WINDOW,
 };
 use proptest::prelude::*;
-use support::{expected, run, Broken, Device, Guest, Sabotage, World, DOWN};
+use support::{called, devices, expected, run, Broken, Device, Guest, Sabotage, World, DOWN};
 
 const ALL: usize = DOWN.len();
 
 fn works_again(guest: &mut Guest) {
     guest.world.sabotage.borrow_mut().clear();
     guest.world.take_journal();
-    guest.answer = Acknowledgement::Given;
+    guest.answer(Acknowledgement::Given);
     let resumed = run(guest, Limits::DEFAULT).expect("the next suspend works");
     assert!(resumed.faults.is_empty());
     assert_eq!(
@@ -49,27 +50,33 @@ fn the_order_of_the_way_down_and_back_spelt_out() {
     assert_eq!(
         world.take_journal(),
         [
+            "churn/requested",
             "acknowledge",
             "hold_hotplug",
             "churn",
             "disk",
+            "store",
             "park",
             "drain",
             "unlink_windows",
             "audit",
-            "grants",
-            "console",
+            "churn/alone",
+            "store/alone",
+            "clock/alone",
             "detach",
             "suspend",
             "reattach: restored",
-            "console: restored",
-            "grants: restored",
+            "clock/alone: restored",
+            "store/alone: restored",
+            "churn/alone: restored",
             "relink_windows: restored",
             "gate opens",
             "unpark: restored",
+            "store: restored",
             "disk: restored",
             "churn: restored",
             "release_hotplug: restored",
+            "churn/requested: restored",
             "reread: restored",
         ]
     );
@@ -83,15 +90,14 @@ fn each_step_fails_in_turn_and_exactly_what_was_done_is_undone() {
         guest.outcome = Outcome::Restored;
         world.sabotage(step, Sabotage::Fail);
         let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
-        assert_eq!(failure.step, step);
+        assert_eq!(failure.step, called(step));
         assert_eq!(failure.phase, phase, "{step}");
-        assert_eq!(failure.cause, Cause::Step(Broken(step.to_string())));
-        let party = if step == "suspend" {
-            Party::Xen
-        } else {
-            Party::Guest
+        let (cause, party) = match step {
+            "acknowledge" => (Cause::Store(StoreError::TimedOut), Party::Toolstack),
+            "suspend" => (Cause::Step(Broken(step.to_string())), Party::Xen),
+            _ => (Cause::Step(Broken(step.to_string())), Party::Guest),
         };
-        assert_eq!(failure.party, party, "{step}");
+        assert_eq!((&failure.cause, failure.party), (&cause, party), "{step}");
         // Whatever the hypercall would have said: it failed, so the way back is that of a failure.
         assert_eq!(
             world.take_journal(),
@@ -100,10 +106,19 @@ fn each_step_fails_in_turn_and_exactly_what_was_done_is_undone() {
         );
         let message = failure.to_string();
         assert!(
-            message.contains(phase.name()) && message.contains(step),
+            message.contains(phase.name()) && message.contains(called(step)),
             "{message}"
         );
         works_again(&mut guest);
+    }
+}
+
+/// How many steps of the way down have been done when the machine sees that step `i` was late. In
+/// [`Stage::Alone`] nobody waits, so it looks at the clock at the end.
+fn seen_late(i: usize) -> usize {
+    match DOWN[i].0.ends_with("/alone") {
+        true => ALL - 1,
+        false => i + 1,
     }
 }
 
@@ -115,17 +130,45 @@ fn each_step_is_late_in_turn_and_is_undone_with_the_others() {
         let mut guest = Guest::new(&world);
         world.sabotage(step, Sabotage::Slow(Duration::from_secs(40)));
         let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
+        let seen = seen_late(i);
         assert_eq!(failure.phase, phase, "{step}");
+        assert_eq!(failure.step, called(DOWN[seen - 1].0), "{step}");
         assert_eq!(failure.party, Party::Guest);
         assert!(matches!(failure.cause, Cause::Late(_)), "{step}: {failure}");
         assert_eq!(
             world.take_journal(),
-            expected(i + 1, i + 1, Return::Failed),
+            expected(seen, seen, Return::Failed),
             "{step}"
         );
         assert_eq!(world.hypercalls.get(), 0);
         works_again(&mut guest);
     }
+}
+
+#[test]
+fn nobody_looks_at_the_clock_after_one_that_never_waits() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    let mut trim = Device::new(Role::new("trim").never_waits());
+    let mut list = [Member::new(&mut trim)];
+    world.sabotage("trim", Sabotage::Slow(Duration::from_secs(40)));
+    let failure = Machine::new(&mut guest, &mut list, Limits::DEFAULT)
+        .suspend()
+        .unwrap_err();
+    assert_eq!(failure.step, "park", "the next look");
+}
+
+#[test]
+fn a_suspend_that_nobody_asked_for_answers_nobody() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    let asked = guest.asked.take();
+    assert!(run(&mut guest, Limits::DEFAULT).is_ok());
+    let journal = world.take_journal();
+    assert!(!journal.iter().any(|step| step == "acknowledge"));
+    assert_eq!(journal[1], "hold_hotplug");
+    guest.asked = asked;
+    works_again(&mut guest);
 }
 
 #[test]
@@ -207,12 +250,13 @@ fn limits_outside_libxls_windows_are_refused_before_anything_is_done() {
 fn a_withdrawn_request_suspends_nothing() {
     let world = World::new();
     let mut guest = Guest::new(&world);
-    guest.answer = Acknowledgement::Withdrawn;
+    guest.answer(Acknowledgement::Withdrawn);
     let failure = run(&mut guest, Limits::DEFAULT).unwrap_err();
     assert_eq!(failure.cause, Cause::Withdrawn);
     assert_eq!(failure.party, Party::Toolstack);
     assert_eq!(failure.phase, Phase::Acknowledged);
-    assert_eq!(world.take_journal(), expected(1, 0, Return::Failed));
+    // What is suspended before the acknowledgement comes back too.
+    assert_eq!(world.take_journal(), expected(2, 1, Return::Failed));
     works_again(&mut guest);
 }
 
@@ -238,7 +282,10 @@ fn a_fault_on_the_way_back_stops_nothing_and_is_reported() {
             assert_eq!(resumed.faults.count(), 1, "{step}");
             let first = resumed.faults.first().unwrap();
             assert_eq!(first.cause, Cause::Step(Broken(step.clone())));
-            assert!(step.starts_with(first.step));
+            assert_eq!(first.step, called(&step));
+            // What the domain cannot live without is told before the way back goes on.
+            let vital = ["reattach", "clock"].contains(&first.step);
+            assert_eq!(world.lost.take(), [first.step][..usize::from(vital)]);
             assert_eq!(world.take_journal(), expected(ALL, ALL, outcome.into()));
             works_again(&mut guest);
         }
@@ -258,6 +305,7 @@ fn all_steps_of_the_way_back_fail_and_all_are_counted() {
     assert!(!resumed.faults.is_empty());
     assert_eq!(resumed.faults.count() as usize, steps.len());
     assert_eq!(resumed.faults.first().unwrap().step, "reattach");
+    assert_eq!(world.lost.take(), ["reattach", "clock"]);
     works_again(&mut guest);
 }
 
@@ -281,8 +329,8 @@ fn faults_of_an_undo_before_the_hypercall_are_kept_by_the_machine() {
     let mut guest = Guest::new(&world);
     world.sabotage("audit", Sabotage::Fail);
     world.sabotage("unpark: failed", Sabotage::Fail);
-    let mut disk = Device::new(&world, "disk", Stage::Awake, 0);
-    let mut list: [ParticipantRef<'_, Broken>; 1] = [&mut disk];
+    let mut disk = Device::new(Role::new("disk"));
+    let mut list = [Member::new(&mut disk)];
     let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
     assert_eq!(machine.suspend().unwrap_err().step, "audit");
     assert_eq!(machine.faults().count(), 1);
@@ -294,16 +342,12 @@ fn faults_of_an_undo_before_the_hypercall_are_kept_by_the_machine() {
 #[test]
 fn leaving_the_chain_at_each_state_undoes_it() {
     // How many steps of the way down each state stands for.
-    for (state, done) in [(0, 0), (1, 2), (2, 5), (3, 7), (4, 8), (5, 11)] {
+    for (state, done) in [(0, 0), (1, 3), (2, 7), (3, 9), (4, 10), (5, 14)] {
         let world = World::new();
         let mut guest = Guest::new(&world);
         {
-            let mut console = Device::new(&world, "console", Stage::Alone, 9);
-            let mut grants = Device::new(&world, "grants", Stage::Alone, 1);
-            let mut disk = Device::new(&world, "disk", Stage::Awake, 7);
-            let mut churn = Device::new(&world, "churn", Stage::Awake, 1);
-            let mut list: [ParticipantRef<'_, Broken>; 4] =
-                [&mut churn, &mut disk, &mut grants, &mut console];
+            let mut devices = devices();
+            let mut list = devices.each_mut().map(|device| Member::new(device));
             let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
             let requested = machine.request().unwrap();
             match state {
@@ -389,8 +433,9 @@ impl Clock for Small {
 impl Platform for Small {
     type Error = &'static str;
     type Drained = ();
-    fn acknowledge(&mut self, _: Deadline, _: u32) -> Result<Acknowledgement, &'static str> {
-        Ok(Acknowledgement::Given)
+    type Store = support::Store;
+    fn xenstore(&mut self) -> Option<&mut support::Store> {
+        None
     }
     fn drain(&mut self, _: Deadline) -> Result<(), &'static str> {
         Ok(())
@@ -398,7 +443,7 @@ impl Platform for Small {
     fn audit(&mut self, _: &(), _: Deadline) -> Result<(), &'static str> {
         Ok(())
     }
-    fn detach(&mut self, _: &()) -> Result<(), &'static str> {
+    fn detach(&mut self, _: &(), _: Deadline) -> Result<(), &'static str> {
         self.calls.push("detach");
         Ok(())
     }
@@ -430,11 +475,9 @@ fn a_small_kernel_can_use_it() {
 fn equal_orders_keep_the_order_of_the_list() {
     let world = World::new();
     let mut guest = Guest::new(&world);
-    let mut a = Device::new(&world, "a", Stage::Awake, 5);
-    let mut b = Device::new(&world, "b", Stage::Awake, 5);
-    let mut c = Device::new(&world, "c", Stage::Awake, 4);
-    let mut d = Device::new(&world, "d", Stage::Awake, 5);
-    let mut list: [ParticipantRef<'_, Broken>; 4] = [&mut a, &mut b, &mut c, &mut d];
+    let mut devices = [("a", 5), ("b", 5), ("c", 4), ("d", 5)]
+        .map(|(name, order)| Device::new(Role::new(name).order(order)));
+    let mut list = devices.each_mut().map(|device| Member::new(device));
     let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
     drop(
         machine
@@ -451,23 +494,113 @@ fn equal_orders_keep_the_order_of_the_list() {
 /// Takes every default: it is suspended without doing anything, awake, before the others.
 struct Bystander;
 
-impl Participant<Broken> for Bystander {
-    fn name(&self) -> &'static str {
-        "bystander"
+impl Participant<Guest> for Bystander {
+    fn role(&self) -> Role {
+        Role::new("bystander")
     }
 }
 
 #[test]
-fn a_participant_needs_a_name_only() {
+fn a_participant_needs_a_role_only() {
     let world = World::new();
     let mut guest = Guest::new(&world);
-    assert_eq!(Bystander.stage(), Stage::Awake);
-    let mut first = Device::new(&world, "first", Stage::Awake, Bystander.order());
-    let mut list: [ParticipantRef<'_, Broken>; 2] = [&mut Bystander, &mut first];
+    assert_eq!(Bystander.role().stages, [Stage::Awake]);
+    let (mut bystander, mut first) = (Bystander, Device::new(Role::new("first")));
+    let mut list = [Member::new(&mut bystander), Member::new(&mut first)];
     let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
     for outcome in [Outcome::Cancelled, Outcome::Restored] {
         machine.platform().outcome = outcome;
         assert!(machine.suspend().unwrap().faults.is_empty());
+    }
+}
+
+/// Only `undo` is written: a cancelled suspend is one more that is taken back.
+struct Plain(Vec<Stage>);
+
+impl Participant<Guest> for Plain {
+    fn role(&self) -> Role {
+        Role::new("plain").stages(&[Stage::Awake, Stage::Alone])
+    }
+    fn undo(&mut self, stage: Stage, _: &mut Guest) -> Result<(), Broken> {
+        self.0.push(stage);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_cancelled_suspend_is_undone_unless_the_participant_says_otherwise() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    let mut plain = Plain(Vec::new());
+    let mut list = [Member::new(&mut plain)];
+    let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+    machine.suspend().unwrap();
+    assert_eq!(plain.0, [Stage::Alone, Stage::Awake]);
+}
+
+/// Three frontends: `a` says at once that it is back, `b` after four looks, `c` never.
+fn frontends() -> [Device; 3] {
+    let mut list = ["a", "b", "c"]
+        .map(|name| Device::new(Role::new(name).back_within(Duration::from_secs(3))));
+    list[1].hesitates = 4;
+    list[2].hesitates = u32::MAX;
+    list
+}
+
+#[test]
+fn a_device_that_does_not_come_back_is_named_and_holds_no_other() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    guest.outcome = Outcome::Restored;
+    let mut devices = frontends();
+    let mut list = devices.each_mut().map(|device| Member::new(device));
+    let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+    let resumed = machine.suspend().unwrap();
+    assert_eq!(resumed.faults.count(), 1);
+    let fault = resumed.faults.first().unwrap();
+    assert_eq!(fault.step, "c");
+    assert_eq!(fault.cause.to_string(), "c took longer than 3s");
+    // All were waited for together: about three seconds in steps of 100 ms, not more.
+    assert!((30..33).contains(&world.relaxed.get()));
+    // Brought back before anybody was waited for; hotplug goes on when that is over.
+    let journal = world.take_journal();
+    let back = [
+        "c: restored",
+        "b: restored",
+        "a: restored",
+        "release_hotplug: restored",
+    ];
+    assert!(journal.windows(4).any(|steps| steps == back), "{journal:?}");
+    // In the same domain nobody has to connect.
+    world.relaxed.set(0);
+    let mut list = devices[..2]
+        .iter_mut()
+        .map(|device| Member::new(device))
+        .collect::<Vec<_>>();
+    guest.outcome = Outcome::Cancelled;
+    let resumed = Machine::new(&mut guest, &mut list, Limits::DEFAULT)
+        .suspend()
+        .unwrap();
+    assert!(resumed.faults.is_empty());
+    assert_eq!(world.relaxed.get(), 0);
+}
+
+#[test]
+fn a_device_that_fails_while_it_is_waited_for_is_asked_no_more() {
+    for step in ["a: is back", "b: is back", "b: restored"] {
+        let world = World::new();
+        let mut guest = Guest::new(&world);
+        guest.outcome = Outcome::Restored;
+        world.sabotage(step, Sabotage::Fail);
+        let mut devices = frontends();
+        let mut list = devices.each_mut().map(|device| Member::new(device));
+        let mut machine = Machine::new(&mut guest, &mut list, Limits::DEFAULT);
+        let resumed = machine.suspend().unwrap();
+        // It, and the one that never comes.
+        assert_eq!(resumed.faults.count(), 2, "{step}");
+        let first = resumed.faults.first().unwrap();
+        assert_eq!(first.cause, Cause::Step(Broken(step.to_string())));
+        assert_eq!(first.step, called(step));
     }
 }
 
@@ -505,11 +638,11 @@ proptest! {
                 world.sabotage(step, *how);
             }
             guest.outcome = outcome;
-            guest.answer = if withdrawn {
+            guest.answer(if withdrawn {
                 Acknowledgement::Withdrawn
             } else {
                 Acknowledgement::Given
-            };
+            });
             let calls_before = world.hypercalls.get();
             world.phases.take();
             let result = run(&mut guest, Limits::DEFAULT);

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use migration::shutdown::Acknowledgement;
+use migration::xenstore::{StoreError, Xenstore};
 use migration::{Clock, Deadline, Limits, Machine, Outcome, Phase, Platform, Return};
 use pagetable_pool::{
     Backend, Config, ConstructError, Constructed, Context, CpuGuard, CpuId, DestructError, Drained,
@@ -89,6 +89,28 @@ impl Wait for Looks {
     }
 }
 
+/// Nobody asks for these suspends.
+enum NoStore {}
+
+impl Xenstore for NoStore {
+    type Tx = ();
+    fn read(&mut self, _: Option<()>, _: &str, _: &mut [u8]) -> Result<usize, StoreError> {
+        match *self {}
+    }
+    fn write(&mut self, _: Option<()>, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        match *self {}
+    }
+    fn transaction_start(&mut self) -> Result<(), StoreError> {
+        match *self {}
+    }
+    fn transaction_end(&mut self, _: (), _: bool) -> Result<(), StoreError> {
+        match *self {}
+    }
+    fn watch(&mut self, _: &str, _: &str) -> Result<(), StoreError> {
+        match *self {}
+    }
+}
+
 struct Kernel<'p> {
     pool: &'p Sets,
     outcome: Result<Outcome, &'static str>,
@@ -106,9 +128,10 @@ impl Clock for Kernel<'_> {
 impl<'p> Platform for Kernel<'p> {
     type Error = &'static str;
     type Drained = Drained<'p>;
+    type Store = NoStore;
 
-    fn acknowledge(&mut self, _: Deadline, _: u32) -> Result<Acknowledgement, &'static str> {
-        Ok(Acknowledgement::Given)
+    fn xenstore(&mut self) -> Option<&mut NoStore> {
+        None
     }
     fn park(&mut self, _: Deadline) -> Result<(), &'static str> {
         if self.parks {
@@ -130,7 +153,7 @@ impl<'p> Platform for Kernel<'p> {
     fn audit(&mut self, _: &Drained<'p>, _: Deadline) -> Result<(), &'static str> {
         self.audit
     }
-    fn detach(&mut self, _: &Drained<'p>) -> Result<(), &'static str> {
+    fn detach(&mut self, _: &Drained<'p>, _: Deadline) -> Result<(), &'static str> {
         Ok(())
     }
     fn reattach(&mut self, _: Return) -> Result<(), &'static str> {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use migration::shutdown::Acknowledgement;
 use migration::xenstore::{StoreError, Xenstore};
 use migration::{
-    Blame, Clock, Deadline, Limits, Machine, Outcome, Participant, ParticipantRef, Party, Phase,
-    Platform, Resumed, Return, Stage, SuspendFailed,
+    Blame, Clock, Deadline, Limits, Machine, Member, Outcome, Participant, Party, Phase, Platform,
+    Resumed, Return, Role, Stage, SuspendFailed,
 };
 
 /// What a step is made to do.
@@ -53,6 +53,10 @@ pub struct World {
     pub hypercalls: Cell<u32>,
     /// The domain is paused for so long as soon as it is in this phase.
     pub paused_after: Cell<Option<(Phase, Duration)>>,
+    /// What the platform was told that it cannot live without.
+    pub lost: RefCell<Vec<&'static str>>,
+    /// How often the machine let a moment pass: each is 100 ms.
+    pub relaxed: Cell<u32>,
 }
 
 impl World {
@@ -96,10 +100,42 @@ impl Drop for Proof {
     }
 }
 
+/// A connection on which the request stands, and its answer is a step like any other.
+pub struct Asked {
+    world: Rc<World>,
+    pub answer: Acknowledgement,
+}
+
+impl Xenstore for Asked {
+    type Tx = ();
+
+    fn read(&mut self, _: Option<()>, _: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let value: &[u8] = match self.answer {
+            Acknowledgement::Given => b"suspend",
+            Acknowledgement::Withdrawn => b"",
+        };
+        buf[..value.len()].copy_from_slice(value);
+        Ok(value.len())
+    }
+    fn write(&mut self, _: Option<()>, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn transaction_start(&mut self) -> Result<(), StoreError> {
+        let answered = self.world.step("acknowledge");
+        answered.map_err(|_| StoreError::TimedOut)
+    }
+    fn transaction_end(&mut self, _: (), _: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn watch(&mut self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 pub struct Guest {
     pub world: Rc<World>,
     pub outcome: Outcome,
-    pub answer: Acknowledgement,
+    pub asked: Option<Asked>,
 }
 
 impl Guest {
@@ -107,8 +143,15 @@ impl Guest {
         Guest {
             world: world.clone(),
             outcome: Outcome::Cancelled,
-            answer: Acknowledgement::Given,
+            asked: Some(Asked {
+                world: world.clone(),
+                answer: Acknowledgement::Given,
+            }),
         }
+    }
+
+    pub fn answer(&mut self, answer: Acknowledgement) {
+        self.asked.as_mut().expect("somebody has asked").answer = answer;
     }
 
     fn back(&self, step: &str, how: Return) -> Result<(), Broken> {
@@ -134,6 +177,7 @@ impl Clock for Guest {
 impl Platform for Guest {
     type Error = Broken;
     type Drained = Proof;
+    type Store = Asked;
 
     fn entered(&mut self, phase: Phase, since: Duration) {
         self.world.phases.borrow_mut().push((phase, since));
@@ -142,10 +186,8 @@ impl Platform for Guest {
             self.world.now.set(self.world.now.get() + time);
         }
     }
-    fn acknowledge(&mut self, _: Deadline, tries: u32) -> Result<Acknowledgement, Broken> {
-        assert!(tries > 0);
-        self.world.step("acknowledge")?;
-        Ok(self.answer)
+    fn xenstore(&mut self) -> Option<&mut Asked> {
+        self.asked.as_mut()
     }
     fn hold_hotplug(&mut self, _: Deadline) -> Result<(), Broken> {
         self.world.step("hold_hotplug")
@@ -172,7 +214,7 @@ impl Platform for Guest {
     fn audit(&mut self, _: &Proof, _: Deadline) -> Result<(), Broken> {
         self.world.step("audit")
     }
-    fn detach(&mut self, _: &Proof) -> Result<(), Broken> {
+    fn detach(&mut self, _: &Proof, _: Deadline) -> Result<(), Broken> {
         self.world.step("detach")
     }
     fn reattach(&mut self, how: Return) -> Result<(), Broken> {
@@ -186,77 +228,117 @@ impl Platform for Guest {
     fn reread(&mut self, how: Return) -> Result<(), Broken> {
         self.back("reread", how)
     }
+    fn lost(&mut self, step: &'static str, _: &Broken) {
+        self.world.lost.borrow_mut().push(step);
+    }
+    fn relax(&mut self) {
+        self.world.relaxed.set(self.world.relaxed.get() + 1);
+        self.world
+            .now
+            .set(self.world.now.get() + Duration::from_millis(100));
+    }
 }
 
+/// A participant. In each stage its step has the device's name and the stage's initial.
 pub struct Device {
-    world: Rc<World>,
-    name: &'static str,
-    stage: Stage,
-    order: u16,
+    role: Role,
+    /// How often it says that it is not back, after each restore.
+    pub hesitates: u32,
+    left: u32,
 }
 
 impl Device {
-    pub fn new(world: &Rc<World>, name: &'static str, stage: Stage, order: u16) -> Device {
+    pub fn new(role: Role) -> Device {
         Device {
-            world: world.clone(),
-            name,
-            stage,
-            order,
+            role,
+            hesitates: 0,
+            left: 0,
         }
     }
 }
 
-impl Participant<Broken> for Device {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn stage(&self) -> Stage {
-        self.stage
-    }
-    fn order(&self) -> u16 {
-        self.order
-    }
-    fn suspend(&mut self, _: Deadline) -> Result<(), Broken> {
-        self.world.step(self.name)
-    }
-    fn undo(&mut self) -> Result<(), Broken> {
-        self.world.step(&format!("{}: undo", self.name))
-    }
-    fn restored(&mut self) -> Result<(), Broken> {
-        self.world.step(&format!("{}: restored", self.name))
+fn in_stage(name: &str, stage: Stage) -> String {
+    match stage {
+        Stage::Requested => format!("{name}/requested"),
+        Stage::Awake => name.to_string(),
+        Stage::Alone => format!("{name}/alone"),
     }
 }
 
-/// Runs one suspend with two participants in each stage, handed over in the wrong order.
+impl Participant<Guest> for Device {
+    fn role(&self) -> Role {
+        self.role
+    }
+    fn suspend(&mut self, stage: Stage, guest: &mut Guest, _: Deadline) -> Result<(), Broken> {
+        guest.world.step(&in_stage(self.role.name, stage))
+    }
+    fn undo(&mut self, stage: Stage, guest: &mut Guest) -> Result<(), Broken> {
+        guest.back(&in_stage(self.role.name, stage), Return::Failed)
+    }
+    fn cancelled(&mut self, stage: Stage, guest: &mut Guest) -> Result<(), Broken> {
+        guest.back(&in_stage(self.role.name, stage), Return::Cancelled)
+    }
+    fn restored(&mut self, stage: Stage, guest: &mut Guest) -> Result<(), Broken> {
+        self.left = self.hesitates;
+        guest.back(&in_stage(self.role.name, stage), Return::Restored)
+    }
+    fn is_back(&mut self, guest: &mut Guest) -> Result<bool, Broken> {
+        let failing = format!("{}: is back", self.role.name);
+        if guest.world.sabotage.borrow().get(&failing) == Some(&Sabotage::Fail) {
+            return Err(Broken(failing));
+        }
+        let back = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        Ok(back)
+    }
+}
+
+/// Two participants of one stage each, one of two, and one of all three.
+pub fn devices() -> [Device; 4] {
+    const ALL: &[Stage] = &[Stage::Requested, Stage::Awake, Stage::Alone];
+    [
+        Device::new(Role::new("clock").stages(&[Stage::Alone]).order(9).vital()),
+        Device::new(Role::new("disk").order(7)),
+        Device::new(Role::new("store").stages(&ALL[1..]).order(8)),
+        Device::new(Role::new("churn").stages(ALL).order(1)),
+    ]
+}
+
+/// Runs one suspend with participants in each stage, handed over in the wrong order.
 pub fn run(guest: &mut Guest, limits: Limits) -> Result<Resumed<Broken>, SuspendFailed<Broken>> {
-    let world = guest.world.clone();
-    let mut console = Device::new(&world, "console", Stage::Alone, 9);
-    let mut grants = Device::new(&world, "grants", Stage::Alone, 1);
-    let mut disk = Device::new(&world, "disk", Stage::Awake, 7);
-    let mut churn = Device::new(&world, "churn", Stage::Awake, 1);
-    let mut list: [ParticipantRef<'_, Broken>; 4] =
-        [&mut console, &mut disk, &mut grants, &mut churn];
+    let mut devices = devices();
+    let mut list = devices.each_mut().map(|device| Member::new(device));
     Machine::new(guest, &mut list, limits).suspend()
 }
 
 /// The way down of [`run`], and what takes each step back; `None` where there is nothing to take
 /// back.
-pub const DOWN: [(&str, Option<&str>, Phase); 12] = [
+pub const DOWN: [(&str, Option<&str>, Phase); 15] = [
+    (
+        "churn/requested",
+        Some("churn/requested"),
+        Phase::Acknowledged,
+    ),
     ("acknowledge", None, Phase::Acknowledged),
     ("hold_hotplug", Some("release_hotplug"), Phase::Quiesced),
     ("churn", Some("churn"), Phase::Quiesced),
     ("disk", Some("disk"), Phase::Quiesced),
+    ("store", Some("store"), Phase::Quiesced),
     ("park", Some("unpark"), Phase::Quiesced),
     ("drain", Some("gate opens"), Phase::Drained),
     ("unlink_windows", Some("relink_windows"), Phase::Drained),
     ("audit", None, Phase::Audited),
-    ("grants", Some("grants"), Phase::Detached),
-    ("console", Some("console"), Phase::Detached),
+    ("churn/alone", Some("churn/alone"), Phase::Detached),
+    ("store/alone", Some("store/alone"), Phase::Detached),
+    ("clock/alone", Some("clock/alone"), Phase::Detached),
     ("detach", Some("reattach"), Phase::Detached),
     ("suspend", None, Phase::Suspended),
 ];
 
-const DEVICES: [&str; 4] = ["churn", "disk", "grants", "console"];
+/// The name by which a failure or a fault calls a step of the journal.
+pub fn called(step: &str) -> &str {
+    step.split(['/', ':']).next().expect("there is a first")
+}
 
 /// The journal of a run in which the first `called` steps were called and the first `done` of them
 /// worked.
@@ -264,16 +346,9 @@ pub fn expected(called: usize, done: usize, how: Return) -> Vec<String> {
     let mut journal: Vec<String> = DOWN[..called].iter().map(|d| d.0.to_string()).collect();
     for (_, undo, _) in DOWN[..done].iter().rev() {
         let Some(undo) = *undo else { continue };
-        journal.push(if undo == "gate opens" {
-            undo.to_string()
-        } else if DEVICES.contains(&undo) {
-            if how == Return::Restored {
-                format!("{undo}: restored")
-            } else {
-                format!("{undo}: undo")
-            }
-        } else {
-            way(undo, how)
+        journal.push(match undo {
+            "gate opens" => undo.to_string(),
+            undo => way(undo, how),
         });
     }
     journal.push(way("reread", how));

@@ -81,7 +81,7 @@ pub const PV_CONTROLS: &[Control] = {
                 Create,
                 SaveGivenUp(
                     GivenUp {
-                        phase: "suspended",
+                        phase: "detached",
                         party: "toolstack",
                     },
                     &["start_info has", "xenstore's ring"],
