@@ -165,7 +165,7 @@ pub enum Answer {
     /// Nothing was asked.
     Nothing,
     /// Acknowledge, then do it. For a suspend the acknowledgement is the machine's own step
-    /// ([`Platform::acknowledge`](crate::Platform::acknowledge)), not [`receive`]'s.
+    /// ([`Requested::acknowledge`](crate::machine::Requested::acknowledge)), not [`receive`]'s.
     Obey,
     /// Leave the node as it is.
     Refuse(Refusal),
