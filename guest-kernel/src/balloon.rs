@@ -19,8 +19,8 @@ use crate::memory::frames::{self, Extent, CHUNK};
 use crate::memory::Pfn;
 use crate::report;
 use crate::store::Store;
-use crate::strays::Told;
-use crate::{arch, cmdline, pool, time, wants};
+use crate::wants::{self, Duty};
+use crate::{arch, cmdline, pool, time};
 
 /// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other
 /// things to do.
@@ -41,13 +41,10 @@ const DIGITS: usize = 24;
 
 struct Driver {
     books: Balloon,
-    /// The target could not be read; it is read again then.
-    read_again: Option<u64>,
+    /// To read the target.
+    target: Duty,
     /// The memory that the toolstack counts beside the guest's own is known.
     measured: bool,
-    /// Nodes that could not be read or made no sense, and at how many of them there is something to
-    /// tell.
-    failures: (u64, Told),
     /// Frames to give or take with one call.
     batch: usize,
     /// A suspend was refused for want of the target.
@@ -66,28 +63,42 @@ pub fn start(extent: Extent, store: &mut Store) {
     }
     let mut driver = Driver {
         books: Balloon::new(extent.have, extent.most),
-        read_again: None,
+        target: Duty::new(TARGET),
         // The toolstack counts just a PV guest's frames.
         measured: arch::is_pv(),
-        failures: (0, Told::NOTHING),
         batch: LEAST,
         refused: false,
         reserved: None,
     };
+    driver.target.ask();
     driver.read(store);
     while driver.step() {}
     driver.settle();
     *DRIVER.lock() = Some(driver);
 }
 
-/// Reads the target if it may have changed, and goes a few steps towards it.
+/// The target has changed: it is to be read.
+pub fn ask() {
+    if let Some(driver) = DRIVER.lock().as_mut() {
+        driver.target.ask();
+    }
+}
+
+/// The target may have changed.
+pub fn ask_again() {
+    if let Some(driver) = DRIVER.lock().as_mut() {
+        driver.target.ask_again();
+    }
+}
+
+/// Reads the target if that is to be done, and goes a few steps towards it.
 ///
 /// Gives what keeps the guest from being saved, as long as that lasts: it has more memory than it
 /// should, and cannot give it back.
-pub fn poll(store: &mut Store, changed: bool) -> Option<TooMuch> {
+pub fn poll(store: &mut Store) -> Option<TooMuch> {
     let mut driver = DRIVER.lock();
     let driver = driver.as_mut()?;
-    if changed || driver.read_again.is_some_and(|at| time::now() >= at) {
+    if driver.target.is_due() {
         driver.read(store);
     }
     let until = time::now() + PER_ROUND;
@@ -125,21 +136,18 @@ pub fn give_again() {
 }
 
 impl Driver {
-    /// Reads the target; if that cannot be had now, a little later.
+    /// Reads the target; if that cannot be had now, it stands to be done.
     fn read(&mut self, store: &mut Store) {
-        /// A second: whoever is asked had twenty for an answer.
-        const AGAIN: u64 = 1_000_000_000;
-        self.read_again = None;
-        let read = if self.measured {
-            Ok(())
-        } else {
-            self.read_node(store, STATIC_MAX, Balloon::measure)
-        };
-        self.measured |= read.is_ok();
-        if let Err(error) = read.and_then(|()| self.read_node(store, TARGET, Balloon::wish)) {
-            self.read_again = Some(time::now() + AGAIN);
-            self.tell(TARGET, error);
+        let read = self.read_nodes(store);
+        self.target.settle(read, Party::Toolstack);
+    }
+
+    fn read_nodes(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        if !self.measured {
+            self.read_node(store, STATIC_MAX, Balloon::measure)?;
+            self.measured = true;
         }
+        self.read_node(store, TARGET, Balloon::wish)
     }
 
     /// Has `take` take the value of a node. One that is not there wants nothing, and nonsense is
@@ -154,20 +162,14 @@ impl Driver {
         match store.read(None, node, &mut text) {
             Ok(len) => {
                 if let Err(error) = take(&mut self.books, &text[..len.min(DIGITS)]) {
-                    self.tell(node, error);
+                    let party = error.party();
+                    self.target.complain(party, format_args!("{node}: {error}"));
                 }
                 Ok(())
             }
             Err(StoreError::NotFound) => Ok(()),
             Err(_) if !store.is_there() => Ok(()),
             Err(error) => Err(error),
-        }
-    }
-
-    fn tell(&mut self, node: &str, error: impl Blame) {
-        self.failures.0 += 1;
-        if self.failures.1.is_due(self.failures.0) {
-            report::error(error.party(), node, error);
         }
     }
 
@@ -269,7 +271,7 @@ impl Driver {
 
     /// What follows from where the guest has come.
     fn settle(&mut self) {
-        if self.books.check().is_ok() && self.read_again.is_none() {
+        if self.books.check().is_ok() && !self.target.stands() {
             frames::release();
             if core::mem::take(&mut self.refused) {
                 // Who asked may still be waiting.

@@ -130,9 +130,9 @@ impl Control {
     }
 
     fn follow_xenstore(&mut self) {
-        let memory_changed = self.note_changes();
+        self.note_changes();
         // Before a suspend is asked for, which needs the target reached.
-        let obstacle = balloon::poll(&mut self.store, memory_changed);
+        let obstacle = balloon::poll(&mut self.store);
         self.note_obstacle(obstacle);
         if !self.wants.pursue(&mut self.store) {
             return;
@@ -168,12 +168,12 @@ impl Control {
         self.cant_suspend.settle(told, Party::Toolstack);
     }
 
-    /// Notes what there is to be done; gives whether the balloon's target may have changed.
-    fn note_changes(&mut self) -> bool {
-        let again = wants::take_look_again();
-        if again {
+    /// Notes what there is to be done.
+    fn note_changes(&mut self) {
+        if wants::take_look_again() {
             self.shutdown.ask_again();
             self.hotplug.ask_again();
+            balloon::ask_again();
         }
         let changed = self.store.changes();
         if changed.contains(Change::Shutdown) {
@@ -185,7 +185,9 @@ impl Control {
         if changed.contains(Change::Ping) {
             self.ping.ask();
         }
-        again || changed.contains(Change::Memory)
+        if changed.contains(Change::Memory) {
+            balloon::ask();
+        }
     }
 
     fn answer_shutdown(&mut self) {

@@ -68,6 +68,11 @@ impl Duty {
         self.standing.is_due(now())
     }
 
+    /// Is it still to be done, now or after a pause?
+    pub fn stands(&self) -> bool {
+        self.standing.stands()
+    }
+
     /// It was done, or is wanted no more.
     pub fn done(&mut self) {
         self.standing.done();

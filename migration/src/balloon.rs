@@ -270,15 +270,6 @@ impl Balloon {
         self.moved(frames);
     }
 
-    /// So many frames are there, or are not there, without the guest's doing: found after a
-    /// restore.
-    pub fn found(&mut self, have: u64) {
-        if self.have != have {
-            self.have = have;
-            self.settled = false;
-        }
-    }
-
     fn moved(&mut self, frames: u64) {
         if frames > 0 {
             self.hurry();
@@ -489,15 +480,5 @@ mod tests {
         );
         // Less than wanted is no reason.
         assert_eq!(wished(100, 200, b"800").check(), Ok(()));
-    }
-
-    #[test]
-    fn frames_that_a_restore_brought_back_go_again() {
-        let mut balloon = wished(50, 100, b"200");
-        assert_eq!(balloon.news(), Some(News::Reached));
-        balloon.found(60);
-        assert_eq!(balloon.next(MS), Step::Give(10));
-        balloon.gave(10);
-        assert_eq!(balloon.news(), Some(News::Reached));
     }
 }

@@ -55,6 +55,11 @@ impl Standing {
         self.due.is_some_and(|due| now >= due)
     }
 
+    /// Is it still to be done, now or after a pause?
+    pub fn stands(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// It was done, or is wanted no more.
     pub fn done(&mut self) {
         *self = Standing::DONE;
@@ -182,7 +187,9 @@ mod tests {
         standing.ask_again();
         assert!(!standing.is_due(s(10)));
         assert!(standing.is_due(s(11)));
+        assert!(standing.stands(), "also in a pause");
         standing.done();
+        assert!(!standing.stands());
         standing.ask_again();
         assert!(standing.is_due(s(11)));
     }
