@@ -38,7 +38,8 @@ pub struct Role {
     /// numbers keep the order of the list.
     pub order: u16,
     /// Its [`suspend`](Participant::suspend) may wait, so the machine looks at the clock after it
-    /// and names it if it is late. Never in [`Stage::Alone`].
+    /// and names it if it is late. Not in [`Stage::Alone`], where there is one look at the end:
+    /// what little is waited for there keeps to the deadline by itself.
     pub waits: bool,
     /// The domain cannot live on if this does not come back: [`Platform::lost`] is told.
     pub vital: bool,

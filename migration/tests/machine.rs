@@ -158,6 +158,42 @@ fn nobody_looks_at_the_clock_after_one_that_never_waits() {
     assert_eq!(failure.step, "park", "the next look");
 }
 
+/// Notes the deadline of each stage.
+struct Watcher(Vec<(Stage, &'static str, Duration)>);
+
+impl Participant<Guest> for Watcher {
+    fn role(&self) -> Role {
+        Role::new("watcher").stages(&[Stage::Requested, Stage::Awake, Stage::Alone])
+    }
+    fn suspend(&mut self, stage: Stage, guest: &mut Guest, until: Deadline) -> Result<(), Broken> {
+        self.0.push((stage, until.name(), until.left(guest.now())));
+        Ok(())
+    }
+}
+
+#[test]
+fn each_stage_has_the_deadline_of_its_step_and_detach_too() {
+    let world = World::new();
+    let mut guest = Guest::new(&world);
+    let mut watcher = Watcher(Vec::new());
+    let mut list = [Member::new(&mut watcher)];
+    let limits = Limits::DEFAULT;
+    Machine::new(&mut guest, &mut list, limits)
+        .suspend()
+        .unwrap();
+    // `hold_hotplug` has taken a millisecond of its step.
+    let held = limits.quiesce - Duration::from_millis(1);
+    assert_eq!(
+        watcher.0,
+        [
+            (Stage::Requested, "acknowledging", limits.acknowledge),
+            (Stage::Awake, "quiescing", held),
+            (Stage::Alone, "detaching", limits.detach),
+        ]
+    );
+    assert_eq!(guest.detach_until.unwrap().name(), "detaching");
+}
+
 #[test]
 fn a_suspend_that_nobody_asked_for_answers_nobody() {
     let world = World::new();

@@ -136,6 +136,8 @@ pub struct Guest {
     pub world: Rc<World>,
     pub outcome: Outcome,
     pub asked: Option<Asked>,
+    /// What `detach` was told last.
+    pub detach_until: Option<Deadline>,
 }
 
 impl Guest {
@@ -147,6 +149,7 @@ impl Guest {
                 world: world.clone(),
                 answer: Acknowledgement::Given,
             }),
+            detach_until: None,
         }
     }
 
@@ -214,7 +217,8 @@ impl Platform for Guest {
     fn audit(&mut self, _: &Proof, _: Deadline) -> Result<(), Broken> {
         self.world.step("audit")
     }
-    fn detach(&mut self, _: &Proof, _: Deadline) -> Result<(), Broken> {
+    fn detach(&mut self, _: &Proof, deadline: Deadline) -> Result<(), Broken> {
+        self.detach_until = Some(deadline);
         self.world.step("detach")
     }
     fn reattach(&mut self, how: Return) -> Result<(), Broken> {
