@@ -15,9 +15,10 @@ use spin::Mutex;
 use core::time::Duration;
 
 use crate::arch::balloon::{self as calls, BATCH};
-use crate::memory::frames::{self, Extent, CHUNK};
+use crate::memory::layout::CHUNK;
 use crate::memory::Pfn;
 use crate::report;
+use crate::sets::frames::{self, Extent};
 use crate::store::Store;
 use crate::wants::{self, Duty};
 use crate::{arch, cmdline, pool, time};

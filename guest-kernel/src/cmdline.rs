@@ -3,8 +3,7 @@
 use log::LevelFilter;
 use spin::Once;
 
-use crate::paging::order::Order;
-use crate::report::{self, Party};
+use crate::memory::order::Order;
 use crate::switches::Switches;
 
 /// What the command line asked for.
@@ -55,7 +54,7 @@ pub const MAX_PREFILL: usize = 30;
 /// Most long-lived address spaces per vCPU.
 pub const MAX_LIVE: usize = 16;
 
-/// Reads the command line. Unknown words are left for [`report_unknown`], as no console works yet.
+/// Reads the command line. Unknown words are left for [`unknown`], as no console works yet.
 pub fn parse(line: &str) -> Options {
     *OPTIONS.call_once(|| {
         let mut options = DEFAULTS;
@@ -66,18 +65,10 @@ pub fn parse(line: &str) -> Options {
     })
 }
 
-/// Says which words of the command line mean nothing here.
-pub fn report_unknown(line: &str) {
-    let mut scratch = DEFAULTS;
-    for word in line.split_ascii_whitespace() {
-        if let Err(why) = apply(&mut scratch, word) {
-            report::error(
-                Party::Toolstack,
-                "command line",
-                format_args!("`{word}`: {why}"),
-            );
-        }
-    }
+/// The words of a command line that mean nothing here, and why.
+pub fn unknown(line: &str) -> impl Iterator<Item = (&str, &'static str)> {
+    line.split_ascii_whitespace()
+        .filter_map(|word| Some((word, apply(&mut { DEFAULTS }, word).err()?)))
 }
 
 fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {

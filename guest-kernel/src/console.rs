@@ -117,7 +117,7 @@ pub fn connect_early() {
         return;
     }
     // A hypercall that is refused is one that [`connect`] makes again.
-    if let Ok(Some(ring)) = arch::xen::console_ring() {
+    if let Ok(Some(ring)) = arch::rings::console_ring() {
         let _guard = CpuGuard::new();
         STATE.lock().ring = Some(map(ring));
     }
@@ -141,7 +141,7 @@ pub fn is_connected() -> bool {
 /// A domain without a console is no error: what is written is dropped. What waits for dom0 is said
 /// in the new domain.
 pub fn connect() -> Result<()> {
-    let Some(ring) = arch::xen::console_ring()? else {
+    let Some(ring) = arch::rings::console_ring()? else {
         CONNECTED.store(true, Ordering::Relaxed);
         return Ok(());
     };
@@ -159,7 +159,7 @@ pub fn connect() -> Result<()> {
 }
 
 fn map(ring: Ring) -> Console<'static, Doorbell> {
-    Console::new(arch::xen::console_page(ring), Doorbell(ring.port))
+    Console::new(arch::rings::console_page(ring), Doorbell(ring.port))
 }
 
 /// Writes all of `text`, or has it wait for dom0.
@@ -169,7 +169,7 @@ pub fn write(text: &[u8]) {
     if state.ring.is_none() {
         // Only last words: a domain without a console is not to fill Xen's.
         if PANICKING.load(Ordering::Relaxed) {
-            arch::xen::say_on_xens_console(text);
+            arch::host::say_on_xens_console(text);
         }
         return;
     }
@@ -391,7 +391,7 @@ pub fn seize() -> bool {
     if PANICKING.swap(true, Ordering::AcqRel) {
         return false;
     }
-    arch::force_unlock(&STATE);
+    arch::unlock::force_unlock(&STATE);
     true
 }
 

@@ -8,10 +8,10 @@ use migration::xenstore::{StoreError, Xenstore};
 use migration::{Limits, Party};
 use spin::Mutex;
 
-use crate::arch::cpu;
+use crate::arch::{self, cpu};
 use crate::hotplug::Hotplug;
-use crate::memory::frames::{self, Extent};
-use crate::paging::layout::PAGE_SIZE;
+use crate::memory::layout::PAGE_SIZE;
+use crate::sets::frames::{self, Extent};
 use crate::store::{Change, Store, PING};
 use crate::wants::{self, Duty, Wants};
 use crate::workload::churn;
@@ -377,6 +377,6 @@ fn report_churn() {
             frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64,
         )
         .nums("early_ticks", possible().map(events::early_ticks))
-        .nums("nmis", possible().map(strays::nmis))
+        .nums("nmis", possible().map(arch::strays::nmis))
         .send();
 }

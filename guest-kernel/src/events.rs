@@ -11,7 +11,7 @@ use xen_bindings::{vcpu, Result};
 
 use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::is_pv;
-use crate::arch::xen::shared_info;
+use crate::arch::shared_info::shared_info;
 use crate::insist::insist;
 use crate::report::{self, Party};
 use crate::{cmdline, time};

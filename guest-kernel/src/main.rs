@@ -27,13 +27,13 @@ mod fill;
 mod hotplug;
 mod insist;
 mod memory;
-mod paging;
 #[cfg(feature = "switches")]
 mod plant;
 mod pool;
 #[cfg(feature = "switches")]
 mod rehearse;
 mod report;
+mod sets;
 mod smp;
 mod start;
 mod store;
@@ -52,7 +52,7 @@ xen_bindings::elf_note!(PHYS32_ENTRY, address "pvh_start - KERNEL_BASE");
 // What classic PV takes in its place.
 xen_bindings::elf_note!(ENTRY, address "pv_start");
 xen_bindings::elf_note!(HYPERCALL_PAGE, address "hypercall_page");
-xen_bindings::elf_note!(VIRT_BASE, number paging::layout::KERNEL_BASE);
+xen_bindings::elf_note!(VIRT_BASE, number memory::layout::KERNEL_BASE);
 xen_bindings::elf_note!(PADDR_OFFSET, number 0);
 xen_bindings::elf_note!(XEN_VERSION, text "xen-3.0");
 xen_bindings::elf_note!(LOADER, text "generic");

@@ -2,14 +2,14 @@
 //! `start_info` that the step before the suspend call must find.
 
 use crate::arch::changes::Changes;
-use crate::arch::{self, memory as raw};
-use crate::audit::{self, Kind};
+use crate::arch::{self, frames as raw};
 use crate::cmdline;
-use crate::memory::{frames, Pfn};
-use crate::paging::entry::{Entry, Flags};
-use crate::paging::layout::{ENTRIES, HOLDER, WINDOW_SLOT};
-use crate::paging::set;
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::{ENTRIES, HOLDER, WINDOW_SLOT};
+use crate::memory::Pfn;
 use crate::report::{self, Party};
+use crate::sets::kinds::{self, Kind};
+use crate::sets::{frames, set};
 use crate::switches::Plant;
 
 /// What was planted, and what stood there.
@@ -43,12 +43,12 @@ pub fn plant() -> Option<Planted> {
             write(table, slot, bits)
         }
         Plant::Foreign => {
-            let table = audit::marked(Kind::L1).next()?;
+            let table = kinds::marked(Kind::L1).next()?;
             let bits = arch::pv::start_info::shared_info_frame().address() | Flags::KERNEL.bits();
             write(table, empty_slot(table)?, bits)
         }
         Plant::Away => {
-            let table = audit::marked(Kind::L1).next()?;
+            let table = kinds::marked(Kind::L1).next()?;
             let bits = u64::from(frames::all_away().next()?.0) << 12 | Flags::KERNEL.bits();
             write(table, empty_slot(table)?, bits)
         }

@@ -16,11 +16,11 @@ use spin::Mutex;
 
 use crate::arch::changes::TableError;
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
-use crate::audit::Kind;
 use crate::cmdline;
 use crate::memory::Pfn;
-use crate::paging::set::{self, Set, SetError};
 use crate::report::{self, Party};
+use crate::sets::kinds::Kind;
+use crate::sets::set::{self, Set, SetError};
 use crate::{events, time, xen};
 
 /// Magazines in the depot, and sets in each.

@@ -11,8 +11,8 @@ use xen_bindings::faults;
 
 use crate::arch::cpu;
 use crate::hotplug::Hotplug;
-use crate::memory::frames;
 use crate::report::{self, Party};
+use crate::sets::frames;
 use crate::store::Store;
 use crate::wants::Wants;
 use crate::{smp, suspend};

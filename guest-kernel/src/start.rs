@@ -3,13 +3,15 @@
 use xen_bindings::pvh;
 
 use crate::arch::{self, cpu};
-use crate::memory::frames;
-use crate::paging::set::SetError;
 use crate::report::{self, Party};
+use crate::sets::frames;
+use crate::sets::set::SetError;
 use crate::{cmdline, console, control, events, pool, smp, time, xen};
 
+arch::boot::entry_points!(first: first, secondary: secondary);
+
 /// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info` (PVH).
-pub fn first(start_info: u64) -> ! {
+fn first(start_info: u64) -> ! {
     set_up(start_info);
     smp::run(0)
 }
@@ -23,18 +25,22 @@ fn set_up(start_info: u64) {
     if let Err(error) = xen::install() {
         without_xen(error);
     }
-    arch::set_up_traps();
-    let boot = match arch::read_start_info(start_info) {
+    arch::boot::set_up_traps(arch::traps::Handlers {
+        upcall: events::upcall,
+        #[cfg(feature = "switches")]
+        nmi: pool::nmi::use_pool,
+    });
+    let boot = match arch::boot::read_start_info(start_info) {
         Ok(boot) => boot,
         Err(error) => panic!("the start-up information: {error}"),
     };
     console::connect_early();
     let options = cmdline::parse(boot.command_line());
-    if let Err(error) = arch::xen::learn_host() {
+    if let Err(error) = arch::host::learn() {
         panic!("{error}");
     }
     let extent = frames::take_over(&boot.memory);
-    arch::enter();
+    arch::boot::enter();
 
     if let Err(error) = xen::connect() {
         panic!("cannot connect to Xen: {error}");
@@ -81,8 +87,8 @@ fn without_xen(error: pvh::InstallError) -> ! {
 }
 
 /// Another vCPU arrives, from the entry code.
-pub fn secondary(me: usize) -> ! {
-    arch::enter_secondary();
+fn secondary(me: usize) -> ! {
+    arch::boot::enter_secondary();
     smp::run(me)
 }
 
@@ -111,14 +117,20 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
         .num("mem_kib", boot.memory.kib())
         .text("cmdline", boot.command_line())
         .words("switches", cmdline::options().switches.words());
-    match arch::xen::highest_frames() {
+    match arch::host::highest_frames() {
         Some((highest, known)) => event
             .num("max_mfn", highest as u64)
             .num("m2p_end", known as u64),
         None => event,
     }
     .send();
-    cmdline::report_unknown(boot.command_line());
+    for (word, why) in cmdline::unknown(boot.command_line()) {
+        report::error(
+            Party::Toolstack,
+            "command line",
+            format_args!("`{word}`: {why}"),
+        );
+    }
     if xen::has_vcpu(cpu::MAX_CPUS) {
         report::error(
             Party::Guest,

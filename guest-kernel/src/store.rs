@@ -119,7 +119,7 @@ impl Store {
     /// Xen refused a call. The connection is broken then, and this can be called again.
     pub fn attach(&mut self) -> xen_bindings::Result<()> {
         self.link = Link::Away;
-        let Some(ring) = arch::xen::store_ring()? else {
+        let Some(ring) = arch::rings::store_ring()? else {
             self.link = Link::Absent;
             return Ok(());
         };
@@ -127,7 +127,7 @@ impl Store {
             Some(client) => drop(client.reset(Doorbell(ring.port))),
             None => {
                 let buffers = MutexGuard::leak(BUFFERS.lock());
-                let page = arch::xen::store_page(ring);
+                let page = arch::rings::store_page(ring);
                 self.client = Some(wire::Xenstore::new(page, buffers, Doorbell(ring.port)));
             }
         }
@@ -162,7 +162,7 @@ impl Store {
     pub fn mend(&mut self) -> Result<(), NotMended> {
         match (self.link, self.client.as_mut()) {
             (Link::Broken, Some(client)) => {
-                let port = arch::xen::store_ring()
+                let port = arch::rings::store_ring()
                     .map_err(NotMended::Xen)?
                     .map(|ring| ring.port);
                 let Some(port) = port else { return Ok(()) };

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::xen;
+use crate::arch::cpu;
 
 /// Added to Xen's system time, wrapping.
 static OFFSET: AtomicU64 = AtomicU64::new(0);
@@ -22,7 +22,9 @@ pub fn now() -> u64 {
     }
     // Two looks at Xen's clock may differ by a little the wrong way, right after boot below the
     // guest's zero.
-    let now = xen::system_time().wrapping_add(OFFSET.load(Ordering::Relaxed)) as i64;
+    let now = cpu::my_info()
+        .now()
+        .wrapping_add(OFFSET.load(Ordering::Relaxed)) as i64;
     let now = now.max(0) as u64;
     LATEST.fetch_max(now, Ordering::AcqRel).max(now)
 }
@@ -51,11 +53,11 @@ pub fn wall_us() -> u64 {
     if FROZEN.load(Ordering::Acquire) {
         return 0;
     }
-    let zero = crate::arch::xen::shared_info().wall_clock();
+    let zero = crate::arch::shared_info::shared_info().wall_clock();
     zero.seconds
         .wrapping_mul(1_000_000)
         .wrapping_add(u64::from(zero.nanoseconds) / 1000)
-        .wrapping_add(xen::system_time() / 1000)
+        .wrapping_add(cpu::my_info().now() / 1000)
 }
 
 /// Xen's system time for a time of the guest's, as timers want it.
@@ -73,7 +75,7 @@ pub fn freeze() {
 pub fn thaw() {
     let offset = LATEST
         .load(Ordering::Acquire)
-        .wrapping_sub(xen::system_time());
+        .wrapping_sub(cpu::my_info().now());
     OFFSET.store(offset, Ordering::Relaxed);
     FROZEN.store(false, Ordering::Release);
 }

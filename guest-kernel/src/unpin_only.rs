@@ -7,11 +7,11 @@
 
 use spin::Mutex;
 
-use crate::audit::Kind;
 use crate::cmdline;
-use crate::paging::order::Order;
-use crate::paging::set::{self, Set, SetError};
+use crate::memory::order::Order;
 use crate::report::{self, Party};
+use crate::sets::kinds::Kind;
+use crate::sets::set::{self, Set, SetError};
 
 /// Sets kept. Those beyond are taken apart as they should be.
 const ROOM: usize = 64;

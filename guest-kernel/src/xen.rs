@@ -9,7 +9,7 @@ use xen_bindings::hvm::{self, Param};
 use xen_bindings::sched::{self, Shutdown};
 use xen_bindings::{ffi, pvh, vcpu, Errno, HypercallError, Result};
 
-pub use crate::arch::pv::vcpu::InitialiseError;
+pub use crate::arch::vcpu::InitialiseError;
 use crate::arch::{self, apic, cpu, vectors};
 use crate::insist::insist;
 use crate::pool::Proof;
@@ -20,7 +20,7 @@ static MAX_VCPUS: AtomicUsize = AtomicUsize::new(1);
 
 /// Sets up the hypercall page. Before anything else, on vCPU 0.
 pub fn install() -> core::result::Result<(), pvh::InstallError> {
-    let leaves = arch::xen::install_hypercalls()?;
+    let leaves = arch::host::install_hypercalls()?;
     LEAVES.call_once(|| leaves);
     Ok(())
 }
@@ -30,7 +30,7 @@ pub fn connect() -> Result<()> {
     if !arch::is_pv() && !cmdline::options().switches.no_cancel_trick() {
         latch_word_size()?;
     }
-    arch::xen::map_shared_info()?;
+    arch::shared_info::map()?;
     count_vcpus();
     Ok(())
 }
@@ -81,7 +81,7 @@ pub fn sleep_until(at: u64) {
 /// domain would be gone: it is reset first, which takes what is pending away. Only a vCPU that is
 /// initialised can be reset, and it is initialised no more then.
 pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
-    let initialise = || match arch::xen::initialise_vcpu(cpu) {
+    let initialise = || match arch::vcpu::initialise(cpu) {
         Err(InitialiseError::Call(error)) if error.errno == Errno::EEXIST => Ok(()),
         other => other,
     };
@@ -119,11 +119,6 @@ pub fn max_vcpus() -> usize {
     MAX_VCPUS.load(Ordering::Relaxed)
 }
 
-/// Xen's system time: nanoseconds since the host booted.
-pub fn system_time() -> u64 {
-    cpu::my_info().now()
-}
-
 /// Xen's version.
 pub fn version() -> Version {
     LEAVES
@@ -156,7 +151,7 @@ pub fn incarnation() -> Option<u32> {
 
 /// Suspends the domain. Without a proof that nothing is cached this cannot be called.
 pub fn suspend(proof: &Proof) -> Result<Outcome> {
-    let returned = arch::xen::suspend(proof)?;
+    let returned = arch::suspend::call(proof)?;
     // Not negative, so no refusal; and restored only if it is 0.
     Ok(Outcome::from_hypercall(returned as i64).unwrap_or(Outcome::Cancelled))
 }

@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use x86::msr::{rdmsr, wrmsr};
 use xen_bindings::cpuid::{cpuid, Instruction};
 
+use super::{cpu, vectors};
+
 const IA32_APIC_BASE: u32 = 0x1b;
 const APIC_BASE_ENABLE_X2APIC: u64 = 0b11 << 10;
 const X2APIC_ID: u32 = 0x802;
@@ -50,11 +52,11 @@ pub fn enable() {
         );
         wrmsr(
             X2APIC_SPURIOUS,
-            SPURIOUS_APIC_ENABLE | u64::from(super::vectors::SPURIOUS),
+            SPURIOUS_APIC_ENABLE | u64::from(vectors::SPURIOUS),
         );
         rdmsr(X2APIC_ID)
     };
-    if id != usual_id(super::cpu::id()) {
+    if id != usual_id(cpu::id()) {
         USUAL_IDS.store(false, Ordering::Relaxed);
     }
     ON.store(true, Ordering::Relaxed);

@@ -15,14 +15,14 @@ use xen_bindings::frame::{Gfn, Mfn};
 use xen_bindings::{memory as xen, HypercallError};
 
 use super::changes::{Changes, Pins, TableError};
+use super::direct;
+use super::frames::{bits_of, first_managed, is_populated};
+use super::mode::is_pv;
 use super::pv::m2p;
-use super::tables::{direct_entry, write_direct};
-use super::xen::shared_info;
-use super::{is_pv, memory};
-use crate::memory::frames::CHUNK;
+use super::shared_info::shared_info;
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::{CHUNK, DIRECT_MAP_FRAMES};
 use crate::memory::Pfn;
-use crate::paging::entry::{Entry, Flags};
-use crate::paging::layout::DIRECT_MAP_FRAMES;
 
 /// Frames given or taken with one call.
 pub const BATCH: usize = 64;
@@ -69,7 +69,7 @@ impl Done {
 
 fn check(frames: &[Pfn]) {
     assert!(frames.len() <= BATCH);
-    let first = memory::first_managed();
+    let first = first_managed();
     assert!(
         frames.iter().all(|&pfn| pfn >= first),
         "the kernel's own memory is not given away"
@@ -100,7 +100,7 @@ fn map_pvh(frames: &[Pfn], mapped: bool) {
         } else {
             Entry::EMPTY
         };
-        write_direct(pfn, entry);
+        direct::write(pfn, entry);
     }
 }
 
@@ -122,7 +122,7 @@ fn unmap(frames: &[Pfn]) -> Result<(), TableError> {
     frames
         .iter()
         .filter(is_mapped)
-        .for_each(|&pfn| changes.set_at(direct_entry(pfn), 0));
+        .for_each(|&pfn| changes.set_at(direct::entry_address(pfn), 0));
     changes.commit()?;
     let mut flush = Pins::<1>::new();
     flush.flush_all_tlbs();
@@ -133,8 +133,8 @@ fn map(frames: &[Pfn]) -> Result<(), TableError> {
     let mut changes = Changes::<BATCH>::new();
     for &pfn in frames.iter().filter(is_mapped) {
         changes.set_at(
-            direct_entry(pfn),
-            memory::bits_of(Entry::new(pfn, Flags::KERNEL)),
+            direct::entry_address(pfn),
+            bits_of(Entry::new(pfn, Flags::KERNEL)),
         );
     }
     changes.commit().map(drop)
@@ -211,7 +211,7 @@ pub fn give_again(pfn: Pfn) -> bool {
         let given = unsafe { xen::decrease_reservation(&mut [Gfn(pfn.0 as usize)], 0) };
         return given == Ok(1);
     }
-    if !memory::is_populated(pfn) {
+    if !is_populated(pfn) {
         return false;
     }
     let machine = m2p::machine(pfn);

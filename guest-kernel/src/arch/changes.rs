@@ -12,11 +12,14 @@ use xen_bindings::frame::Mfn;
 use xen_bindings::pv::{self as xen, BatchError, MmuUpdate};
 use xen_bindings::{ffi, HypercallError};
 
+use super::direct;
+use super::frames::{bits_of, entry_bits, is_managed, write_word};
+use super::mode::is_pv;
+use super::page::Page;
 use super::pv::m2p;
-use super::tables::{direct_entry, Page};
-use super::{is_pv, memory};
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::ENTRIES;
 use crate::memory::Pfn;
-use crate::paging::entry::{Entry, Flags};
 
 /// Xen refused a change to a page table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,33 +164,33 @@ impl<const ROOM: usize> Changes<ROOM> {
     /// Writes an entry of a table that is a managed frame. What it maps must be managed as well.
     pub fn set(&mut self, table: Pfn, slot: usize, entry: Entry) {
         assert!(
-            !entry.is_present() || memory::is_managed(entry.frame()),
+            !entry.is_present() || is_managed(entry.frame()),
             "{entry:?} maps the kernel's own memory"
         );
-        self.set_bits(table, slot, memory::bits_of(entry));
+        self.set_bits(table, slot, bits_of(entry));
     }
 
     /// Takes an entry down but keeps its flags in it: not present, no address.
     pub fn take_down(&mut self, table: Pfn, slot: usize) {
-        let flags = memory::entry_bits(table, slot) & Flags::KEPT;
+        let flags = entry_bits(table, slot) & Flags::KEPT;
         self.set_bits(table, slot, flags & !Flags::PRESENT.bits());
     }
 
     /// Puts back an entry that [`take_down`](Self::take_down) took, with the same flags.
     pub fn put_up(&mut self, table: Pfn, slot: usize, target: Pfn) {
-        assert!(memory::is_managed(target));
-        let flags = memory::entry_bits(table, slot) & Flags::KEPT;
-        let frame = memory::bits_of(Entry::new(target, Flags::PRESENT));
+        assert!(is_managed(target));
+        let flags = entry_bits(table, slot) & Flags::KEPT;
+        let frame = bits_of(Entry::new(target, Flags::PRESENT));
         self.set_bits(table, slot, frame | flags);
     }
 
     /// Writes an entry of a managed table as the CPU would see it.
     fn set_bits(&mut self, table: Pfn, slot: usize, bits: u64) {
         if is_pv() {
-            assert!(memory::is_managed(table) && slot < crate::paging::layout::ENTRIES);
+            assert!(is_managed(table) && slot < ENTRIES);
             self.push(m2p::machine(table).address() + slot as u64 * 8, bits);
         } else {
-            memory::write_word(table, slot, bits);
+            write_word(table, slot, bits);
         }
     }
 
@@ -201,7 +204,7 @@ impl<const ROOM: usize> Changes<ROOM> {
     pub(super) fn set_own(&mut self, table: &Page, slot: usize, entry: Entry) {
         self.push(
             m2p::machine(table.pfn()).address() + slot as u64 * 8,
-            memory::bits_of(entry),
+            bits_of(entry),
         );
     }
 
@@ -222,7 +225,10 @@ impl<const ROOM: usize> Changes<ROOM> {
 
     fn map_directly(&mut self, page: Pfn, flags: Flags) {
         if is_pv() {
-            self.push(direct_entry(page), memory::bits_of(Entry::new(page, flags)));
+            self.push(
+                direct::entry_address(page),
+                bits_of(Entry::new(page, flags)),
+            );
         }
     }
 

@@ -8,8 +8,9 @@ use core::sync::atomic::Ordering;
 use xen_bindings::shared_info::VcpuInfo;
 use xen_bindings::{sched, version};
 
-use super::is_pv;
-use crate::paging::layout::PAGE_SIZE;
+use super::mode::is_pv;
+use super::shared_info::shared_info;
+use crate::memory::layout::PAGE_SIZE;
 
 /// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
 /// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
@@ -87,7 +88,7 @@ pub fn my_stack() -> core::ops::Range<usize> {
 /// the CPU's interrupt flag is under PVH.
 pub fn my_info() -> &'static VcpuInfo {
     // A vCPU of ours has a stack, so it is one of the first 32, which have a slot.
-    match super::xen::shared_info().vcpu(id() as u32) {
+    match shared_info().vcpu(id() as u32) {
         Some(info) => info,
         None => unreachable!(),
     }

@@ -6,8 +6,8 @@ use core::fmt;
 
 use xen_bindings::ffi;
 
+use crate::memory::layout::KERNEL_BASE;
 use crate::memory::map::MemoryMap;
-use crate::paging::layout::KERNEL_BASE;
 
 /// Longest command line kept, bytes.
 const COMMAND_LINE: usize = 1024;

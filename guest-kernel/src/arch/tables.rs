@@ -3,52 +3,22 @@
 //! Under PVH entries hold guest frames and are written in place. Under PV they hold machine frames,
 //! a table is mapped read-only, and every change is Xen's to make ([`super::changes`]).
 
-use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::changes::{Changes, Pins, TableError};
 use super::cpu::{self, MAX_CPUS, STACK_SIZE};
-use super::{is_pv, memory, pv};
+use super::direct;
+use super::frames::{bits_of, image_end, is_managed, is_populated, write_word};
+use super::mode::is_pv;
+use super::page::Page;
+use super::pv::boot_tables;
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::*;
 use crate::memory::Pfn;
-use crate::paging::entry::{Entry, Flags};
-use crate::paging::layout::*;
 
-/// A page of the kernel's own.
-#[repr(C, align(4096))]
-pub struct Page(UnsafeCell<[u64; ENTRIES]>);
-// SAFETY: written by vCPU 0 while no other vCPU runs, or word by word with volatile writes by the
-// one CPU that owns the slot; never borrowed.
-unsafe impl Sync for Page {}
-
-impl Page {
-    /// Zeroes.
-    pub const fn new() -> Self {
-        Page(UnsafeCell::new([0; ENTRIES]))
-    }
-    fn entry(&self, slot: usize) -> *mut u64 {
-        assert!(slot < ENTRIES);
-        self.0.get().cast::<u64>().wrapping_add(slot)
-    }
-    /// Writes an entry in place: the page is no table under PV yet, or the guest is PVH.
-    fn set(&self, slot: usize, entry: Entry) {
-        // SAFETY: in bounds (checked by `entry`); volatile, as the CPU reads it too.
-        unsafe { self.entry(slot).write_volatile(memory::bits_of(entry)) }
-    }
-    /// Writes a machine word.
-    pub fn write_word(&self, index: usize, word: usize) {
-        assert!(index < PAGE_SIZE / size_of::<usize>());
-        // SAFETY: in bounds; volatile: others read it meanwhile, word by word.
-        unsafe { self.0.get().cast::<usize>().add(index).write_volatile(word) }
-    }
-    /// Writes 8 bytes.
-    pub fn write_u64(&self, index: usize, value: u64) {
-        // SAFETY: in bounds (checked by `entry`).
-        unsafe { self.entry(index).write_volatile(value) }
-    }
-    /// Its frame.
-    pub fn pfn(&self) -> Pfn {
-        Pfn::of_kernel(self.0.get() as usize)
-    }
+/// Writes an entry of a page that is no table under PV yet, or in a PVH guest.
+fn write(page: &Page, slot: usize, entry: Entry) {
+    page.write_u64(slot, bits_of(entry));
 }
 
 /// The kernel's L2 page: slots as in `layout`. Stands in L3[3] while no set is active and,
@@ -67,13 +37,9 @@ static CPU_L3: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
 #[cfg(target_arch = "x86")]
 static CPU_L2: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
 
-/// The L1 tables of the direct map, by L2 slot.
-static DIRECT_L1: [AtomicU32; DIRECT_MAP_SLOTS] = [const { AtomicU32::new(0) }; DIRECT_MAP_SLOTS];
-/// The lowest and one past the highest of them.
-static DIRECT_L1_FIRST: AtomicU32 = AtomicU32::new(u32::MAX);
-static DIRECT_L1_END: AtomicU32 = AtomicU32::new(0);
-/// How many there are: one for each L2 slot from 0.
-static DIRECT_L1_SLOTS: AtomicU32 = AtomicU32::new(0);
+/// Frames that [`map_ring`] has mapped, by slot; 0 for none.
+static RINGS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+
 /// One bit for each CPU whose root was made.
 static PREPARED: AtomicU32 = AtomicU32::new(0);
 
@@ -97,8 +63,7 @@ pub fn kernel_bits(slot: usize) -> u64 {
         // The window belongs to the active set, and what follows it to Xen.
         return 0;
     }
-    // SAFETY: a read of the kernel's own L2 page; `entry` checks the bounds.
-    unsafe { kernel_l2().entry(slot).read_volatile() }
+    kernel_l2().read_u64(slot)
 }
 
 fn is_prepared(cpu: usize) -> bool {
@@ -125,7 +90,7 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
             pae_xen_l2: false,
         })
     };
-    if direct_slot(pfn).is_some() {
+    if direct::slot_of(pfn).is_some() {
         return found(1);
     }
     if !is_pv() {
@@ -162,101 +127,64 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
     None
 }
 
-/// Which L2 slot's L1 of the direct map a frame is; `None` for any other frame.
+/// Entries looked at together: a cache line.
+const LINE: usize = 8;
+
+/// Calls `visit` with each entry of any table, the kernel's own or a managed frame, that is not
+/// zero, as the CPU sees it, and its slot, in rising order, until it returns `false`.
 ///
-/// The tables stand one behind the other: all of them, or, under PV, those that the builder made
-/// and then the others. So the distance to the first or to the last one tells which it is; the
-/// search is for a builder with another order.
-fn direct_slot(l1: Pfn) -> Option<usize> {
-    let first = DIRECT_L1_FIRST.load(Ordering::Relaxed);
-    let end = DIRECT_L1_END.load(Ordering::Relaxed);
-    if l1.0 < first || l1.0 >= end {
-        return None;
+/// The direct map is most of what there is, and nothing but a stray write changes it. Under PVH a
+/// line of it that still maps the very frames that it was made with is left out.
+///
+/// # Panics
+/// If the frame is neither: a bug.
+pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
+    assert!(is_managed(pfn) || kernel_table(pfn).is_some());
+    let direct = direct::frames(pfn);
+    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
+    // SAFETY: a page table, in the direct map (checked above), and every slot here is below
+    // `ENTRIES`; only read.
+    let read = |slot: usize| unsafe { table.wrapping_add(slot).read_volatile() };
+    for first in (0..ENTRIES).step_by(LINE) {
+        let line: [u64; LINE] = core::array::from_fn(|i| read(first + i));
+        if line.iter().fold(0, |all, bits| all | bits) == 0 {
+            continue;
+        }
+        let made = |i: usize| {
+            direct.map_or(0, |frame| {
+                u64::from(frame.0 + (first + i) as u32) << 12 | Flags::PRESENT.bits()
+            })
+        };
+        let differs =
+            |(i, bits): (usize, &u64)| (bits ^ made(i)) & (Entry::FRAME | Flags::PRESENT.bits());
+        if direct.is_some()
+            && line
+                .iter()
+                .enumerate()
+                .fold(0, |all, place| all | differs(place))
+                == 0
+        {
+            continue;
+        }
+        for (i, bits) in line.into_iter().enumerate() {
+            // Where the guest has given the memory away, the entry stays: the frame is a hole like
+            // any other.
+            if direct.is_some() && differs((i, &bits)) == 0 {
+                continue;
+            }
+            if bits != 0 && !visit(first + i, bits) {
+                return;
+            }
+        }
     }
-    let slots = DIRECT_L1_SLOTS.load(Ordering::Relaxed);
-    let is = |&slot: &usize| {
-        DIRECT_L1
-            .get(slot)
-            .is_some_and(|at| at.load(Ordering::Relaxed) == l1.0)
-    };
-    [l1.0 - first, slots.wrapping_sub(end - l1.0)]
-        .map(|slot| slot as usize)
-        .into_iter()
-        .chain(0..slots as usize)
-        .find(is)
 }
 
-/// The first of the frames whose entries this L1 of the direct map was made with, if it is one and
-/// the CPU sees them as they are (PVH).
-pub fn direct_frames(l1: Pfn) -> Option<Pfn> {
-    if is_pv() {
-        return None;
+/// Fills the holder of a set, which is no table yet, with what the kernel's L2 page maps. The
+/// window is the caller's.
+pub fn copy_kernel_entries(holder: Pfn) {
+    for slot in 0..ENTRIES {
+        write_word(holder, slot, kernel_bits(slot));
     }
-    direct_slot(l1).map(|slot| Pfn((slot * ENTRIES) as u32))
-}
-
-/// The L1 table and the slot in it that map `page` in the direct map.
-pub fn direct_place(page: Pfn) -> (Pfn, usize) {
-    let l1 = DIRECT_L1[page.0 as usize / ENTRIES].load(Ordering::Relaxed);
-    (Pfn(l1), page.0 as usize % ENTRIES)
-}
-
-/// The machine address of the entry that maps `page` in the direct map (PV).
-pub fn direct_entry(page: Pfn) -> u64 {
-    let (l1, slot) = direct_place(page);
-    pv::m2p::machine(l1).address() + (slot * size_of::<u64>()) as u64
-}
-
-/// The entry that maps `page` in the direct map, as the CPU sees it; the L1 table must be there
-/// (PV).
-pub fn direct_bits(page: Pfn) -> u64 {
-    let (l1, slot) = direct_place(page);
-    assert!(l1.0 != 0);
-    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *const u64;
-    // SAFETY: an L1 of the direct map, which maps itself; in bounds.
-    unsafe { place.add(slot).read_volatile() }
-}
-
-/// Writes the entry that maps `page` in the direct map (PVH).
-pub(super) fn write_direct(page: Pfn, entry: Entry) {
-    assert!(!is_pv() && memory::is_managed(page));
-    let (l1, slot) = direct_place(page);
-    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
-    // SAFETY: an L1 of the direct map, which maps itself; in bounds. No Rust object is where it
-    // maps.
-    unsafe { place.add(slot).write_volatile(entry.bits()) };
-}
-
-/// Is the direct map of `page` read-only (PV)?
-pub fn is_read_only(page: Pfn) -> bool {
-    direct_bits(page) & Flags::WRITABLE.bits() == 0
-}
-
-/// Can the direct map be written at `address`? A question of the trap handler's (PV).
-pub fn is_writable(address: usize) -> bool {
-    let Some(page) = address
-        .checked_sub(KERNEL_BASE)
-        .map(|offset| offset / PAGE_SIZE)
-    else {
-        return false;
-    };
-    let mapped = DIRECT_L1
-        .get(page / ENTRIES)
-        .is_some_and(|l1| l1.load(Ordering::Relaxed) != 0);
-    let bits = if mapped {
-        direct_bits(Pfn(page as u32))
-    } else {
-        0
-    };
-    let needed = Flags::PRESENT.union(Flags::WRITABLE).bits();
-    bits & needed == needed
-}
-
-fn adopt(slot: usize, l1: Pfn) {
-    DIRECT_L1[slot].store(l1.0, Ordering::Relaxed);
-    DIRECT_L1_FIRST.fetch_min(l1.0, Ordering::Relaxed);
-    DIRECT_L1_END.fetch_max(l1.0 + 1, Ordering::Relaxed);
-    DIRECT_L1_SLOTS.fetch_max(slot as u32 + 1, Ordering::Relaxed);
 }
 
 /// Builds the tables that the kernel stands on: the direct map of the frames below `end` that
@@ -274,7 +202,7 @@ pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
     };
     let entry = |pfn: usize| {
         let frame = Pfn(pfn as u32);
-        if is_ram(frame) && memory::is_populated(frame) && !is_guard(pfn) {
+        if is_ram(frame) && is_populated(frame) && !is_guard(pfn) {
             Entry::new(frame, Flags::KERNEL)
         } else {
             Entry::EMPTY
@@ -282,9 +210,9 @@ pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
     };
     let slots = (end.0 as usize).div_ceil(ENTRIES);
     if is_pv() {
-        return pv::boot_tables::take_over(slots, entry, adopt);
+        return boot_tables::take_over(slots, entry, build_pv_root);
     }
-    let first = memory::image_end();
+    let first = image_end();
     for slot in 0..slots {
         let l1 = Pfn(first.0 + slot as u32);
         for index in 0..ENTRIES {
@@ -294,22 +222,26 @@ pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
             // entry code map it.
             unsafe { place.wrapping_add(index).write_volatile(bits) };
         }
-        adopt(slot, l1);
-        KERNEL_L2.set(slot, Entry::new(l1, Flags::KERNEL));
+        direct::adopt(slot, l1);
+        write(&KERNEL_L2, slot, Entry::new(l1, Flags::KERNEL));
     }
-    KERNEL_L2.set(FIXMAP_SLOT, Entry::new(FIXMAP_L1.pfn(), Flags::KERNEL));
+    write(
+        &KERNEL_L2,
+        FIXMAP_SLOT,
+        Entry::new(FIXMAP_L1.pfn(), Flags::KERNEL),
+    );
     #[cfg(target_arch = "x86_64")]
-    KERNEL_L3.set(510, Entry::new(KERNEL_L2.pfn(), Flags::KERNEL));
+    write(&KERNEL_L3, 510, Entry::new(KERNEL_L2.pfn(), Flags::KERNEL));
     Pfn(first.0 + slots as u32)
 }
 
-/// PV: makes the kernel's tables from the direct map that [`pv::boot_tables`] completed, and vCPU
+/// PV: makes the kernel's tables from the direct map that [`boot_tables`] completed, and vCPU
 /// 0's root. They are typed by Xen when the root is pinned.
-pub fn build_pv_root() -> Result<Pfn, TableError> {
+fn build_pv_root() -> Result<Pfn, TableError> {
     #[cfg(target_arch = "x86_64")]
     {
         fill_kernel_entries(&KERNEL_L2);
-        KERNEL_L3.set(510, Entry::new(KERNEL_L2.pfn(), Flags::KERNEL));
+        write(&KERNEL_L3, 510, Entry::new(KERNEL_L2.pfn(), Flags::KERNEL));
         let mut changes = Changes::<2>::new();
         changes.protect(KERNEL_L2.pfn());
         changes.protect(KERNEL_L3.pfn());
@@ -320,11 +252,8 @@ pub fn build_pv_root() -> Result<Pfn, TableError> {
 }
 
 fn fill_kernel_entries(l2: &Page) {
-    for (slot, l1) in DIRECT_L1.iter().enumerate() {
-        let l1 = l1.load(Ordering::Relaxed);
-        if l1 != 0 {
-            l2.set(slot, Entry::new(Pfn(l1), Flags::KERNEL));
-        }
+    for (slot, l1) in direct::tables() {
+        write(l2, slot, Entry::new(l1, Flags::KERNEL));
     }
 }
 
@@ -336,20 +265,28 @@ pub fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
     }
     #[cfg(target_arch = "x86_64")]
     {
-        CPU_L4[cpu].set(0, Entry::new(CPU_L3[cpu].pfn(), Flags::USER_DATA));
-        CPU_L4[cpu].set(511, Entry::new(KERNEL_L3.pfn(), Flags::KERNEL));
+        write(
+            &CPU_L4[cpu],
+            0,
+            Entry::new(CPU_L3[cpu].pfn(), Flags::USER_DATA),
+        );
+        write(
+            &CPU_L4[cpu],
+            511,
+            Entry::new(KERNEL_L3.pfn(), Flags::KERNEL),
+        );
     }
     if is_pv() {
         let mut changes = Changes::<2>::new();
         #[cfg(target_arch = "x86_64")]
         {
-            CPU_L3[cpu].set(HOLDER, l3_entry(KERNEL_L2.pfn()));
+            write(&CPU_L3[cpu], HOLDER, l3_entry(KERNEL_L2.pfn()));
             changes.protect(CPU_L4[cpu].pfn());
         }
         #[cfg(target_arch = "x86")]
         {
             fill_kernel_entries(&CPU_L2[cpu]);
-            CPU_L3[cpu].set(HOLDER, l3_entry(CPU_L2[cpu].pfn()));
+            write(&CPU_L3[cpu], HOLDER, l3_entry(CPU_L2[cpu].pfn()));
             changes.protect(CPU_L2[cpu].pfn());
         }
         changes.protect(CPU_L3[cpu].pfn());
@@ -394,12 +331,12 @@ pub fn activate(set: [Option<Pfn>; SET_PAGES], me: usize) -> Result<(), TableErr
     debug_assert_eq!(me, cpu::id());
     set.iter()
         .flatten()
-        .for_each(|&pfn| assert!(memory::is_managed(pfn)));
+        .for_each(|&pfn| assert!(is_managed(pfn)));
     if is_pv() {
         return activate_pv(set, me);
     }
     for (slot, page) in set.into_iter().enumerate() {
-        CPU_L3[me].set(slot, l3_slot(slot, page));
+        write(&CPU_L3[me], slot, l3_slot(slot, page));
     }
     let root = (root(me).0 as usize * PAGE_SIZE) as u64;
     // SAFETY: the root maps the kernel where it runs (every holder has the kernel's entries), and
@@ -454,9 +391,27 @@ fn l3_entry(l2: Pfn) -> Entry {
     Entry::new(l2, Flags::PRESENT)
 }
 
-/// Maps `frame`, which is not RAM of ours, at `slot` of the fixmap (PVH).
-pub fn map_in_fixmap(slot: usize, frame: u64) -> usize {
-    FIXMAP_L1.set(slot, Entry::from_bits(frame << 12 | Flags::KERNEL.bits()));
+/// Is it the frame of a ring that the kernel has mapped?
+pub fn is_ring(frame: u64) -> bool {
+    !is_pv()
+        && RINGS
+            .iter()
+            .any(|ring| u64::from(ring.load(Ordering::Relaxed)) == frame && frame != 0)
+}
+
+/// Maps `frame`, which is not RAM of ours (a ring that Xen's tools made), in the fixmap and gives
+/// its address (PVH; under PV rings are RAM).
+///
+/// # Panics
+/// If there is no such slot: a bug.
+pub fn map_ring(slot: usize, frame: u64) -> usize {
+    assert!(slot < RINGS.len());
+    RINGS[slot].store(frame as u32, Ordering::Relaxed);
+    write(
+        &FIXMAP_L1,
+        slot,
+        Entry::from_bits(frame << 12 | Flags::KERNEL.bits()),
+    );
     let va = FIXMAP_BASE + slot * PAGE_SIZE;
     // SAFETY: drops a stale translation at most.
     unsafe { x86::tlb::flush(va) };

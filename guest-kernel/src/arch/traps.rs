@@ -3,11 +3,29 @@
 
 use core::cell::UnsafeCell;
 
+use spin::Once;
 use x86::msr::{rdmsr, wrmsr};
 
+use super::mode::is_pv;
 use super::vectors::{self, Rule, EXCEPTIONS, FAILSAFE};
-use super::{apic, cpu, is_pv, tables};
-use crate::{cmdline, strays};
+use super::{apic, cpu, direct, strays};
+use crate::cmdline;
+
+/// What the layers above do when something comes for them.
+pub struct Handlers {
+    /// Handles the events that are pending for the vCPU of this number, the running one.
+    pub upcall: fn(usize),
+    /// What a test build does in the handler of an NMI.
+    #[cfg(feature = "switches")]
+    pub nmi: fn(&cpu::InNmi),
+}
+
+static HANDLERS: Once<Handlers> = Once::new();
+
+/// Says who handles what, before the first can come. Once, on vCPU 0.
+pub(super) fn set_handlers(handlers: Handlers) {
+    HANDLERS.call_once(|| handlers);
+}
 
 /// What the stubs leave on the stack.
 #[repr(C)]
@@ -146,7 +164,9 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
     match vectors::rule(vector) {
         Rule::Upcall => {
             apic::end_of_interrupt();
-            crate::events::upcall(cpu::id());
+            if let Some(handlers) = HANDLERS.get() {
+                (handlers.upcall)(cpu::id());
+            }
         }
         Rule::Nmi if !cmdline::options().switches.nmi_is_lost() => nmi(),
         Rule::MachineCheck if goes_on(frame) => {}
@@ -169,7 +189,9 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
 fn nmi() {
     strays::nmi();
     #[cfg(feature = "switches")]
-    crate::pool::nmi::use_pool(&cpu::InNmi::new());
+    if let Some(handlers) = HANDLERS.get() {
+        (handlers.nmi)(&cpu::InNmi::new());
+    }
 }
 
 /// Can the vCPU go on after this machine check? Xen gives one to a guest if memory of its own went
@@ -210,7 +232,7 @@ fn forgiven(frame: &mut TrapFrame) -> bool {
         frame.ip = &raw const load_gave_ones as usize;
         return true;
     }
-    frame.error & PRESENT_AND_WRITE == PRESENT_AND_WRITE && tables::is_writable(fault_address())
+    frame.error & PRESENT_AND_WRITE == PRESENT_AND_WRITE && direct::is_writable(fault_address())
 }
 
 /// Goes on after a debug exception: nothing was done wrong, and nothing is lost. Each brings the

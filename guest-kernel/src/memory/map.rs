@@ -1,7 +1,7 @@
 //! Which physical memory is RAM, as the toolstack said at start.
 
+use super::layout::PAGE_SIZE;
 use super::Pfn;
-use crate::paging::layout::PAGE_SIZE;
 
 /// RAM ranges kept; more are dropped, with a message.
 const MAX_RANGES: usize = 16;

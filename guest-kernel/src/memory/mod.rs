@@ -1,27 +1,11 @@
-//! Physical memory: frames and who has them.
+//! The words for memory: frame numbers, what RAM there is, where things lie in the address space,
+//! what a page-table entry says. Nothing here touches memory, but for one note: which frames Xen has.
 
-use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
-
-pub mod frames;
+pub mod away;
+pub mod entry;
+pub mod layout;
 pub mod map;
+pub mod order;
+mod pfn;
 
-/// A page frame number: the guest's own physical address divided by 4096.
-///
-/// Under PVH it is what Xen calls a GFN; under PV a PFN, which the p2m turns into a machine frame
-/// (MFN).
-#[doc(alias = "GFN")]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct Pfn(pub u32);
-
-impl core::fmt::Debug for Pfn {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-impl Pfn {
-    /// The frame of an address in the kernel's image or its direct map.
-    pub fn of_kernel(address: usize) -> Pfn {
-        Pfn(((address - KERNEL_BASE) / PAGE_SIZE) as u32)
-    }
-}
+pub use pfn::Pfn;

@@ -20,8 +20,8 @@ mod test {
 
     use super::super::{give, Taken, POOL};
     use crate::arch::cpu::{CpuGuard, InNmi, MAX_CPUS};
-    use crate::audit::Kind;
     use crate::report::Event;
+    use crate::sets::kinds::Kind;
 
     /// A set that a handler on this vCPU could not give back: the gate was closed meanwhile, or the
     /// cache full. It is in use until normal code gives it back; meanwhile the handler takes no

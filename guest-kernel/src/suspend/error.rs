@@ -9,7 +9,7 @@ use xen_bindings::HypercallError;
 use crate::arch::changes::TableError;
 use crate::arch::pv::m2p::{NoTable, TooMuchMemory};
 use crate::arch::pv::start_info::NotOurs;
-use crate::arch::xen::CannotStepAway;
+use crate::arch::suspend::CannotStepAway;
 use crate::smp::Stuck;
 use crate::{audit, pool};
 

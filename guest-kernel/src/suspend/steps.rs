@@ -16,7 +16,7 @@ use super::refusals::Refusals;
 use super::resume_fault;
 use crate::arch::cpu::CpuGuard;
 use crate::hotplug::{Hotplug, HOTPLUG};
-use crate::paging::windows;
+use crate::sets::windows;
 use crate::smp::{self, Parked};
 use crate::store::Store;
 use crate::wants::{self, Wants};
@@ -40,7 +40,7 @@ pub struct Guest<'s> {
     /// Interrupts are off from `park` to `unpark`.
     alone: Option<CpuGuard>,
     /// PV: what is to be put back if the domain stays the same.
-    away: Option<arch::xen::Away>,
+    away: Option<arch::suspend::Away>,
     /// Hypercalls made before the request was taken up, and up to the suspend call: differences
     /// count.
     hypercalls: (u32, u32),
@@ -103,7 +103,7 @@ impl<'s> Guest<'s> {
         let switches = cmdline::options().switches;
         // The new host has other frames, and may have more of them.
         self.refusals
-            .need("Xen's machine-to-physical table", arch::xen::learn_host)?;
+            .need("Xen's machine-to-physical table", arch::host::learn)?;
         if !switches.no_latch() && !arch::is_pv() {
             self.refusals.need("the word size", xen::latch_word_size)?;
         }
@@ -115,7 +115,7 @@ impl<'s> Guest<'s> {
 
     fn map_shared_info(&mut self) -> Result<(), Error> {
         self.refusals
-            .need("the shared-info page", arch::xen::map_shared_info)
+            .need("the shared-info page", arch::shared_info::map)
     }
 }
 
@@ -217,8 +217,8 @@ impl Platform for Guest<'_> {
     }
 
     fn detach(&mut self, _: &pool::Proof, _: Deadline) -> Result<(), Error> {
-        arch::xen::check_size().map_err(Error::TooMuchMemory)?;
-        self.away = arch::xen::step_away()?;
+        arch::suspend::check_size().map_err(Error::TooMuchMemory)?;
+        self.away = arch::suspend::step_away()?;
         Ok(())
     }
 

@@ -9,9 +9,9 @@ use super::space::{Space, CHECKS};
 use crate::arch;
 use crate::arch::cpu::{CpuGuard, MAX_CPUS};
 use crate::cmdline::{self, MAX_LIVE};
-use crate::paging::set::SetError;
 use crate::pool;
 use crate::report::{self, Party};
+use crate::sets::set::SetError;
 use crate::smp;
 
 /// What one vCPU has done. Written by that vCPU alone.
@@ -261,7 +261,7 @@ fn free(space: Space) {
 /// Reads every long-lived space back on this vCPU. Gives spaces, checks and mismatches.
 pub fn verify(me: usize) -> (u64, u64, u64) {
     let (mut spaces, mut wrong) = (0, 0);
-    if !arch::descriptors_are_mine() {
+    if !arch::vcpu::descriptors_are_mine() {
         wrong += 1;
         report::error(
             Party::Guest,

@@ -6,15 +6,15 @@
 //! L1 shows.
 
 use crate::arch::changes::{Changes, TableError};
-use crate::arch::{cpu, memory as raw, tables};
-use crate::audit::{self, Kind};
-use crate::memory::frames;
+use crate::arch::{cpu, frames as raw, tables, user};
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::{l1_slot, l2_place, ENTRIES, HOLDER, L2_PAGE_BYTES, PAGE_SIZE};
 use crate::memory::Pfn;
-use crate::paging::entry::{Entry, Flags};
-use crate::paging::layout::{l1_slot, l2_place, ENTRIES, HOLDER, L2_PAGE_BYTES, PAGE_SIZE};
-use crate::paging::set::SetError;
 use crate::pool::Taken;
 use crate::report::{self, Party};
+use crate::sets::frames;
+use crate::sets::kinds::{self, Kind};
+use crate::sets::set::SetError;
 
 /// Pages that a space maps: one in each GiB of the user half.
 const PAGES: usize = HOLDER;
@@ -79,7 +79,7 @@ impl Space {
         space
             .tables
             .iter()
-            .for_each(|&table| audit::mark(table, Kind::L1));
+            .for_each(|&table| kinds::mark(table, Kind::L1));
         match space.map() {
             Ok(()) => Ok(space),
             Err(error) => Err((space.take_down(), error.into())),
@@ -144,7 +144,7 @@ impl Space {
             for i in 0..PAGES {
                 let va = address(self.number, i);
                 for word in 0..WORDS {
-                    raw::write_user(
+                    user::write_user(
                         va + word * WORD_STEP * 8,
                         pattern(self.number, age, i, word),
                     );
@@ -167,7 +167,7 @@ impl Space {
         let looked = self.active(|| {
             for i in 0..PAGES {
                 let va = address(self.number, i);
-                let entry = raw::read_window(va);
+                let entry = user::read_window(va);
                 wrong.compare(
                     "window",
                     va,
@@ -181,7 +181,7 @@ impl Space {
                     // A hole in the user half would end in a page fault; the window has told
                     // already.
                     if follow {
-                        wrong.compare("user", at, want, raw::read_user(at));
+                        wrong.compare("user", at, want, user::read_user(at));
                         wrong.compare(
                             "window",
                             at,
@@ -191,7 +191,7 @@ impl Space {
                     }
                 }
             }
-            let (got, want) = raw::read_kernel_mark();
+            let (got, want) = user::read_kernel_mark();
             wrong.compare("kernel", 0, want, got);
         });
         wrong.count + u64::from(!looked)
@@ -203,7 +203,7 @@ impl Space {
             Ok(()) => {
                 self.tables
                     .iter()
-                    .for_each(|&table| audit::mark(table, Kind::Plain));
+                    .for_each(|&table| kinds::mark(table, Kind::Plain));
                 // No CPU's TLB knows these pages: a space is active only inside `active`, which
                 // ends with a flush.
                 self.tables

@@ -10,10 +10,11 @@ use xen_bindings::frame::Mfn;
 
 use super::{m2p, start_info};
 use crate::arch::changes::{Changes, Pins, TableError};
-use crate::arch::{memory, tables};
+use crate::arch::direct;
+use crate::arch::frames::bits_of;
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::*;
 use crate::memory::Pfn;
-use crate::paging::entry::{Entry, Flags};
-use crate::paging::layout::*;
 
 /// Entries changed in one call.
 const BATCH: usize = 128;
@@ -72,7 +73,7 @@ impl Upper {
 }
 
 /// Completes the direct map, of which `entry` gives each frame's entry, and moves vCPU 0 to its own
-/// root. Gives the first frame that is free afterwards.
+/// root, which `build_root` makes then. Gives the first frame that is free afterwards.
 ///
 /// # Panics
 /// If the builder left anything but what its own header describes, or Xen refuses: there is nothing
@@ -80,7 +81,7 @@ impl Upper {
 pub fn take_over(
     slots: usize,
     entry: impl Fn(usize) -> Entry,
-    mut adopt: impl FnMut(usize, Pfn),
+    build_root: impl FnOnce() -> Result<Pfn, TableError>,
 ) -> Pfn {
     let (base, end) = start_info::boot_tables();
     let builders_root = Pfn::of_kernel(base);
@@ -92,8 +93,8 @@ pub fn take_over(
         );
     };
     let mut next = Pfn::of_kernel(end);
-    let done = complete(&upper, slots, &entry, &mut adopt, &mut next)
-        .and_then(|()| move_over(&upper, builders_root));
+    let done = complete(&upper, slots, &entry, &mut next)
+        .and_then(|()| move_over(&upper, builders_root, build_root()?));
     match done {
         Ok(()) => next,
         Err(error) => panic!("the kernel's page tables: {error}"),
@@ -104,7 +105,6 @@ fn complete(
     upper: &Upper,
     slots: usize,
     entry: &impl Fn(usize) -> Entry,
-    adopt: &mut impl FnMut(usize, Pfn),
     next: &mut Pfn,
 ) -> Result<(), TableError> {
     let mut changes = Changes::<BATCH>::new();
@@ -113,19 +113,16 @@ fn complete(
         .then(|| target(upper.l2, adopted))
         .flatten()
     {
-        adopt(adopted, l1);
+        direct::adopt(adopted, l1);
         adopted += 1;
     }
     for slot in 0..adopted {
         for pfn in slot * ENTRIES..(slot + 1) * ENTRIES {
-            let (is, should) = (tables::direct_bits(Pfn(pfn as u32)), entry(pfn));
+            let (is, should) = (direct::bits(Pfn(pfn as u32)), entry(pfn));
             // What the builder mapped stays as it is, for its tables are mapped read-only; holes
             // are filled, guards made.
             if (is == 0) != (should == Entry::EMPTY) {
-                changes.set_at(
-                    tables::direct_entry(Pfn(pfn as u32)),
-                    memory::bits_of(should),
-                );
+                changes.set_at(direct::entry_address(Pfn(pfn as u32)), bits_of(should));
             }
         }
     }
@@ -135,23 +132,22 @@ fn complete(
         next.0 += 1;
         for index in 0..ENTRIES {
             let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
-            let bits = memory::bits_of(entry(slot * ENTRIES + index));
+            let bits = bits_of(entry(slot * ENTRIES + index));
             // SAFETY: behind all that the builder made, not handed out yet, and in the part of the
             // direct map that stands: it reaches 512 frames further with each table.
             unsafe { place.add(index).write_volatile(bits) };
         }
         let mut changes = Changes::<2>::new();
         changes.protect(l1);
-        let l2_entry = memory::bits_of(Entry::new(l1, Flags::KERNEL));
+        let l2_entry = bits_of(Entry::new(l1, Flags::KERNEL));
         changes.set_at(m2p::machine(upper.l2).address() + slot as u64 * 8, l2_entry);
         changes.commit()?;
-        adopt(slot, l1);
+        direct::adopt(slot, l1);
     }
     Ok(())
 }
 
-fn move_over(upper: &Upper, builders_root: Pfn) -> Result<(), TableError> {
-    let root = tables::build_pv_root()?;
+fn move_over(upper: &Upper, builders_root: Pfn, root: Pfn) -> Result<(), TableError> {
     let mut pins = Pins::<2>::new();
     pins.load_root(root);
     pins.unpin(builders_root);

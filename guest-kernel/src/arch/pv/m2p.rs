@@ -12,11 +12,13 @@ use xen_bindings::pv::MachineToPhysical;
 use xen_bindings::shared_info::SharedInfo;
 use xen_bindings::HypercallError;
 
-use crate::arch::tables::Page;
-use crate::memory::Pfn;
+use crate::arch::page::Page;
+#[cfg(feature = "switches")]
+use crate::cmdline;
 #[cfg(target_arch = "x86")]
-use crate::paging::layout::WINDOW_END;
-use crate::paging::layout::{KERNEL_BASE, PAGE_SIZE};
+use crate::memory::layout::WINDOW_END;
+use crate::memory::layout::{KERNEL_BASE, PAGE_SIZE};
+use crate::memory::Pfn;
 
 /// The list `mfn_list`: a machine word for each page of the domain.
 static LIST: AtomicUsize = AtomicUsize::new(0);
@@ -151,7 +153,7 @@ pub fn learn() -> Result<(), NoTable> {
 fn table_end() -> usize {
     let end = TABLE.frames();
     #[cfg(feature = "switches")]
-    if crate::cmdline::options().switches.m2p_of_header() {
+    if cmdline::options().switches.m2p_of_header() {
         return end.min(xen_bindings::ffi::MACH2PHYS_NR_ENTRIES as usize);
     }
     end

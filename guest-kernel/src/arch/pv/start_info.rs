@@ -18,9 +18,9 @@ use xen_bindings::memory::{memory_map, MapEntry};
 
 use super::m2p;
 use crate::arch::start_info::{BadStartInfo, BootInfo};
+use crate::memory::layout::{DIRECT_MAP_FRAMES, KERNEL_BASE, PAGE_SIZE};
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
-use crate::paging::layout::{DIRECT_MAP_FRAMES, KERNEL_BASE, PAGE_SIZE};
 
 /// The page's address. Set once, by [`arrive`].
 static AT: AtomicUsize = AtomicUsize::new(0);

@@ -9,10 +9,10 @@ use xen_bindings::{ffi, vcpu, Result};
 use super::m2p;
 use crate::arch::changes::{Changes, TableError};
 use crate::arch::cpu::{self, MAX_CPUS};
-use crate::arch::tables::{self, Page};
-use crate::arch::traps;
+use crate::arch::page::Page;
 use crate::arch::vectors::{self, EXCEPTIONS};
-use crate::paging::layout::PAGE_SIZE;
+use crate::arch::{direct, tables, traps};
+use crate::memory::layout::PAGE_SIZE;
 
 /// Each vCPU's descriptor table: a page, read-only to the guest while Xen uses it.
 static GDT: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
@@ -133,7 +133,7 @@ pub enum InitialiseError {
 pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     tables::prepare_cpu(cpu).map_err(InitialiseError::Tables)?;
     // In a domain that was restored the table is filled, and writable no more.
-    if !tables::is_read_only(GDT[cpu].pfn()) {
+    if !direct::is_read_only(GDT[cpu].pfn()) {
         prepare_gdt(cpu).map_err(InitialiseError::Tables)?;
     }
     let mut place = CONTEXT.lock();

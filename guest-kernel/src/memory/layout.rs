@@ -38,6 +38,8 @@ pub const L2_PAGE_BYTES: usize = ENTRIES * L2_ENTRY_BYTES;
 
 /// L2 entries of the direct map, which bounds the memory that the kernel uses.
 pub const DIRECT_MAP_SLOTS: usize = 384;
+/// Frames in 2 MiB, which Xen can take at once.
+pub const CHUNK: u32 = ENTRIES as u32;
 /// Frames in the direct map.
 pub const DIRECT_MAP_FRAMES: usize = DIRECT_MAP_SLOTS * ENTRIES;
 

@@ -8,10 +8,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::Mutex;
 
-use super::map::MemoryMap;
-use super::Pfn;
 use crate::arch;
-use crate::paging::layout::DIRECT_MAP_FRAMES;
+use crate::memory::away::{is_away, set_away};
+use crate::memory::layout::{CHUNK, DIRECT_MAP_FRAMES};
+use crate::memory::map::MemoryMap;
+use crate::memory::Pfn;
 
 /// Ends the list: frame 0 is below the kernel and never managed.
 const NONE: u32 = 0;
@@ -22,16 +23,9 @@ const NONE: u32 = 0;
 /// whatever the guest has.
 static NEXT: [AtomicU32; DIRECT_MAP_FRAMES] = [const { AtomicU32::new(NONE) }; DIRECT_MAP_FRAMES];
 
-/// One bit for each frame that Xen has: no memory is there.
-static AWAY: [AtomicU32; DIRECT_MAP_FRAMES.div_ceil(32)] =
-    [const { AtomicU32::new(0) }; DIRECT_MAP_FRAMES.div_ceil(32)];
-
 /// Frames that are there to begin with, before it is known how many the guest may touch: 2 MiB. It
 /// takes a few dozen to get as far as xenstore.
 const AT_FIRST: u32 = 512;
-
-/// Frames in 2 MiB, which Xen can take at once.
-pub const CHUNK: u32 = 512;
 
 struct FreeList {
     head: u32,
@@ -95,7 +89,7 @@ impl FreeList {
     }
 
     fn is_usable(&self, pfn: Pfn) -> bool {
-        self.map.is_ram(pfn) && arch::memory::is_populated(pfn)
+        self.map.is_ram(pfn) && arch::frames::is_populated(pfn)
     }
 
     /// The highest frame that nobody has touched.
@@ -114,21 +108,6 @@ impl FreeList {
     fn is_untouched(&self, pfn: Pfn) -> bool {
         pfn.0 >= self.untouched.0
     }
-}
-
-fn set_away(pfn: Pfn, is: bool) {
-    let (word, bit) = (&AWAY[pfn.0 as usize / 32], 1 << (pfn.0 % 32));
-    if is {
-        word.fetch_or(bit, Ordering::Relaxed);
-    } else {
-        word.fetch_and(!bit, Ordering::Relaxed);
-    }
-}
-
-/// Has Xen this frame of the direct map?
-pub fn is_away(pfn: Pfn) -> bool {
-    AWAY.get(pfn.0 as usize / 32)
-        .is_some_and(|word| word.load(Ordering::Relaxed) >> (pfn.0 % 32) & 1 != 0)
 }
 
 /// No frame is left.
@@ -150,15 +129,15 @@ pub struct Extent {
 pub fn take_over(map: &MemoryMap) -> Extent {
     let end = map.end_below(DIRECT_MAP_FRAMES as u32);
     let first = arch::tables::build_kernel_tables(end, |pfn| map.is_ram(pfn));
-    let first = arch::memory::grow_frame_list(end, first);
-    arch::memory::set_managed(first, end);
+    let first = arch::frames::grow_frame_list(end, first);
+    arch::frames::set_managed(first, end);
     let mut list = FREE.lock();
     list.map = *map;
     let waiting = first.0.saturating_add(AT_FIRST).min(end.0);
     list.untouched = (waiting, map.end_below(u32::MAX).0);
     for pfn in (first.0..end.0).rev().map(Pfn) {
         if !list.is_usable(pfn) {
-            if map.is_ram(pfn) && arch::memory::can_be_populated(pfn) {
+            if map.is_ram(pfn) && arch::frames::can_be_populated(pfn) {
                 list.push_away(pfn);
             }
         } else if pfn.0 < waiting {
@@ -172,9 +151,9 @@ pub fn take_over(map: &MemoryMap) -> Extent {
             .filter(|&pfn| map.is_ram(pfn))
     };
     Extent {
-        have: all().filter(|&pfn| arch::memory::is_populated(pfn)).count() as u64,
+        have: all().filter(|&pfn| arch::frames::is_populated(pfn)).count() as u64,
         most: all()
-            .filter(|&pfn| arch::memory::can_be_populated(pfn))
+            .filter(|&pfn| arch::frames::can_be_populated(pfn))
             .count() as u64,
     }
 }
@@ -281,7 +260,7 @@ pub fn pick_away(room: &mut [Pfn]) -> usize {
 /// Memory is at these frames now, which were [chosen](pick_away).
 pub fn came(frames: &[Pfn]) {
     let mut list = FREE.lock();
-    for &pfn in frames.iter().filter(|&&pfn| arch::memory::is_managed(pfn)) {
+    for &pfn in frames.iter().filter(|&&pfn| arch::frames::is_managed(pfn)) {
         list.push(pfn);
         list.total += 1;
     }
@@ -291,7 +270,7 @@ pub fn came(frames: &[Pfn]) {
 pub fn stay_away(frames: &[Pfn]) {
     let mut list = FREE.lock();
     for &pfn in frames {
-        if arch::memory::is_managed(pfn) {
+        if arch::frames::is_managed(pfn) {
             list.push_away(pfn);
         } else {
             list.untouched.1 = list.untouched.1.min(pfn.0);
@@ -325,14 +304,14 @@ pub fn allocate() -> Result<Pfn, OutOfFrames> {
 /// Takes a frame and zeroes it.
 pub fn allocate_zeroed() -> Result<Pfn, OutOfFrames> {
     let pfn = allocate()?;
-    arch::memory::fill(pfn, 0);
+    arch::frames::fill(pfn, 0);
     Ok(pfn)
 }
 
 /// Gives a frame back. Nothing may map or hold it any more.
 pub fn free(pfn: Pfn) {
     assert!(
-        arch::memory::is_managed(pfn),
+        arch::frames::is_managed(pfn),
         "freed frame {:#x} is not the allocator's",
         pfn.0
     );

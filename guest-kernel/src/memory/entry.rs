@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::memory::Pfn;
+use super::Pfn;
 
 bitflags::bitflags! {
     /// Flags of an entry.

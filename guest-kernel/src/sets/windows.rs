@@ -5,10 +5,10 @@
 //! present and without an address, but with their flags, which is how they come back exactly as
 //! they were. Under PVH nobody looks, and they stay.
 
-use super::layout::{HOLDER, SET_PAGES, WINDOW_SLOT};
 use super::set::{self, Set};
 use crate::arch::changes::{Changes, TableError};
 use crate::arch::is_pv;
+use crate::memory::layout::{HOLDER, SET_PAGES, WINDOW_SLOT};
 
 /// Links changed in one call.
 const BATCH: usize = 128;

@@ -4,8 +4,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::layout::{HOLDER, SET_PAGES};
-use crate::arch::cpu;
-use crate::memory::Pfn;
+use super::Pfn;
 
 /// Permutations of four.
 pub const PERMUTATIONS: u8 = 24;
@@ -40,9 +39,14 @@ impl Order {
         }
     }
 
-    /// Puts frames in this order.
-    pub fn arrange(self, mut frames: [Pfn; SET_PAGES]) -> [Pfn; SET_PAGES] {
-        static LOT: AtomicU32 = AtomicU32::new(0);
+    /// Puts frames in this order. `lot` gives a number that is another one each time, for
+    /// [`Order::Random`].
+    pub fn arrange(
+        self,
+        mut frames: [Pfn; SET_PAGES],
+        lot: impl FnOnce() -> u32,
+    ) -> [Pfn; SET_PAGES] {
+        static DRAWS: AtomicU32 = AtomicU32::new(0);
         match self {
             Order::AsTheyCome => return frames,
             Order::HolderFirst => {
@@ -54,20 +58,20 @@ impl Order {
             Order::Random => {
                 // An odd multiplier, near the golden ratio of 2^32: neighbouring draws differ. The
                 // counter makes each boot's differ too.
-                let draw = LOT
-                    .fetch_add(1, Ordering::Relaxed)
-                    .wrapping_add(cpu::cycles() as u32);
+                let draw = DRAWS.fetch_add(1, Ordering::Relaxed).wrapping_add(lot());
                 let draw = draw.wrapping_mul(0x9e37_79b1) >> 16;
-                return Order::Permutation((draw % u32::from(PERMUTATIONS)) as u8).arrange(frames);
+                return permute((draw % u32::from(PERMUTATIONS)) as u8, frames);
             }
-            Order::Permutation(number) => {
-                frames.sort_unstable();
-                let ranks = ranks(number);
-                return ranks.map(|rank| frames[rank]);
-            }
+            Order::Permutation(number) => return permute(number, frames),
         }
         frames
     }
+}
+
+/// Puts frames in the order of a permutation.
+fn permute(number: u8, mut frames: [Pfn; SET_PAGES]) -> [Pfn; SET_PAGES] {
+    frames.sort_unstable();
+    ranks(number).map(|rank| frames[rank])
 }
 
 /// Permutation `number` of 0 to 3, in lexicographic order.

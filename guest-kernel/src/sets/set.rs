@@ -7,13 +7,13 @@
 
 use core::fmt;
 
-use super::entry::{Entry, Flags};
-use super::layout::{ENTRIES, HOLDER, SET_PAGES, WINDOW_SLOT};
-use super::order::Order;
+use super::frames::{self, OutOfFrames};
+use super::kinds::{self, Kind};
 use crate::arch::changes::{Changes, Pins, TableError};
-use crate::arch::{is_pv, memory as raw, tables};
-use crate::audit::{self, Kind};
-use crate::memory::frames::{self, OutOfFrames};
+use crate::arch::{cpu, frames as raw, is_pv, tables};
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::{ENTRIES, HOLDER, SET_PAGES, WINDOW_SLOT};
+use crate::memory::order::Order;
 use crate::memory::Pfn;
 
 /// Sets handled with one call each way.
@@ -209,7 +209,7 @@ impl Set {
             }
         }
         Ok(Set {
-            pages: order.arrange(pages),
+            pages: order.arrange(pages, || cpu::cycles() as u32),
         })
     }
 
@@ -233,7 +233,7 @@ impl Set {
         for &page in &self.pages[..HOLDER] {
             raw::fill(page, 0);
         }
-        raw::copy_kernel_entries(self.pages[HOLDER]);
+        tables::copy_kernel_entries(self.pages[HOLDER]);
         for (i, &page) in self.pages.iter().enumerate() {
             raw::write_fresh(
                 self.pages[HOLDER],
@@ -245,10 +245,10 @@ impl Set {
 
     /// Notes for the audit what the pages are, and, of a set in use, what belongs together.
     pub fn mark(&self, kind: Kind) {
-        self.pages.iter().for_each(|&page| audit::mark(page, kind));
+        self.pages.iter().for_each(|&page| kinds::mark(page, kind));
         if kind == Kind::LiveL2 {
             let [a, b, c, holder] = self.pages;
-            audit::mark(holder, Kind::LiveHolder);
+            kinds::mark(holder, Kind::LiveHolder);
             frames::set_note(holder, a);
             frames::set_note(a, b);
             frames::set_note(b, c);
@@ -279,7 +279,7 @@ impl Set {
 
 /// Every set in use. Nobody takes or gives one meanwhile.
 pub fn live() -> impl Iterator<Item = Set> {
-    audit::marked(Kind::LiveHolder).map(|holder| {
+    kinds::marked(Kind::LiveHolder).map(|holder| {
         let a = frames::note(holder);
         let b = frames::note(a);
         let c = frames::note(b);

@@ -1,0 +1,121 @@
+//! The direct map: which L1 tables it has, and its entries.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::frames::is_managed;
+use super::mode::is_pv;
+use super::pv::m2p;
+use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::{DIRECT_MAP_SLOTS, ENTRIES, KERNEL_BASE, PAGE_SIZE};
+use crate::memory::Pfn;
+
+/// The L1 tables of the direct map, by L2 slot.
+static DIRECT_L1: [AtomicU32; DIRECT_MAP_SLOTS] = [const { AtomicU32::new(0) }; DIRECT_MAP_SLOTS];
+/// The lowest and one past the highest of them.
+static DIRECT_L1_FIRST: AtomicU32 = AtomicU32::new(u32::MAX);
+static DIRECT_L1_END: AtomicU32 = AtomicU32::new(0);
+/// How many there are: one for each L2 slot from 0.
+static DIRECT_L1_SLOTS: AtomicU32 = AtomicU32::new(0);
+
+/// Which L2 slot's L1 of the direct map a frame is; `None` for any other frame.
+///
+/// The tables stand one behind the other: all of them, or, under PV, those that the builder made
+/// and then the others. So the distance to the first or to the last one tells which it is; the
+/// search is for a builder with another order.
+pub fn slot_of(l1: Pfn) -> Option<usize> {
+    let first = DIRECT_L1_FIRST.load(Ordering::Relaxed);
+    let end = DIRECT_L1_END.load(Ordering::Relaxed);
+    if l1.0 < first || l1.0 >= end {
+        return None;
+    }
+    let slots = DIRECT_L1_SLOTS.load(Ordering::Relaxed);
+    let is = |&slot: &usize| {
+        DIRECT_L1
+            .get(slot)
+            .is_some_and(|at| at.load(Ordering::Relaxed) == l1.0)
+    };
+    [l1.0 - first, slots.wrapping_sub(end - l1.0)]
+        .map(|slot| slot as usize)
+        .into_iter()
+        .chain(0..slots as usize)
+        .find(is)
+}
+
+/// The first of the frames whose entries this L1 of the direct map was made with, if it is one and
+/// the CPU sees them as they are (PVH).
+pub fn frames(l1: Pfn) -> Option<Pfn> {
+    if is_pv() {
+        return None;
+    }
+    slot_of(l1).map(|slot| Pfn((slot * ENTRIES) as u32))
+}
+
+/// The L1 table and the slot in it that map `page` in the direct map.
+pub fn place(page: Pfn) -> (Pfn, usize) {
+    let l1 = DIRECT_L1[page.0 as usize / ENTRIES].load(Ordering::Relaxed);
+    (Pfn(l1), page.0 as usize % ENTRIES)
+}
+
+/// The machine address of the entry that maps `page` in the direct map (PV).
+pub fn entry_address(page: Pfn) -> u64 {
+    let (l1, slot) = place(page);
+    m2p::machine(l1).address() + (slot * size_of::<u64>()) as u64
+}
+
+/// The entry that maps `page` in the direct map, as the CPU sees it; the L1 table must be there
+/// (PV).
+pub fn bits(page: Pfn) -> u64 {
+    let (l1, slot) = place(page);
+    assert!(l1.0 != 0);
+    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *const u64;
+    // SAFETY: an L1 of the direct map, which maps itself; in bounds.
+    unsafe { place.add(slot).read_volatile() }
+}
+
+/// Writes the entry that maps `page` in the direct map (PVH).
+pub(super) fn write(page: Pfn, entry: Entry) {
+    assert!(!is_pv() && is_managed(page));
+    let (l1, slot) = place(page);
+    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
+    // SAFETY: an L1 of the direct map, which maps itself; in bounds. No Rust object is where it
+    // maps.
+    unsafe { place.add(slot).write_volatile(entry.bits()) };
+}
+
+/// Is the direct map of `page` read-only (PV)?
+pub fn is_read_only(page: Pfn) -> bool {
+    bits(page) & Flags::WRITABLE.bits() == 0
+}
+
+/// Can the direct map be written at `address`? A question of the trap handler's (PV).
+pub fn is_writable(address: usize) -> bool {
+    let Some(page) = address
+        .checked_sub(KERNEL_BASE)
+        .map(|offset| offset / PAGE_SIZE)
+    else {
+        return false;
+    };
+    let mapped = DIRECT_L1
+        .get(page / ENTRIES)
+        .is_some_and(|l1| l1.load(Ordering::Relaxed) != 0);
+    let bits = if mapped { bits(Pfn(page as u32)) } else { 0 };
+    let needed = Flags::PRESENT.union(Flags::WRITABLE).bits();
+    bits & needed == needed
+}
+
+/// L1 table `l1` maps what L2 slot `slot` covers.
+pub(super) fn adopt(slot: usize, l1: Pfn) {
+    DIRECT_L1[slot].store(l1.0, Ordering::Relaxed);
+    DIRECT_L1_FIRST.fetch_min(l1.0, Ordering::Relaxed);
+    DIRECT_L1_END.fetch_max(l1.0 + 1, Ordering::Relaxed);
+    DIRECT_L1_SLOTS.fetch_max(slot as u32 + 1, Ordering::Relaxed);
+}
+
+/// The L2 slots that the direct map takes, from 0 on, and the L1 table of each.
+pub fn tables() -> impl Iterator<Item = (usize, Pfn)> {
+    DIRECT_L1
+        .iter()
+        .map(|l1| Pfn(l1.load(Ordering::Relaxed)))
+        .enumerate()
+        .filter(|&(_, l1)| l1 != Pfn(0))
+}
