@@ -6,45 +6,23 @@
 //!   everything that the hypervisor does to the domain happens meanwhile.
 //! - **Unsafe code lives in [`arch`]**, and nowhere else.
 //! - **No threads, no heap.** A vCPU runs one loop; what others want of it are words that it reads
-//!   there ([`smp`]).
+//!   there ([`vcpus::life`]).
 //! - **Nothing waits for ever**, and nothing from outside makes it panic: an answer that does not
 //!   come, a call that is refused, a word that makes no sense is an `error` event that names the
 //!   party at fault.
-//! - **It says what it does** in events that a program reads ([`report`], `docs/events.md`), and in
+//! - **It says what it does** in events that a program reads ([`xen::report`], `docs/events.md`), and in
 //!   log lines for people.
 #![no_std]
 #![no_main]
 
 mod arch;
-mod audit;
-mod balloon;
-mod bench;
 mod cmdline;
-mod console;
 mod control;
-mod events;
-mod fill;
-mod hotplug;
-mod insist;
 mod memory;
-#[cfg(feature = "switches")]
-mod plant;
-mod pool;
-#[cfg(feature = "switches")]
-mod rehearse;
-mod report;
 mod sets;
-mod smp;
 mod start;
-mod store;
-mod strays;
-mod suspend;
 mod switches;
-mod time;
-mod trim;
-#[cfg(feature = "switches")]
-mod unpin_only;
-mod wants;
+mod vcpus;
 mod workload;
 mod xen;
 
@@ -61,6 +39,6 @@ xen_bindings::elf_note!(SUSPEND_CANCEL, number 1);
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    report::panic(info);
-    xen::crash()
+    xen::report::panic(info);
+    control::ending::crash()
 }

@@ -3,17 +3,20 @@
 use xen_bindings::pvh;
 
 use crate::arch::{self, cpu};
-use crate::report::{self, Party};
-use crate::sets::frames;
+use crate::cmdline;
+use crate::control::toolstack;
 use crate::sets::set::SetError;
-use crate::{cmdline, console, control, events, pool, smp, time, xen};
+use crate::sets::{frames, pool};
+use crate::vcpus::life;
+use crate::xen::report::{self, Party};
+use crate::xen::{calls, console, events, time};
 
 arch::boot::entry_points!(first: first, secondary: secondary);
 
 /// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info` (PVH).
 fn first(start_info: u64) -> ! {
     set_up(start_info);
-    smp::run(0)
+    life::run(0, toolstack::poll)
 }
 
 /// What is to be done once. Not part of [`first`], which never returns: what the toolstack told
@@ -22,13 +25,13 @@ fn first(start_info: u64) -> ! {
 fn set_up(start_info: u64) {
     // First of all a way to say what is wrong, and to end: hypercalls, then the console, which a PV
     // guest has before anything else.
-    if let Err(error) = xen::install() {
+    if let Err(error) = calls::install() {
         without_xen(error);
     }
     arch::boot::set_up_traps(arch::traps::Handlers {
         upcall: events::upcall,
         #[cfg(feature = "switches")]
-        nmi: pool::nmi::use_pool,
+        nmi: crate::sets::nmi::use_pool,
     });
     let boot = match arch::boot::read_start_info(start_info) {
         Ok(boot) => boot,
@@ -42,13 +45,13 @@ fn set_up(start_info: u64) {
     let extent = frames::take_over(&boot.memory);
     arch::boot::enter();
 
-    if let Err(error) = xen::connect() {
+    if let Err(error) = calls::connect() {
         panic!("cannot connect to Xen: {error}");
     }
     time::thaw();
     report::start_log(options.log);
     events::forget();
-    if let Err(error) = xen::set_upcall_vector(0)
+    if let Err(error) = calls::set_upcall_vector(0)
         .and_then(|()| events::bind_cpu(0))
         .and_then(|()| console::connect())
     {
@@ -60,7 +63,7 @@ fn set_up(start_info: u64) {
     if let Err(error) = pool::try_one() {
         cannot_construct(error);
     }
-    control::start(extent);
+    toolstack::start(extent);
 }
 
 /// No constructed set can be had here, so there is nothing for this guest to do.
@@ -89,7 +92,7 @@ fn without_xen(error: pvh::InstallError) -> ! {
 /// Another vCPU arrives, from the entry code.
 fn secondary(me: usize) -> ! {
     arch::boot::enter_secondary();
-    smp::run(me)
+    life::run(me, || {})
 }
 
 fn report_boot(boot: &arch::start_info::BootInfo) {
@@ -111,9 +114,9 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
             },
         )
         .text("mode", if arch::is_pv() { "pv" } else { "pvh" })
-        .text("xen", xen::version())
-        .num("domid", u64::from(xen::domid()))
-        .num("max_vcpus", xen::max_vcpus() as u64)
+        .text("xen", calls::version())
+        .num("domid", u64::from(calls::domid()))
+        .num("max_vcpus", calls::max_vcpus() as u64)
         .num("mem_kib", boot.memory.kib())
         .text("cmdline", boot.command_line())
         .words("switches", cmdline::options().switches.words());
@@ -131,7 +134,7 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
             format_args!("`{word}`: {why}"),
         );
     }
-    if xen::has_vcpu(cpu::MAX_CPUS) {
+    if calls::has_vcpu(cpu::MAX_CPUS) {
         report::error(
             Party::Guest,
             "vcpus",

@@ -9,10 +9,10 @@ use super::space::{Space, CHECKS};
 use crate::arch;
 use crate::arch::cpu::{CpuGuard, MAX_CPUS};
 use crate::cmdline::{self, MAX_LIVE};
-use crate::pool;
-use crate::report::{self, Party};
+use crate::sets::pool;
 use crate::sets::set::SetError;
-use crate::smp;
+use crate::xen::cpus;
+use crate::xen::report::{self, Party};
 
 /// What one vCPU has done. Written by that vCPU alone.
 #[derive(Default)]
@@ -220,8 +220,8 @@ fn dispose(me: usize, space: Space, dice: u64) {
     if dice >> 40 & 1 == 0 {
         return free(space);
     }
-    let other = smp::online()
-        .nth((dice >> 48) as usize % smp::online().count().max(1))
+    let other = cpus::online()
+        .nth((dice >> 48) as usize % cpus::online().count().max(1))
         .unwrap_or(me);
     let mut mailbox = MAILBOXES[other].lock();
     if other != me && mailbox.open {

@@ -10,11 +10,11 @@ use crate::arch::{cpu, frames as raw, tables, user};
 use crate::memory::entry::{Entry, Flags};
 use crate::memory::layout::{l1_slot, l2_place, ENTRIES, HOLDER, L2_PAGE_BYTES, PAGE_SIZE};
 use crate::memory::Pfn;
-use crate::pool::Taken;
-use crate::report::{self, Party};
 use crate::sets::frames;
 use crate::sets::kinds::{self, Kind};
+use crate::sets::pool::Taken;
 use crate::sets::set::SetError;
+use crate::xen::report::{self, Party};
 
 /// Pages that a space maps: one in each GiB of the user half.
 const PAGES: usize = HOLDER;

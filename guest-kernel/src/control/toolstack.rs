@@ -1,0 +1,383 @@
+//! What vCPU 0 does besides the churn: it answers the toolstack, reads the console and reports.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use migration::balloon::TooMuch;
+use migration::shutdown::{self, Accepts, Activity, Answer, Request};
+use migration::xenstore::{StoreError, Xenstore};
+use migration::{Limits, Party};
+use spin::Mutex;
+
+use crate::arch::{self, cpu};
+use crate::control::{balloon, bench, ending, fill, strays, suspend};
+use crate::memory::layout::PAGE_SIZE;
+use crate::sets::frames::{self, Extent};
+use crate::sets::{drain, pool};
+use crate::vcpus::hotplug::Hotplug;
+use crate::vcpus::trim;
+use crate::workload::churn;
+use crate::xen::store::{Change, Store, PING};
+use crate::xen::wants::{self, Duty, Wants};
+use crate::xen::{calls, console, cpus, events, report, time};
+
+/// Longest wait for a vCPU to fill its cache, and for a drain, nanoseconds. Far above what an
+/// emulated machine needs.
+const CPU_LIMIT: u64 = 30_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// Where the guest answers who asks at [`PING`].
+const PONG: &str = "data/pong";
+
+/// Longest line read from the console, and longest token.
+const INPUT: usize = 128;
+
+struct Control {
+    store: Store,
+    wants: Wants,
+    /// To take up this domain's console.
+    console: Duty,
+    /// To read `control/shutdown` and answer it.
+    shutdown: Duty,
+    /// To answer who asks at [`PING`].
+    ping: Duty,
+    /// To say why the guest cannot be saved, or that it can.
+    cant_suspend: Duty,
+    /// What is to stand there.
+    obstacle: Option<TooMuch>,
+    hotplug: Hotplug,
+    rounds: u64,
+    next_report: u64,
+    input: [u8; INPUT],
+    input_len: usize,
+    /// What came unasked and was told.
+    strays: strays::Teller,
+}
+
+static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
+
+/// `ready` has been said.
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
+pub fn start(extent: Extent) {
+    let mut store = Store::new();
+    if let Err(error) = store.attach() {
+        report::error(Party::Xen, "xenstore", error);
+    }
+    // Before more frames are touched than the guest may have.
+    balloon::start(extent, &mut store);
+    let mut control = Control {
+        store,
+        wants: Wants::everything(),
+        console: Duty::new("console"),
+        shutdown: Duty::new(shutdown::NODE),
+        ping: Duty::new(PING),
+        cant_suspend: Duty::new(shutdown::CANT_SUSPEND_NODE),
+        obstacle: None,
+        hotplug: Hotplug::new(),
+        rounds: 0,
+        next_report: time::now() + SECOND,
+        input: [0; INPUT],
+        input_len: 0,
+        strays: strays::Teller::new(),
+    };
+    if !control.store.is_there() {
+        report::error(
+            Party::Toolstack,
+            "xenstore",
+            "the domain has none: nobody can ask anything of it",
+        );
+    }
+    control.wants.pursue(&mut control.store);
+    control.hotplug.follow(&mut control.store, "boot");
+    wants::look_again();
+    *CONTROL.lock() = Some(control);
+}
+
+/// One pass of vCPU 0's duties. Short when there is nothing to do.
+pub fn poll() {
+    let mut control = CONTROL.lock();
+    let Some(control) = control.as_mut() else {
+        return;
+    };
+    if !READY.swap(true, Ordering::Relaxed) {
+        report::event("ready")
+            .nums("online", cpus::online().map(|cpu| cpu as u64))
+            .num("wall_us", time::wall_us())
+            .send();
+    }
+    control.strays.tell();
+    control.mend_console();
+    control.read_console();
+    control.follow_xenstore();
+    control.hotplug.poll();
+    if time::now() >= control.next_report {
+        control.next_report = time::now() + SECOND;
+        report_churn();
+    }
+}
+
+impl Control {
+    /// Takes up the console, if that was refused.
+    fn mend_console(&mut self) {
+        if console::is_connected() {
+            return;
+        }
+        self.console.ask_again();
+        if self.console.is_due() {
+            // Told when there is somebody to tell.
+            self.console.settle(console::connect(), Party::Xen);
+        }
+    }
+
+    fn follow_xenstore(&mut self) {
+        self.note_changes();
+        // Before a suspend is asked for, which needs the target reached.
+        let obstacle = balloon::poll(&mut self.store);
+        self.note_obstacle(obstacle);
+        if !self.wants.pursue(&mut self.store) {
+            return;
+        }
+        if self.shutdown.is_due() {
+            self.answer_shutdown();
+        }
+        if self.hotplug.is_due() {
+            self.hotplug.follow(&mut self.store, "hotplug");
+        }
+        if self.ping.is_due() {
+            self.answer_ping();
+        }
+        if self.cant_suspend.is_due() {
+            self.tell_obstacle();
+        }
+    }
+
+    /// A reason is news if there was none, or another.
+    fn note_obstacle(&mut self, now: Option<TooMuch>) {
+        let reason = |obstacle: Option<TooMuch>| obstacle.map(|obstacle| obstacle.why);
+        if reason(now) != reason(self.obstacle) {
+            self.cant_suspend.ask();
+            self.obstacle = now;
+        }
+    }
+
+    fn tell_obstacle(&mut self) {
+        let told = match self.obstacle {
+            None => self.store.remove(shutdown::CANT_SUSPEND_NODE),
+            Some(obstacle) => shutdown::say_cannot_suspend(&mut self.store, obstacle),
+        };
+        self.cant_suspend.settle(told, Party::Toolstack);
+    }
+
+    /// Notes what there is to be done.
+    fn note_changes(&mut self) {
+        if wants::take_look_again() {
+            self.shutdown.ask_again();
+            self.hotplug.ask_again();
+            balloon::ask_again();
+        }
+        let changed = self.store.changes();
+        if changed.contains(Change::Shutdown) {
+            self.shutdown.ask();
+        }
+        if changed.contains(Change::Availability) {
+            self.hotplug.ask();
+        }
+        if changed.contains(Change::Ping) {
+            self.ping.ask();
+        }
+        if changed.contains(Change::Memory) {
+            balloon::ask();
+        }
+    }
+
+    fn answer_shutdown(&mut self) {
+        let accepts = Accepts::USUAL;
+        let tries = Limits::DEFAULT.transaction_tries;
+        let received = shutdown::receive(&mut self.store, Activity::Running, &accepts, tries);
+        let (request, answer) = match received {
+            Ok(received) => received,
+            Err(error) => {
+                self.shutdown.failed();
+                return self.shutdown.complain(Party::Toolstack, error);
+            }
+        };
+        if (request, answer) == (Request::Suspend, Answer::Obey) {
+            return self.suspend();
+        }
+        self.shutdown.done();
+        // Built only to be sent: an event that is being written keeps others of this CPU waiting.
+        let say = |answer| {
+            report::event("control")
+                .text("request", request)
+                .text("answer", answer)
+        };
+        match answer {
+            Answer::Nothing | Answer::Defer => {}
+            Answer::Refuse(why) => {
+                if self.shutdown.is_news(request) {
+                    say("refused").text("msg", why).send();
+                }
+            }
+            Answer::Obey => {
+                say("acknowledged").send();
+                ending::end(match request {
+                    Request::Reboot => ending::End::Reboot,
+                    Request::Halt => ending::End::Halt,
+                    _ => ending::End::Poweroff,
+                })
+            }
+        }
+    }
+
+    fn suspend(&mut self) {
+        self.rounds += 1;
+        let Control {
+            store,
+            wants,
+            hotplug,
+            rounds,
+            ..
+        } = self;
+        if let Err(too_much) = balloon::prepare_suspend() {
+            // The balloon asks for another look when the target is reached.
+            self.shutdown.done();
+            return suspend::refuse(store, *rounds, too_much);
+        }
+        match suspend::suspend(store, wants, hotplug, *rounds) {
+            true => self.shutdown.done(),
+            // The request stands, and is looked at again. Not at once: it would fail as fast as it
+            // can be tried.
+            false => self.shutdown.failed(),
+        }
+        self.next_report = time::now();
+    }
+
+    fn answer_ping(&mut self) {
+        if let Err((node, error)) = self.try_answer_ping() {
+            self.ping.failed();
+            return self
+                .ping
+                .complain(Party::Toolstack, format_args!("{node}: {error}"));
+        }
+        self.ping.done();
+    }
+
+    fn try_answer_ping(&mut self) -> Result<(), (&'static str, StoreError)> {
+        let mut token = [0; INPUT];
+        let len = match self.store.read(None, PING, &mut token) {
+            Ok(0) | Err(StoreError::NotFound) => return Ok(()),
+            Ok(len) => len.min(INPUT),
+            Err(error) => return Err((PING, error)),
+        };
+        self.store
+            .write(None, PONG, &token[..len])
+            .map_err(|error| (PONG, error))?;
+        report::event("pong")
+            .text("via", "xenstore")
+            .text("token", migration::Text::<INPUT>::new(&token[..len]))
+            .send();
+        Ok(())
+    }
+
+    fn read_console(&mut self) {
+        let mut byte = [0];
+        while console::read(&mut byte) == 1 {
+            match byte[0] {
+                b'\r' | b'\n' => {
+                    let line = core::mem::take(&mut self.input_len);
+                    let text = core::str::from_utf8(&self.input[..line]).unwrap_or("(not UTF-8)");
+                    obey(
+                        text.trim(),
+                        &mut self.store,
+                        &mut self.wants,
+                        &mut self.hotplug,
+                    );
+                }
+                other if self.input_len < INPUT => {
+                    self.input[self.input_len] = other;
+                    self.input_len += 1;
+                }
+                // The rest of too long a line is dropped; what came of it is reported as unknown.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Does what a line on the console asks.
+///
+/// Only a test build has `faults`, which rehearses suspends in which one hypercall after the other
+/// fails, `fault-resume N`, which has one fail after the next, `starve N`, which leaves N frames
+/// (`starve off` gives them all back), `step`, which has the CPU trap after one instruction,
+/// `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that
+/// exception's gate.
+#[cfg_attr(not(feature = "switches"), allow(unused_variables))]
+fn obey(line: &str, store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug) {
+    match line.split_once(' ').unwrap_or((line, "")) {
+        ("", _) => {}
+        ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
+        ("status", _) => report_churn(),
+        #[cfg(feature = "switches")]
+        ("faults", _) => crate::control::rehearse::run(store, wants, hotplug),
+        #[cfg(feature = "switches")]
+        ("fault-resume", nth) => suspend::resume_fault::fail_next(nth),
+        #[cfg(feature = "switches")]
+        ("starve", left) => crate::control::rehearse::starve(left),
+        #[cfg(feature = "switches")]
+        ("interrupt", vector) => match vector.parse() {
+            Ok(vector) => crate::arch::apic::interrupt_self(vector),
+            Err(_) => log::info!("`interrupt {vector}`: a vector is needed"),
+        },
+        #[cfg(feature = "switches")]
+        ("machine-check", _) => crate::arch::traps::machine_check_once(),
+        #[cfg(feature = "switches")]
+        ("step", _) => crate::arch::traps::step_once(),
+        ("bench", _) => bench::run(CPU_LIMIT),
+        ("fill", count) => fill::run(count, CPU_LIMIT),
+        ("trim", word) => trim::choose(word),
+        ("drain", _) => drain::drain_on_request(time::now() + CPU_LIMIT),
+        _ => log::info!("`{line}`: the console knows `ping TOKEN`, `status`, `drain`, `fill N`, `trim early`, `trim off` and `bench`"),
+    }
+}
+
+fn report_churn() {
+    let possible = || 0..calls::max_vcpus();
+    let sum = |of: fn(&churn::Counters) -> &AtomicU64| -> u64 {
+        possible()
+            .map(|cpu| of(churn::counters(cpu)).load(Ordering::Relaxed))
+            .sum()
+    };
+    let pool = pool::figures();
+    report::event("churn")
+        .nums("online", cpus::online().map(|cpu| cpu as u64))
+        .nums(
+            "ops",
+            possible().map(|cpu| churn::counters(cpu).ops.load(Ordering::Relaxed)),
+        )
+        .num("alive", churn::alive())
+        .num("checks", sum(|c| &c.checks))
+        .num("mismatches", churn::mismatches())
+        .num("remote_frees", sum(|c| &c.remote_frees))
+        .num("hits", pool.hits)
+        .num("misses", pool.misses)
+        .num("constructed", pool.constructed)
+        .num("destructed", pool.destructed)
+        .nums("cached", possible().map(pool::cached))
+        .num("depot", pool.depot)
+        .num("in_use", pool.in_use)
+        .num("in_flight", pool.in_flight)
+        .num("no_frames", sum(|c| &c.no_frames))
+        .nums("timer_ticks", possible().map(events::ticks))
+        .nums(
+            "stack_left",
+            possible().map(|cpu| cpu::stack_untouched(cpu) as u64),
+        )
+        .num(
+            "free_kib",
+            frames::counts().0 as u64 * (PAGE_SIZE / 1024) as u64,
+        )
+        .nums("early_ticks", possible().map(events::early_ticks))
+        .nums("nmis", possible().map(arch::strays::nmis))
+        .send();
+}

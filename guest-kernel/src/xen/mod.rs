@@ -1,0 +1,12 @@
+//! Xen in the guest's own words: calls, clock, events, console and xenstore, and what is said there.
+
+pub mod calls;
+pub mod console;
+pub mod cpus;
+pub mod events;
+pub mod insist;
+pub mod ports;
+pub mod report;
+pub mod store;
+pub mod time;
+pub mod wants;
