@@ -2,7 +2,8 @@
 
 use xen_bindings::pvh;
 
-use crate::arch::{self, cpu};
+use crate::arch;
+use crate::arch::cpu::{self, CpuGuard};
 use crate::cmdline;
 use crate::control::toolstack;
 use crate::sets::set::SetError;
@@ -13,16 +14,16 @@ use crate::xen::{calls, console, events, time};
 
 arch::boot::entry_points!(first: first, secondary: secondary);
 
-/// vCPU 0 arrives; `start_info` is the physical address of `hvm_start_info` (PVH).
-fn first(start_info: u64) -> ! {
-    set_up(start_info);
-    life::run(0, toolstack::poll)
+/// vCPU 0 arrives, with interrupts off.
+fn first(off: CpuGuard) -> ! {
+    set_up(off);
+    life::run(0, CpuGuard::new(), toolstack::poll)
 }
 
 /// What is to be done once. Not part of [`first`], which never returns: what the toolstack told
 /// takes 5 KiB of the stack.
 #[inline(never)]
-fn set_up(start_info: u64) {
+fn set_up(off: CpuGuard) {
     // First of all a way to say what is wrong, and to end: hypercalls, then the console, which a PV
     // guest has before anything else.
     if let Err(error) = calls::install() {
@@ -33,7 +34,7 @@ fn set_up(start_info: u64) {
         #[cfg(feature = "switches")]
         nmi: crate::sets::nmi::use_pool,
     });
-    let boot = match arch::boot::read_start_info(start_info) {
+    let boot = match arch::boot::read_start_info() {
         Ok(boot) => boot,
         Err(error) => panic!("the start-up information: {error}"),
     };
@@ -58,7 +59,7 @@ fn set_up(start_info: u64) {
         panic!("cannot set up events: {error}");
     }
     report_boot(&boot);
-    cpu::enable_interrupts();
+    drop(off);
     pool::apply_switches();
     if let Err(error) = pool::try_one() {
         cannot_construct(error);
@@ -90,9 +91,9 @@ fn without_xen(error: pvh::InstallError) -> ! {
 }
 
 /// Another vCPU arrives, from the entry code.
-fn secondary(me: usize) -> ! {
+fn secondary(me: usize, off: CpuGuard) -> ! {
     arch::boot::enter_secondary();
-    life::run(me, || {})
+    life::run(me, off, || {})
 }
 
 fn report_boot(boot: &arch::start_info::BootInfo) {

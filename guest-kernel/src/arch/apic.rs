@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use x86::msr::{rdmsr, wrmsr};
 use xen_bindings::cpuid::{cpuid, Instruction};
+use xen_bindings::vcpu;
 
 use super::{cpu, vectors};
 
@@ -37,7 +38,7 @@ pub fn is_on() -> bool {
 }
 
 /// Turns this CPU's local APIC on, if it has x2APIC.
-pub fn enable() {
+pub(super) fn enable() {
     const FEATURES: u32 = 1;
     const X2APIC: u32 = 1 << 21;
     if cpuid(Instruction::Plain, FEATURES, 0).ecx & X2APIC == 0 {
@@ -67,33 +68,38 @@ fn usual_id(cpu: usize) -> u64 {
 }
 
 /// Ends the interrupt that is being handled.
-pub fn end_of_interrupt() {
+///
+/// # Safety
+/// It is called by the handler of an interrupt that came through the APIC, once.
+pub(super) unsafe fn end_of_interrupt() {
     if is_on() {
-        // SAFETY: only the handlers of interrupts call it, once for each that is in service.
+        // SAFETY: the register is there in x2APIC mode, and one interrupt is in service.
         unsafe { wrmsr(X2APIC_EOI, 0) };
     }
 }
 
 /// Ends an interrupt that may have come through the APIC, or past it. One that is never ended keeps
 /// all of lower priority away.
-pub fn end_if_in_service(vector: u8) {
+pub(super) fn end_if_in_service(vector: u8) {
     if !is_on() {
         return;
     }
     let (register, bit) = (X2APIC_ISR + u32::from(vector / 32), vector % 32);
     // SAFETY: reads a register that x2APIC mode has.
     if unsafe { rdmsr(register) } >> bit & 1 != 0 {
-        end_of_interrupt();
+        // SAFETY: it came through the APIC, which has it in service.
+        unsafe { end_of_interrupt() };
     }
 }
 
-/// Resets vCPU `cpu`, which is down, by an INIT; gives whether that was possible. What is pending
+/// Resets vCPU `cpu` by an INIT, if Xen says that it is down; gives whether that was possible. What is pending
 /// for it is gone then, and it wants to be initialised again (`vlapic_init_sipi_one`,
 /// `vcpu_reset`). Xen has done so when the next instruction is executed.
 pub fn reset(cpu: usize) -> bool {
     const INIT: u64 = 0b101 << 8;
     const ASSERT: u64 = 1 << 14;
-    let possible = is_on() && USUAL_IDS.load(Ordering::Relaxed);
+    let is_down = || vcpu::is_up(cpu as u32) == Ok(false);
+    let possible = is_on() && USUAL_IDS.load(Ordering::Relaxed) && is_down();
     if possible {
         // SAFETY: the vCPU is down and runs no code of ours, so nothing of it is lost.
         unsafe { wrmsr(X2APIC_ICR, usual_id(cpu) << 32 | ASSERT | INIT) };

@@ -1,9 +1,14 @@
 //! From the entry code into Rust, and what each vCPU stands on then.
 
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::cpu::CpuGuard;
 use super::mode::{is_pv, set_pv};
-use super::{apic, pv, shared_info, start_info, tables, traps};
+use super::{apic, frames, pv, shared_info, start_info, tables, traps};
+use crate::memory::layout::DIRECT_MAP_FRAMES;
+use crate::memory::map::MemoryMap;
+use crate::memory::Pfn;
 
 #[cfg(target_arch = "x86_64")]
 global_asm!(
@@ -28,8 +33,8 @@ global_asm!(
 
 // SAFETY: `entry_points` defines both, with these types.
 unsafe extern "Rust" {
-    safe fn kernel_first(start_info: u64) -> !;
-    safe fn kernel_secondary(vcpu: usize) -> !;
+    safe fn kernel_first(off: CpuGuard) -> !;
+    safe fn kernel_secondary(vcpu: usize, off: CpuGuard) -> !;
 }
 
 /// Says where vCPU 0 and the others go on in the layers above: the arrow from there to here is the
@@ -40,13 +45,13 @@ macro_rules! entry_points {
             // The linker compares names alone, and the compiler the types.
             #[allow(unsafe_code)]
             #[no_mangle]
-            fn kernel_first(start_info: u64) -> ! {
-                $first(start_info)
+            fn kernel_first(off: $crate::arch::cpu::CpuGuard) -> ! {
+                $first(off)
             }
             #[allow(unsafe_code)]
             #[no_mangle]
-            fn kernel_secondary(vcpu: usize) -> ! {
-                $secondary(vcpu)
+            fn kernel_secondary(vcpu: usize, off: $crate::arch::cpu::CpuGuard) -> ! {
+                $secondary(vcpu, off)
             }
         };
     };
@@ -58,9 +63,10 @@ pub(crate) use entry_points;
 #[no_mangle]
 extern "C" fn pvh_entry(vcpu: usize, start_info: usize) -> ! {
     if vcpu == 0 {
-        kernel_first(start_info as u64)
+        START_INFO.store(start_info, Ordering::Relaxed);
+        kernel_first(CpuGuard::at_entry())
     } else {
-        kernel_secondary(vcpu)
+        kernel_secondary(vcpu, CpuGuard::at_entry())
     }
 }
 
@@ -72,14 +78,32 @@ extern "C" fn pv_entry(vcpu: usize, start_info: usize, boot_stack: usize) -> ! {
     if vcpu == 0 {
         set_pv();
         pv::start_info::arrive(start_info, boot_stack);
-        kernel_first(start_info as u64)
+        START_INFO.store(start_info, Ordering::Relaxed);
+        kernel_first(CpuGuard::at_entry())
     } else {
-        kernel_secondary(vcpu)
+        kernel_secondary(vcpu, CpuGuard::at_entry())
     }
 }
 
+/// Where `hvm_start_info` lies: a physical address (PVH).
+static START_INFO: AtomicUsize = AtomicUsize::new(0);
+
+/// Panics at the second call: what is done once would pull the ground from under those who stand on
+/// it.
+fn once(done: &AtomicBool) {
+    assert!(
+        !done.swap(true, Ordering::AcqRel),
+        "this is done once, at boot"
+    );
+}
+
 /// Makes exceptions heard, and events by `handlers`. First of all, on vCPU 0.
+///
+/// # Panics
+/// At the second call.
 pub fn set_up_traps(handlers: traps::Handlers) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    once(&DONE);
     traps::set_handlers(handlers);
     if is_pv() {
         // Until shared-info is mapped its place holds zeroes: events on. They are not.
@@ -88,17 +112,39 @@ pub fn set_up_traps(handlers: traps::Handlers) {
             panic!("the table of traps: {error}");
         }
     } else {
-        traps::build_table();
+        // SAFETY: the first call. No vCPU is started before the memory is taken over, which is once
+        // too and needs exceptions.
+        unsafe { traps::build_table() };
     }
 }
 
-/// Reads what the domain builder left; `at` is the physical address of `hvm_start_info` (PVH).
-pub fn read_start_info(at: u64) -> Result<start_info::BootInfo, start_info::BadStartInfo> {
+/// Reads what the domain builder left. Before the memory is taken over.
+///
+/// # Panics
+/// At the second call.
+pub fn read_start_info() -> Result<start_info::BootInfo, start_info::BadStartInfo> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    once(&DONE);
     if is_pv() {
         pv::start_info::read()
     } else {
-        start_info::read(at)
+        start_info::read(START_INFO.load(Ordering::Relaxed) as u64)
     }
+}
+
+/// Builds the tables that the kernel stands on, and gives the frames that nobody has: the first and
+/// one past the last. On vCPU 0, before any other runs.
+///
+/// # Panics
+/// At the second call.
+pub fn take_over_memory(map: &MemoryMap) -> (Pfn, Pfn) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    once(&DONE);
+    let end = map.end_below(DIRECT_MAP_FRAMES as u32);
+    let first = tables::build_kernel_tables(end, |pfn| map.is_ram(pfn));
+    let first = frames::grow_frame_list(end, first);
+    frames::set_managed(first, end);
+    (first, end)
 }
 
 /// Makes vCPU 0, whose tables are built, stand on them, and able to take interrupts.

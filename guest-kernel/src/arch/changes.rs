@@ -13,6 +13,8 @@ use xen_bindings::pv::{self as xen, BatchError, MmuUpdate};
 use xen_bindings::{ffi, HypercallError};
 
 use super::direct;
+#[cfg(feature = "switches")]
+use super::frames::own_frame;
 use super::frames::{bits_of, entry_bits, is_managed, write_word};
 use super::mode::is_pv;
 use super::page::Page;
@@ -194,9 +196,11 @@ impl<const ROOM: usize> Changes<ROOM> {
         }
     }
 
-    /// Plants what a test wants the audit to find: any bits at all in a managed table.
+    /// Plants what a test wants the audit to find. It maps no memory of the kernel's own.
     #[cfg(feature = "switches")]
     pub fn plant(&mut self, table: Pfn, slot: usize, bits: u64) {
+        let kernels = own_frame((bits & Entry::FRAME) >> 12).is_some_and(|pfn| !is_managed(pfn));
+        assert!(!kernels, "{bits:#x} maps the kernel's own memory");
         self.set_bits(table, slot, bits);
     }
 

@@ -122,6 +122,26 @@ impl CpuGuard {
         }
     }
 
+    /// For the entry code, where interrupts are off and nothing holds a guard: they go on when this
+    /// one is dropped.
+    pub(super) fn at_entry() -> Self {
+        CpuGuard {
+            was_on: true,
+            cpu: id(),
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Sleeps until the next interrupt, which is handled meanwhile. Not in the middle of anything
+    /// that the guard is shown for: that would borrow it.
+    ///
+    /// Call it after the last look at the work there is: `sti` takes effect only after `hlt` has
+    /// begun, so no wake-up falls between. Under PV Xen does the same with the event mask.
+    pub fn sleep(&mut self) {
+        wait_for_interrupt();
+        disable_interrupts();
+    }
+
     /// The CPU that the guard keeps.
     pub fn cpu(&self) -> usize {
         self.cpu
@@ -207,8 +227,8 @@ pub fn disable_interrupts() {
     unsafe { asm!("cli", options(nostack)) };
 }
 
-/// Turns interrupts on.
-pub fn enable_interrupts() {
+/// Turns interrupts on. Only a guard does that: it knows whether another one still holds them off.
+fn enable_interrupts() {
     if is_pv() {
         let info = my_info();
         info.upcall_mask().store(0, Ordering::SeqCst);
@@ -218,18 +238,13 @@ pub fn enable_interrupts() {
         }
         return;
     }
-    // SAFETY: called only once the IDT of this CPU is loaded (start-up enables
-    // interrupts last) or to restore a state in which they were on.
+    // SAFETY: the entry code has loaded this CPU's table of gates, and no guard is held: the one that
+    // is dropped was the first.
     unsafe { asm!("sti", options(nostack)) };
 }
 
 /// Sleeps until the next interrupt, and returns with interrupts on.
-///
-/// Call with interrupts off, after the last look at the work there is: `sti`
-/// takes effect only after `hlt` has begun, so no wake-up falls between.
-///
-/// Under PV Xen does the same with the event mask.
-pub fn wait_for_interrupt() {
+fn wait_for_interrupt() {
     if is_pv() {
         // Refused at worst, and then the loop looks for work again at once.
         let _ = sched::block();

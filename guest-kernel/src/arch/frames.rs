@@ -24,7 +24,7 @@ extern "C" {
 }
 
 /// First frame behind the kernel's image.
-pub fn image_end() -> Pfn {
+pub(super) fn image_end() -> Pfn {
     Pfn::of_kernel(&raw const kernel_end as usize)
 }
 
@@ -42,7 +42,7 @@ pub fn can_be_populated(pfn: Pfn) -> bool {
 /// PV: makes room in the physical-to-machine list for the frames below `end`, in frames from
 /// `first` on. Gives the first frame that is free afterwards. Once, on vCPU 0, when the direct map
 /// stands.
-pub fn grow_frame_list(end: Pfn, first: Pfn) -> Pfn {
+pub(super) fn grow_frame_list(end: Pfn, first: Pfn) -> Pfn {
     if is_pv() {
         m2p::grow(end.0 as usize, first)
     } else {
@@ -87,7 +87,7 @@ pub fn own_frame(number: u64) -> Option<Pfn> {
 ///
 /// # Panics
 /// If the range overlaps the kernel's image or leaves the direct map: a bug of the caller.
-pub fn set_managed(first: Pfn, end: Pfn) {
+pub(super) fn set_managed(first: Pfn, end: Pfn) {
     assert!(first >= image_end() && end.0 as usize <= DIRECT_MAP_FRAMES && first <= end);
     MANAGED_FIRST.store(first.0, Ordering::Relaxed);
     MANAGED_END.store(end.0, Ordering::Relaxed);
@@ -104,12 +104,12 @@ fn word(pfn: Pfn, index: usize) -> *mut u64 {
     ((KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *mut u64).wrapping_add(index)
 }
 
-/// Fills a frame with one value.
-pub fn fill(pfn: Pfn, value: u64) {
+/// Fills a frame with zeros.
+pub fn zero(pfn: Pfn) {
     let start = word(pfn, 0);
     for index in 0..ENTRIES {
         // SAFETY: managed and in bounds, so inside the direct map and no Rust object.
-        unsafe { start.wrapping_add(index).write_volatile(value) }
+        unsafe { start.wrapping_add(index).write_volatile(0) }
     }
 }
 
@@ -127,7 +127,7 @@ pub fn read_word(pfn: Pfn, index: usize) -> u64 {
 }
 
 /// Writes a word of a frame through the direct map.
-pub fn write_word(pfn: Pfn, index: usize, value: u64) {
+pub(super) fn write_word(pfn: Pfn, index: usize, value: u64) {
     // SAFETY: checked by `word`: in the direct map, no Rust object there.
     unsafe { word(pfn, index).write_volatile(value) }
 }

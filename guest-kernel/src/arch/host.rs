@@ -4,8 +4,10 @@ use xen_bindings::cpuid::{Instruction, Leaves};
 use xen_bindings::{console_io, ffi, pvh};
 
 use super::mode::is_pv;
-use super::pv::m2p::{self, NoTable};
+use super::pv::m2p;
 use crate::memory::layout::KERNEL_BASE;
+
+pub use super::pv::m2p::NoTable;
 
 /// Asks Xen what a PV guest must know of the host: where its machine-to-physical table is. At boot,
 /// and in every new domain.

@@ -1,5 +1,9 @@
-//! The layer that may use `unsafe`: entry code, CPU state, traps, page-table
-//! words. Everything above is checked by the compiler.
+//! The layer that may use `unsafe`: entry code, CPU state, traps, page-table words. Everything above
+//! is checked by the compiler.
+//!
+//! What the other layers can call is safe whatever they do. A function that relies on its caller is
+//! `unsafe`, or not visible outside, or takes evidence: a value that only whoever made the condition
+//! true can have ([`cpu::CpuGuard`], [`park::Parked`], `pagetable_pool::Drained`).
 
 #![allow(unsafe_code)]
 
@@ -13,7 +17,10 @@ pub mod frames;
 pub mod host;
 mod mode;
 mod page;
-pub mod pv;
+pub mod park;
+#[cfg(feature = "switches")]
+pub mod plant;
+mod pv;
 pub mod rings;
 pub mod shared_info;
 pub mod start_info;

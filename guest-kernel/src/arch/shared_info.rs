@@ -54,14 +54,14 @@ fn map_at_shared_info(bits: u64) -> Result<()> {
 
 /// PV: puts the domain's own page in the place of shared-info, which a save cannot carry, with
 /// events masked for every vCPU.
-pub fn unmap() -> Result<()> {
+pub(super) fn unmap() -> Result<()> {
     map_at_shared_info(bits_of(Entry::new(place(), Flags::KERNEL)))?;
     mask_events();
     Ok(())
 }
 
 /// PV: masks events on every vCPU in the page that stands in the place of shared-info.
-pub fn mask_events() {
+pub(super) fn mask_events() {
     let every_vcpu = (0..).map_while(|cpu| shared_info().vcpu(cpu));
     every_vcpu.for_each(|info| info.upcall_mask().store(1, Ordering::Relaxed));
 }

@@ -83,7 +83,7 @@ unsafe fn read_physical<T: Copy>(at: u64) -> Result<T, BadStartInfo> {
 }
 
 /// Reads the start-up information. On vCPU 0, before the memory is handed out.
-pub fn read(at: u64) -> Result<BootInfo, BadStartInfo> {
+pub(super) fn read(at: u64) -> Result<BootInfo, BadStartInfo> {
     // SAFETY: plain integers, any bits are valid; called on the tables of the entry code.
     let info: ffi::hvm_start_info = unsafe { read_physical(at)? };
     if info.magic != ffi::XEN_HVM_START_MAGIC_VALUE {

@@ -1,14 +1,20 @@
 //! The suspend call, and the step before it.
 
+use pagetable_pool::Drained;
 use xen_bindings::{sched, HypercallError, Result};
 
+use super::cpu::CpuGuard;
 use super::mode::is_pv;
+use super::park::Parked;
 use super::pv::m2p;
-use super::pv::start_info::{self, NotOurs};
+use super::pv::start_info;
 use super::shared_info;
 
+pub use super::pv::m2p::TooMuchMemory;
+pub use super::pv::start_info::NotOurs;
+
 /// Can the domain be described for a save?
-pub fn check_size() -> core::result::Result<(), m2p::TooMuchMemory> {
+pub fn check_size() -> core::result::Result<(), TooMuchMemory> {
     if is_pv() {
         m2p::check_size()
     } else {
@@ -51,17 +57,20 @@ impl Away {
     }
 }
 
-/// Suspends the domain; gives what the call returned.
+/// Suspends the domain; gives what the call returned. On vCPU 0.
 ///
-/// The proof is not looked at: having to show one is its use.
-pub fn call(_proof: &pagetable_pool::Drained<'static>) -> Result<usize> {
+/// The evidence is not looked at: that a caller can show it is its use. No set is cached, no other
+/// vCPU runs more than the loop in which it is parked, and no handler comes between.
+pub fn call(_: &Drained<'_>, _: &Parked, alone: &CpuGuard) -> Result<usize> {
+    assert!(alone.cpu() == 0, "only vCPU 0 can suspend the domain");
     let start_info = if is_pv() {
         m2p::machine(start_info::own_frame()).0
     } else {
         0
     };
-    // SAFETY: called by `crate::suspend` alone, on vCPU 0, in the step in which the others are
-    // parked, interrupts are off, and the clock is frozen; what is lost is set up again in
-    // `reattach` before it is used.
+    // SAFETY: vCPU 0, interrupts off, the others parked, says the evidence. Nothing that a restore
+    // takes away is memory that Rust code has a reference to: shared-info and the rings are seen
+    // through atomics at places that stay, and what is read there is nobody's index before it was
+    // checked. What Xen does not accept in a page table it refuses, or the domain is not restored.
     unsafe { sched::suspend(start_info) }
 }

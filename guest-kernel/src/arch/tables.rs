@@ -192,7 +192,7 @@ pub fn copy_kernel_entries(holder: Pfn) {
 ///
 /// The lowest page of each stack stays unmapped, so that an overflow faults instead of writing
 /// into the neighbour's stack.
-pub fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
+pub(super) fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
     let guard_first = Pfn::of_kernel(&raw const stacks as usize).0 as usize;
     let guard_every = STACK_SIZE / PAGE_SIZE;
     let is_guard = |pfn: usize| {
@@ -259,7 +259,7 @@ fn fill_kernel_entries(l2: &Page) {
 
 /// Makes and, under PV, pins the root of CPU `cpu`, if that was not done: a root lives as long as
 /// the domain.
-pub fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
+pub(super) fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
     if is_prepared(cpu) {
         return Ok(());
     }
@@ -300,7 +300,7 @@ pub fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
 }
 
 /// The root table of CPU `cpu`.
-pub fn root(cpu: usize) -> Pfn {
+pub(super) fn root(cpu: usize) -> Pfn {
     #[cfg(target_arch = "x86_64")]
     return CPU_L4[cpu].pfn();
     #[cfg(target_arch = "x86")]
@@ -309,26 +309,26 @@ pub fn root(cpu: usize) -> Pfn {
 
 /// Takes this CPU from the tables of the entry code to its own, with no set active. Under PV it
 /// arrives on its own.
-pub fn enter_kernel_tables() {
+pub(super) fn enter_kernel_tables() {
     if is_pv() {
         return;
     }
     let me = cpu::id();
     // Nothing is refused under PVH: no call is made.
     let _ = prepare_cpu(me);
-    let _ = activate([None; SET_PAGES], me);
+    let _ = activate([None; SET_PAGES]);
 }
 
-/// Makes `set` the address space of CPU `me`, which is the running one; `None` everywhere leaves it
-/// with the kernel's entries alone. Flushes this CPU's TLB.
+/// Makes `set` the address space of the running CPU; `None` everywhere leaves it with the kernel's
+/// entries alone. Flushes this CPU's TLB.
 ///
 /// Under 32-bit PV the fourth page is not installed: Xen lets no root change what stands in its
 /// slot 3. In its place the CPU's own L2 gets the window of the set's other pages.
 ///
 /// # Errors
 /// Under PV, Xen's.
-pub fn activate(set: [Option<Pfn>; SET_PAGES], me: usize) -> Result<(), TableError> {
-    debug_assert_eq!(me, cpu::id());
+pub fn activate(set: [Option<Pfn>; SET_PAGES]) -> Result<(), TableError> {
+    let me = cpu::id();
     set.iter()
         .flatten()
         .for_each(|&pfn| assert!(is_managed(pfn)));
@@ -404,7 +404,7 @@ pub fn is_ring(frame: u64) -> bool {
 ///
 /// # Panics
 /// If there is no such slot: a bug.
-pub fn map_ring(slot: usize, frame: u64) -> usize {
+pub(super) fn map_ring(slot: usize, frame: u64) -> usize {
     assert!(slot < RINGS.len());
     RINGS[slot].store(frame as u32, Ordering::Relaxed);
     write(

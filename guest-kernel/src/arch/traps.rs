@@ -116,30 +116,30 @@ extern "C" {
 }
 
 /// The handler of exception `vector` under PV.
-pub fn pv_stub(vector: usize) -> usize {
+pub(super) fn pv_stub(vector: usize) -> usize {
     assert!(vector < EXCEPTIONS);
     &raw const pv_trap_stubs as usize + vector * STUB_BYTES
 }
 
 /// The handler of Xen's events under PV.
-pub fn event_callback() -> usize {
+pub(super) fn event_callback() -> usize {
     &raw const pv_event_callback as usize
 }
 
 /// Where Xen goes when it cannot return to the guest as it was, under PV.
-pub fn failsafe_callback() -> usize {
+pub(super) fn failsafe_callback() -> usize {
     &raw const pv_failsafe_callback as usize
 }
 
 /// Where a vCPU other than the first starts under PV.
-pub fn pv_secondary_entry() -> usize {
+pub(super) fn pv_secondary_entry() -> usize {
     &raw const pv_ap_start as usize
 }
 
 /// Distance of two exception stubs in the entry code.
 const STUB_BYTES: usize = 16;
 
-/// Fills the table. Once, on vCPU 0, before any other runs.
+/// Fills the table.
 ///
 /// Every vector has a gate: without one, an interrupt that nobody here asked for would be a general
 /// protection fault.
@@ -148,8 +148,11 @@ const STUB_BYTES: usize = 16;
 /// right after a system call or in user mode; this one never leaves its ring, and from the entry
 /// code on each vCPU is on its own stack. They would do harm: an NMI inside an NMI's handler would
 /// begin at the same place again and destroy the first one's frame.
-pub fn build_table() {
-    // SAFETY: only vCPU 0 runs (see the callers' contract). A trap that comes before this is lost
+///
+/// # Safety
+/// No other vCPU runs, and this is the only call.
+pub(super) unsafe fn build_table() {
+    // SAFETY: nobody else writes the table, says the caller; a trap that comes before this is lost
     // either way.
     let idt = unsafe { &mut *IDT.0.get() };
     let first = &raw const trap_stubs as usize;
@@ -163,7 +166,8 @@ extern "C" fn trap_entry(frame: &mut TrapFrame) {
     let vector = frame.vector as u8;
     match vectors::rule(vector) {
         Rule::Upcall => {
-            apic::end_of_interrupt();
+            // SAFETY: the handler of an upcall, which comes through the APIC if that is on.
+            unsafe { apic::end_of_interrupt() };
             if let Some(handlers) = HANDLERS.get() {
                 (handlers.upcall)(cpu::id());
             }

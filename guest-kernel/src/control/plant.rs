@@ -44,7 +44,7 @@ pub fn plant() -> Option<Planted> {
         }
         Plant::Foreign => {
             let table = kinds::marked(Kind::L1).next()?;
-            let bits = arch::pv::start_info::shared_info_frame().address() | Flags::KERNEL.bits();
+            let bits = arch::plant::shared_info_frame().address() | Flags::KERNEL.bits();
             write(table, empty_slot(table)?, bits)
         }
         Plant::Away => {
@@ -53,10 +53,10 @@ pub fn plant() -> Option<Planted> {
             write(table, empty_slot(table)?, bits)
         }
         Plant::StoreFrame => {
-            let foreign = arch::pv::start_info::shared_info_frame();
-            Ok(Planted::StoreFrame(
-                arch::pv::start_info::plant_store_frame(foreign.0),
-            ))
+            let foreign = arch::plant::shared_info_frame();
+            Ok(Planted::StoreFrame(arch::plant::plant_store_frame(
+                foreign.0,
+            )))
         }
     };
     match planted {
@@ -83,7 +83,7 @@ impl Planted {
                 }
             }
             Planted::StoreFrame(before) => {
-                arch::pv::start_info::plant_store_frame(before);
+                arch::plant::plant_store_frame(before);
             }
         }
     }

@@ -127,10 +127,7 @@ pub struct Extent {
 ///
 /// Only the first frames can be had at once; the others when [`release`] is called.
 pub fn take_over(map: &MemoryMap) -> Extent {
-    let end = map.end_below(DIRECT_MAP_FRAMES as u32);
-    let first = arch::tables::build_kernel_tables(end, |pfn| map.is_ram(pfn));
-    let first = arch::frames::grow_frame_list(end, first);
-    arch::frames::set_managed(first, end);
+    let (first, end) = arch::boot::take_over_memory(map);
     let mut list = FREE.lock();
     list.map = *map;
     let waiting = first.0.saturating_add(AT_FIRST).min(end.0);
@@ -304,7 +301,7 @@ pub fn allocate() -> Result<Pfn, OutOfFrames> {
 /// Takes a frame and zeroes it.
 pub fn allocate_zeroed() -> Result<Pfn, OutOfFrames> {
     let pfn = allocate()?;
-    arch::frames::fill(pfn, 0);
+    arch::frames::zero(pfn);
     Ok(pfn)
 }
 

@@ -231,7 +231,7 @@ impl Set {
 
     fn fill(&self) {
         for &page in &self.pages[..HOLDER] {
-            raw::fill(page, 0);
+            raw::zero(page);
         }
         tables::copy_kernel_entries(self.pages[HOLDER]);
         for (i, &page) in self.pages.iter().enumerate() {

@@ -7,13 +7,14 @@
 use xen_bindings::vcpu;
 
 use super::{admission, park, requests, trim};
-use crate::arch::cpu::{self, CpuGuard};
+use crate::arch;
+use crate::arch::cpu::CpuGuard;
 use crate::cmdline;
 #[cfg(feature = "switches")]
 use crate::sets::nmi;
 use crate::sets::pool;
 use crate::workload::churn;
-use crate::xen::{calls, cpus, events, report};
+use crate::xen::{calls, events, report};
 
 /// The life of a vCPU that has its tables: it joins the others, works, leaves when it is told to,
 /// and joins again when `VCPUOP_up` brings it back. Each time round it sees to its own `duties`.
@@ -21,18 +22,20 @@ use crate::xen::{calls, cpus, events, report};
 /// Each time round begins at the same depth of the stack. A vCPU comes back where it went down, so
 /// calling this function from there would take a little more of its stack with each hotplug, until
 /// none is left.
-pub fn run(me: usize, duties: fn()) -> ! {
+///
+/// It arrives with interrupts off. `off` holds them so while it is not among the others.
+pub fn run(me: usize, mut off: CpuGuard, duties: fn()) -> ! {
     loop {
         if admission::may_join(me) {
-            join(me);
+            join(me, off);
             work(me, duties);
-            leave(me);
+            off = leave(me);
         }
         go_down(me);
     }
 }
 
-/// Stops until somebody says `VCPUOP_up`, in the same domain. Interrupts are off.
+/// Stops until somebody says `VCPUOP_up`, in the same domain.
 fn go_down(me: usize) {
     let mut told = false;
     while let Err(error) = vcpu::down(me as u32) {
@@ -48,15 +51,15 @@ fn go_down(me: usize) {
 
 /// Joins the others: the timer runs, events are taken, the pool and the workload count on this
 /// vCPU.
-fn join(me: usize) {
+fn join(me: usize, off: CpuGuard) {
     events::arm(me);
-    cpu::enable_interrupts();
+    drop(off);
     pool::cpu_online(me);
     if me == 0 {
         pool::prefill(cmdline::options().prefill);
     }
     churn::join(me);
-    cpus::joined(me);
+    arch::park::joined();
 }
 
 /// Works until this vCPU is told to leave.
@@ -91,15 +94,13 @@ fn work(me: usize, duties: fn()) {
 
 /// Sleeps until the next event; to the pool, an idle CPU.
 fn wait(me: usize) {
-    let guard = CpuGuard::new();
+    let mut guard = CpuGuard::new();
     if events::take_wakeup(me) || wanted(me) {
         return;
     }
     pool::idle_enter(&guard);
-    cpu::wait_for_interrupt();
-    cpu::disable_interrupts();
+    guard.sleep();
     pool::idle_exit(&guard);
-    drop(guard);
 }
 
 /// Does somebody want something of this vCPU?
@@ -110,14 +111,16 @@ fn wanted(me: usize) -> bool {
         || requests::is_wanted(me)
 }
 
-/// Leaves: everything that others could still expect of this vCPU ends here, in this order.
-fn leave(me: usize) {
+/// Leaves: everything that others could still expect of this vCPU ends here, in this order. From
+/// then on interrupts are off.
+fn leave(me: usize) -> CpuGuard {
     churn::leave(me);
     requests::answer_verify(me);
     let (drained, left) = pool::leave();
     admission::leaves_behind(me, drained, left);
     // A tick that came now would arm the timer again.
-    cpu::disable_interrupts();
+    let off = CpuGuard::new();
     events::stop_timer(me);
-    admission::has_left(me, || cpus::left(me));
+    admission::has_left(me, || arch::park::left(&off));
+    off
 }

@@ -123,12 +123,11 @@ impl Space {
     /// Runs `body` with this space active on the running CPU. Gives false, and does not run it, if
     /// Xen refuses.
     fn active(&self, body: impl FnOnce()) -> bool {
-        let me = cpu::id();
-        let there = tables::activate(self.set.set().pages.map(Some), me);
+        let there = tables::activate(self.set.set().pages.map(Some));
         if there.is_ok() {
             body();
         }
-        for refused in [there, tables::activate([None; 4], me)]
+        for refused in [there, tables::activate([None; 4])]
             .into_iter()
             .filter_map(Result::err)
         {

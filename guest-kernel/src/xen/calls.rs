@@ -10,6 +10,8 @@ use xen_bindings::hvm::{self, Param};
 use xen_bindings::sched;
 use xen_bindings::{ffi, pvh, vcpu, Errno, HypercallError, Result};
 
+use crate::arch::cpu::CpuGuard;
+use crate::arch::park::Parked;
 pub use crate::arch::vcpu::InitialiseError;
 use crate::arch::{self, apic, cpu, vectors};
 use crate::cmdline;
@@ -149,9 +151,10 @@ pub fn incarnation() -> Option<u32> {
     (time.incarnation != 0).then_some(time.incarnation)
 }
 
-/// Suspends the domain. Without a proof that nothing is cached this cannot be called.
-pub fn suspend(proof: &Drained<'static>) -> Result<Outcome> {
-    let returned = arch::suspend::call(proof)?;
+/// Suspends the domain. Without the evidence that nothing is cached, and that nobody else runs, this
+/// cannot be called.
+pub fn suspend(proof: &Drained<'_>, parked: &Parked, alone: &CpuGuard) -> Result<Outcome> {
+    let returned = arch::suspend::call(proof, parked, alone)?;
     // Not negative, so no refusal; and restored only if it is 0.
     Ok(Outcome::from_hypercall(returned as i64).unwrap_or(Outcome::Cancelled))
 }

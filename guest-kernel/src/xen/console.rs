@@ -8,11 +8,11 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use spin::Mutex;
 use xen_bindings::console::{Console, Error};
-use xen_bindings::hvm::Ring;
 use xen_bindings::Result;
 
 use crate::arch;
 use crate::arch::cpu::{self, CpuGuard};
+use crate::arch::rings::ConsoleRing;
 use crate::cmdline;
 use crate::xen::ports::{self, Doorbell};
 use crate::xen::{calls, time};
@@ -151,17 +151,17 @@ pub fn connect() -> Result<()> {
         let _guard = CpuGuard::new();
         let mut state = STATE.lock();
         match state.ring.as_mut() {
-            Some(console) => console.reset(Doorbell(ring.port)),
+            Some(console) => console.reset(Doorbell(ring.port())),
             None => state.ring = Some(map(ring)),
         }
     }
-    ports::listen(0, ring.port)?;
+    ports::listen(0, ring.port())?;
     CONNECTED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
-fn map(ring: Ring) -> Console<'static, Doorbell> {
-    Console::new(arch::rings::console_page(ring), Doorbell(ring.port))
+fn map(ring: ConsoleRing) -> Console<'static, Doorbell> {
+    Console::new(ring.page(), Doorbell(ring.port()))
 }
 
 /// Writes all of `text`, or has it wait for dom0.

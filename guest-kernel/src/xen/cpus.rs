@@ -1,33 +1,20 @@
 //! Which vCPUs run their loops, and waiting for one of them.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch::cpu::{self, MAX_CPUS};
+use crate::arch::park;
 use crate::xen::{calls, time};
-
-/// One bit for each vCPU that runs its loop.
-static ONLINE: AtomicU32 = AtomicU32::new(0);
-
-/// vCPU `me`, the running one, runs its loop from now on.
-pub fn joined(me: usize) {
-    ONLINE.fetch_or(1 << me, Ordering::AcqRel);
-}
-
-/// vCPU `me`, the running one, does no more.
-pub fn left(me: usize) {
-    ONLINE.fetch_and(!(1 << me), Ordering::AcqRel);
-}
 
 /// The vCPUs that run, lowest first.
 pub fn online() -> impl Iterator<Item = usize> {
-    let mask = ONLINE.load(Ordering::Acquire);
+    let mask = park::running();
     (0..MAX_CPUS).filter(move |cpu| mask >> cpu & 1 != 0)
 }
 
 /// Does vCPU `cpu` run its loop?
 pub fn is_online(cpu: usize) -> bool {
-    ONLINE.load(Ordering::Acquire) >> cpu & 1 != 0
+    park::running() >> cpu & 1 != 0
 }
 
 /// Those that run and are not the running one.

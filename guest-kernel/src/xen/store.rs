@@ -125,11 +125,11 @@ impl Store {
             return Ok(());
         };
         match self.client.as_mut() {
-            Some(client) => drop(client.reset(Doorbell(ring.port))),
+            Some(client) => drop(client.reset(Doorbell(ring.port()))),
             None => {
                 let buffers = MutexGuard::leak(BUFFERS.lock());
-                let page = arch::rings::store_page(ring);
-                self.client = Some(wire::Xenstore::new(page, buffers, Doorbell(ring.port)));
+                let page = ring.page();
+                self.client = Some(wire::Xenstore::new(page, buffers, Doorbell(ring.port())));
             }
         }
         if cmdline::options().switches.no_reread() {
@@ -141,7 +141,7 @@ impl Store {
                 .is_some_and(|client| client.next_notice().is_some())
             {}
         }
-        ports::listen(0, ring.port)?;
+        ports::listen(0, ring.port())?;
         self.link = Link::Up;
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Store {
             (Link::Broken, Some(client)) => {
                 let port = arch::rings::store_ring()
                     .map_err(NotMended::Xen)?
-                    .map(|ring| ring.port);
+                    .map(|ring| ring.port());
                 let Some(port) = port else { return Ok(()) };
                 client
                     .reconnect(Doorbell(port), patience())

@@ -7,9 +7,8 @@ use migration::{Blame, Party};
 use xen_bindings::HypercallError;
 
 use crate::arch::changes::TableError;
-use crate::arch::pv::m2p::{NoTable, TooMuchMemory};
-use crate::arch::pv::start_info::NotOurs;
-use crate::arch::suspend::CannotStepAway;
+use crate::arch::host::NoTable;
+use crate::arch::suspend::{CannotStepAway, NotOurs, TooMuchMemory};
 use crate::control::audit;
 use crate::sets::drain;
 use crate::xen::cpus::Stuck;

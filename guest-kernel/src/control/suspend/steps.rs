@@ -176,10 +176,8 @@ impl Platform for Guest<'_> {
     }
 
     fn park(&mut self, deadline: Deadline) -> Result<(), Error> {
-        if !cmdline::options().switches.no_park() {
-            let parked = park::park_others(nanos(deadline.at())).map_err(Error::Stuck)?;
-            self.parked = Some(parked);
-        }
+        let parked = park::park_others(nanos(deadline.at())).map_err(Error::Stuck)?;
+        self.parked = Some(parked);
         self.alone = Some(CpuGuard::new());
         Ok(())
     }
@@ -251,7 +249,10 @@ impl Platform for Guest<'_> {
         #[cfg(feature = "switches")]
         resume_fault::arm();
         self.hypercalls.1 = count::made();
-        let outcome = calls::suspend(proof).map_err(Error::Xen)?;
+        let (Some(parked), Some(alone)) = (&self.parked, &self.alone) else {
+            unreachable!("the machine parks the others first");
+        };
+        let outcome = calls::suspend(proof, parked, alone).map_err(Error::Xen)?;
         // The tools always tell a PV guest that its suspend was cancelled. And one in the shim is
         // restored without its own incarnation going up: that number is the shim's, which was
         // restored around it.
