@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod differential;
+mod layers;
 pub mod scenarios;
 pub mod soak;
 #[cfg(test)]
@@ -97,7 +98,7 @@ impl Test {
 
 /// All tests, in the order in which they run: what is quick and what the others need comes first.
 fn all() -> Result<Vec<Test>> {
-    let host: [(&str, HostTest); 15] = [
+    let host: [(&str, HostTest); 16] = [
         ("host/fmt", |log| cargo(log, "fmt --all -- --check", &[])),
         ("host/fmt-guest-kernel", |log| {
             cargo(
@@ -132,6 +133,7 @@ fn all() -> Result<Vec<Test>> {
                 Outcome::Failed(format!("clippy warns, see {}", repo::shown(log)))
             })
         }),
+        ("host/layers", |_| layers::check()),
         ("host/doc", |log| {
             cargo(
                 log,
