@@ -1,7 +1,7 @@
 //! The console ring: `public/io/console.h`. The other side is xenconsoled.
 //!
-//! Nothing here waits: a write says how many bytes it took, and the caller decides whether the rest
-//! is dropped, kept or tried again after the ring's event.
+//! Nothing here waits. A write returns how many bytes it took; the caller drops the rest, keeps it,
+//! or tries again after the ring's event.
 
 use crate::ffi;
 pub use crate::ring::BadIndices;
@@ -97,8 +97,8 @@ pub struct Console<'p, N> {
 }
 
 impl<'p, N: Notify> Console<'p, N> {
-    /// Takes up the ring where the page says this side was. `notify` sends the console's event;
-    /// without one yet, give a closure that does nothing.
+    /// Continues the ring at the indices in the page. `notify` sends the console's event; before
+    /// there is a port, pass a closure that does nothing.
     pub fn new(page: &'p Page, notify: N) -> Self {
         Self {
             input: page.consumer(),
@@ -140,7 +140,7 @@ impl<'p, N: Notify> Console<'p, N> {
         Ok(self.output.room()?)
     }
 
-    /// Whether xenconsoled has taken everything: what a kernel waits for before its last hypercall.
+    /// Whether xenconsoled has read everything. A kernel waits for this before its last hypercall.
     ///
     /// # Errors
     /// [`Error::BadIndices`].
@@ -166,8 +166,8 @@ impl<'p, N: Notify> Console<'p, N> {
         Ok(moved)
     }
 
-    /// Takes up the ring anew: after a restore, when the page was emptied and the port is another.
-    /// Not after a cancelled suspend, when both are as before.
+    /// Starts over after a restore: the page was cleared and the port is another. Not for a
+    /// cancelled suspend, after which both are as before.
     pub fn reset(&mut self, notify: N) {
         self.input.resume();
         self.output.resume();

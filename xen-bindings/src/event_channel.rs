@@ -13,8 +13,8 @@ use core::ptr;
 ///
 /// A restore closes every channel, and the new ones get the same numbers again. So a port that was
 /// named before is refused with
-/// [`EBADF`](crate::Errno::EBADF) and no call is made: it would act for the number's new owner. Holding one proves nothing
-/// about it being open.
+/// [`EBADF`](crate::Errno::EBADF) and no call is made: it would act on the number's new owner. Holding one does not prove
+/// that it is open.
 #[doc(alias = "evtchn_port_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port {
@@ -38,13 +38,13 @@ impl Port {
         self.number
     }
 
-    /// Was it named since the last restore?
+    /// Whether it was named since the last restore.
     #[must_use]
     pub fn is_current(self) -> bool {
         self.incarnation == incarnation::now()
     }
 
-    /// The number, for `call`, if it still stands for what the caller means.
+    /// The number, for `call`, unless it is stale.
     pub(crate) fn for_call(self, name: &'static str) -> Result<(ffi::evtchn_port_t, Call)> {
         let call = Call::on(name, Subject::Port(self.number));
         if self.is_current() {
@@ -71,8 +71,8 @@ mod incarnation {
 
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
-        // Relaxed: whoever hands a port to another CPU orders that, and a restore finds one CPU
-        // alone.
+        // Relaxed: handing a port to another CPU needs an order of its own, and during a restore
+        // only one CPU runs.
         pub fn now() -> u32 {
             COUNT.load(Ordering::Relaxed)
         }

@@ -1,18 +1,17 @@
 //! Byte rings in a page that is shared with a program in dom0.
 //!
 //! Each direction has bytes, a producer index and a consumer index; both run freely over 32 bits
-//! and are taken modulo the ring's size, a power of two. Who produces writes bytes, then the
-//! producer index; who consumes reads bytes, then writes the consumer index.
+//! and are taken modulo the ring's size, a power of two. The producer writes bytes, then the
+//! producer index; the consumer reads bytes, then writes the consumer index.
 //!
 //! The other side can write anything anywhere in the page at any time. So this side keeps its own
 //! index in its own memory and only publishes it; it reads the other's index once for each use, and
-//! believes it only if the two are no further apart than the ring is long.
+//! accepts it only if the two are no further apart than the ring is long.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 
-/// A ring's indices are further apart than the ring is long: whoever wrote the other one is at
-/// fault.
+/// A ring's indices are further apart than the ring is long. The other side is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadIndices {
     /// Which ring, as the headers name its direction: `req`, `rsp`, `in` or `out`.
@@ -77,12 +76,12 @@ impl Ring<'_> {
 /// The direction this side writes.
 pub(crate) struct Producer<'p> {
     ring: Ring<'p>,
-    /// This side's index: what the page says of it is not read again.
+    /// This side's index. The copy in the page is only written.
     prod: u32,
 }
 
 impl<'p> Producer<'p> {
-    /// Takes up where the page says this side was. `bytes.len()` is a power of two.
+    /// Continues at the index in the page. `bytes.len()` is a power of two.
     pub(crate) fn new(
         name: &'static str,
         bytes: &'p [AtomicU8],
@@ -104,7 +103,7 @@ impl<'p> Producer<'p> {
 
     /// Room, in bytes.
     pub(crate) fn room(&self) -> Result<usize, BadIndices> {
-        // Acquire: the other side has read the bytes whose room it gives back.
+        // Acquire: the other side has read the bytes whose room it frees.
         let cons = self.ring.cons.load(Ordering::Acquire);
         Ok((self.ring.size() - self.ring.used(self.prod, cons)?) as usize)
     }
@@ -134,7 +133,7 @@ impl<'p> Producer<'p> {
         self.ring.prod.store(self.prod, Ordering::Release);
     }
 
-    /// Takes up again where the page says this side was; starts empty if that cannot be.
+    /// Continues at the index in the page, or starts empty if that index is impossible.
     pub(crate) fn resume(&mut self) {
         self.prod = self.ring.prod.load(Ordering::Relaxed);
         if self.room().is_err() {
@@ -146,12 +145,12 @@ impl<'p> Producer<'p> {
 /// The direction this side reads.
 pub(crate) struct Consumer<'p> {
     ring: Ring<'p>,
-    /// This side's index: what the page says of it is not read again.
+    /// This side's index. The copy in the page is only written.
     cons: u32,
 }
 
 impl<'p> Consumer<'p> {
-    /// Takes up where the page says this side was. `bytes.len()` is a power of two.
+    /// Continues at the index in the page. `bytes.len()` is a power of two.
     pub(crate) fn new(
         name: &'static str,
         bytes: &'p [AtomicU8],
@@ -186,7 +185,7 @@ impl<'p> Consumer<'p> {
             self.cons = self.cons.wrapping_add(1);
         }
         if len > 0 {
-            // Release: the bytes are read before the index gives their place away.
+            // Release: the bytes are read before the index frees their room.
             self.ring.cons.store(self.cons, Ordering::Release);
         }
         Ok(len)
@@ -198,7 +197,7 @@ impl<'p> Consumer<'p> {
         self.ring.cons.store(self.cons, Ordering::Release);
     }
 
-    /// Takes up again where the page says this side was; starts empty if that cannot be.
+    /// Continues at the index in the page, or starts empty if that index is impossible.
     pub(crate) fn resume(&mut self) {
         self.cons = self.ring.cons.load(Ordering::Relaxed);
         if self.available().is_err() {

@@ -2,27 +2,28 @@
 //!
 //! One request at a time, without waiting: [`submit`](Xenstore::submit), then
 //! [`poll`](Xenstore::poll) until it says [`Status::Done`], then [`reply`](Xenstore::reply). Watch
-//! events that come in between are kept apart; take them with
-//! [`next_notice`](Xenstore::next_notice). [`call`](Xenstore::call) does the round for a caller who
-//! has something to wait with, and a deadline.
+//! events that arrive meanwhile are kept; take them with
+//! [`next_notice`](Xenstore::next_notice). [`call`](Xenstore::call) does all three for a caller
+//! that can wait and has a deadline.
 //!
 //! # How to wait without losing a wake-up
-//! Poll first, wait for the ring's event only after a poll that was not done, forget the event
+//! Poll first, wait for the ring's event only after a poll that was not done, clear the event
 //! ([`two_level::clear_pending`](crate::two_level::clear_pending)) *before* the next poll.
-//! xenstored writes, then sends the event: what a poll did not see has its event still to come.
+//! xenstored writes the ring first and then sends the event. So if a poll did not see something, its
+//! event is still to come.
 //!
 //! # Trust
 //! xenstored is another domain's program. Indices, lengths, types, request numbers and texts are
 //! checked; a
-//! [`Violation`] stops the client for good (there is no way to find the next message's beginning) until
+//! [`Violation`] stops the client (the start of the next message can no longer be found) until
 //! [`reset`](Xenstore::reset) or [`reconnect`](Xenstore::reconnect). One poll looks at no more than what was in the
 //! ring when it began (1 KiB).
 //!
-//! # What time-outs leave behind
-//! A request that was given up may still be done. Its answer is dropped when it comes; if it began
-//! a transaction, that transaction is ended, for xenstored allows a domain ten of them
-//! (`quota_max_transaction`). So is one whose end could not be sent. The message that ends it goes
-//! out with the next request or the next idle poll.
+//! # After a timeout
+//! xenstored may still carry out a request that was given up. Its reply is dropped when it comes. If
+//! the request started a transaction, the client ends that transaction, because xenstored allows a
+//! domain ten of them (`quota_max_transaction`). The same goes for a transaction whose end could not
+//! be sent. The message that ends it is sent with the next request or the next idle poll.
 
 mod events;
 mod wire;
@@ -122,10 +123,10 @@ impl Page {
     }
 }
 
-/// xenstored broke the protocol, or says that this domain did.
+/// xenstored broke the protocol, or reports that this domain did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// Indices further apart than the ring is long.
+    /// The indices are further apart than the ring is long.
     BadIndices(BadIndices),
     /// A message that claims to be longer than [`PAYLOAD_MAX`].
     Oversize {
@@ -144,7 +145,7 @@ pub enum Violation {
         /// The type of the reply.
         kind: u32,
     },
-    /// A reply to nothing that was asked.
+    /// A reply to no request.
     Unasked {
         /// The request number it repeats.
         id: u32,
@@ -202,7 +203,7 @@ pub enum Error {
         /// What is wrong with it.
         why: BadRequest,
     },
-    /// xenstored said no.
+    /// xenstored refused.
     Refused {
         /// What was asked.
         op: Op,
@@ -345,16 +346,16 @@ pub struct Xenstore<'p, N> {
     abandoned: [Option<Abandoned>; ABANDONED_MAX],
     /// Numbers of transactions that nobody uses, to be ended.
     unended: [Option<u32>; UNENDED_MAX],
-    /// Goes up with each new connection: what was begun on an earlier one is over.
+    /// Goes up with each new connection. Transactions of earlier ones are over.
     connection: u32,
-    /// The page said that xenstored is beginning the connection anew: its indices count from where
-    /// it ends.
+    /// The page says that xenstored is resetting the connection. The indices are valid when it has
+    /// finished.
     closed: bool,
     broken: Option<Violation>,
 }
 
 impl<'p, N: Notify> Xenstore<'p, N> {
-    /// Takes up the ring where the page says this side was. `notify` sends the ring's event.
+    /// Continues the ring at the indices in the page. `notify` sends the ring's event.
     pub fn new(page: &'p Page, buffers: &'p mut Buffers, notify: N) -> Self {
         Self {
             page,
@@ -377,8 +378,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         }
     }
 
-    /// Begins anew: after a restore, when xenstored is another and knows nothing of this side's
-    /// past, and the port is another. Not after a cancelled suspend, when all is as before.
+    /// Starts over after a restore: there is another xenstored, which knows nothing of this client,
+    /// and the port is another. Not for a cancelled suspend, after which everything is as before.
     ///
     /// Drops half messages both ways, the request under way (returns true if there was one), and a
     /// violation. Events that wait become one [`Notice::Rescan`]. The watches are gone: set them
@@ -407,13 +408,13 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         lost
     }
 
-    /// All transactions are over, whoever holds one.
+    /// Invalidates all transactions.
     fn forget_transactions(&mut self) {
         self.unended = [None; UNENDED_MAX];
         self.connection = self.connection.wrapping_add(1);
     }
 
-    /// Whether xenstored offers to begin the connection anew (`docs/misc/xenstore-ring.txt`, "The
+    /// Whether xenstored offers to reset the connection (`docs/misc/xenstore-ring.txt`, "The
     /// ring reconnection feature"). oxenstored does, Xen's C xenstored of 4.17 to 4.20 does not.
     #[must_use]
     pub fn can_reconnect(&self) -> bool {
@@ -421,8 +422,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             .has_feature(ffi::XENSTORE_SERVER_FEATURE_RECONNECTION)
     }
 
-    /// Has xenstored begin the connection anew, which it does whatever state the ring is in, and
-    /// waits for it as
+    /// Asks xenstored to reset the connection, which works in any state of the ring, and waits for it
+    /// as
     /// [`call`](Self::call) does. Then all is as after [`reset`](Self::reset).
     ///
     /// # Errors
@@ -465,7 +466,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         if self.is_waiting() || self.is_full() {
             return Err(bad(BadRequest::Busy));
         }
-        // One place stays free: the request's own, should it be given up.
+        // One place stays free, for this request if it is given up.
         self.put_ends(1);
         let id = self.last_id.wrapping_add(1);
         let room = &mut self.buffers.out[self.out_len..];
@@ -485,7 +486,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         self.sent < self.out_len || self.abandoned.iter().all(Option::is_some)
     }
 
-    /// Puts the messages under way that end what nobody uses, and leaves so many places for
+    /// Starts sending the messages that end unused transactions, and leaves so many places for
     /// requests that are given up. Nothing else is being sent.
     fn put_ends(&mut self, spare: usize) {
         (self.sent, self.out_len) = (0, 0);
@@ -513,8 +514,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         }
     }
 
-    /// Has a transaction ended that nobody uses. If there are too many already, this one waits for
-    /// the connection's end.
+    /// Queues the end of an unused transaction. If the queue is full, this one stays open until the
+    /// connection ends.
     fn end_later(&mut self, number: u32) {
         if let Some(slot) = self.unended.iter_mut().find(|slot| slot.is_none()) {
             *slot = Some(number);
@@ -551,7 +552,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             return Ok(());
         }
         if self.closed {
-            // Somebody before this kernel asked for it.
+            // Requested by whatever ran before this kernel, such as firmware.
             self.requests.discard();
             self.responses.discard();
             self.closed = false;
@@ -567,7 +568,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             .write(&self.buffers.out[self.sent..self.out_len])?;
         self.sent += sent;
         self.notify_due |= sent > 0;
-        // What comes after this look at the ring waits for the next poll, so that this one ends.
+        // What arrives after this look at the ring is left for the next poll, so that this one ends.
         let mut left = self.responses.available()?;
         while left > 0 {
             let room = if self.header_got < HEADER {
@@ -578,7 +579,8 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             };
             let most = room.len().min(left);
             let got = self.responses.read(&mut room[..most])?;
-            // Another look at the producer index: it may have gone back meanwhile. Come again.
+            // The producer index is read again, and may have gone back meanwhile: try in the next
+            // poll.
             if got == 0 {
                 break;
             }
@@ -635,7 +637,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
             return Ok(());
         }
         match self.state {
-            // A request that is not sent to its end cannot have been answered.
+            // A request that is not fully sent cannot have been answered.
             State::Waiting { id, op } if id == header.id && self.sent == self.out_len => {
                 self.state = if header.kind == ffi::XS_ERROR {
                     let refusal = Refusal::decode(payload);
@@ -679,7 +681,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
     /// still do it.
     pub fn abandon(&mut self) {
         if let State::Waiting { id, op } = self.state {
-            // `submit` saw to it that a place is free.
+            // `submit` has kept a place free.
             if let Some(slot) = self.abandoned.iter_mut().find(|slot| slot.is_none()) {
                 let kind = op.kind;
                 *slot = Some(Abandoned { id, kind });
@@ -689,9 +691,9 @@ impl<'p, N: Notify> Xenstore<'p, N> {
     }
 
     /// Asks and waits: calls `wait` after each poll that was not enough. `wait` returns once the
-    /// ring's event came (see the module's text on how), or false when the time is over. What is in
-    /// the ring then still counts: a domain that was paused finds its answer and its time-out at
-    /// the same moment.
+    /// ring's event came (see the module's text on how), or false when the time is over. The ring is
+    /// polled once more after that: a domain that was paused finds its reply and its timeout at the
+    /// same moment.
     ///
     /// # Errors
     /// Any; on [`Error::TimedOut`] the request is given up as by [`abandon`](Self::abandon).
@@ -701,7 +703,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         mut wait: impl FnMut() -> bool,
     ) -> Result<&[u8], Error> {
         let mut in_time = true;
-        // What was given up before may have to be sent to its end, or answered, first.
+        // Requests that were given up may have to be sent completely, or answered, first.
         while !self.is_waiting() && self.is_full() && in_time {
             in_time = self.look()? || wait();
         }
@@ -769,7 +771,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
     /// # Errors
     /// As `call`. The transaction is over in any case: one whose end could not be sent is dropped
     /// later. After
-    /// [`Error::TimedOut`] nobody knows whether a commit was done.
+    /// [`Error::TimedOut`] it is unknown whether a commit was done.
     pub fn transaction_end(
         &mut self,
         tx: Tx,

@@ -1,4 +1,4 @@
-//! How much memory the stream may make us hold.
+//! How much memory a stream may use up.
 
 use crate::source::Stop;
 use crate::unreadable::Unreadable;

@@ -1,4 +1,4 @@
-//! What stands around libxc's stream: headers of xl, libvirt or xapi, and libxl's records.
+//! What surrounds libxc's stream: headers of xl, libvirt or xapi, and libxl's records.
 
 mod libvirt;
 mod libxl;
@@ -25,7 +25,7 @@ use crate::verdict;
 pub struct Reader<'a> {
     /// The bytes, what was found, the memory left.
     input: Input<'a>,
-    /// What stands around libxc's stream.
+    /// What surrounds libxc's stream.
     format: Format,
     /// What is known of the domain from outside the stream.
     config: Config,
@@ -150,8 +150,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Remembers everything as it is now: what follows counts only if it is followed by a
-    /// checkpoint.
+    /// Keeps a copy of the present state. What follows counts only once the next checkpoint is
+    /// complete.
     fn keep_checkpoint(&mut self) -> Result<(), Stop> {
         self.format.checkpoints += 1;
         let old = self.checkpoint.take().map_or(0, |old| old.cost);
@@ -167,8 +167,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The stream has come to a bad end. A backup host goes on from the last whole checkpoint, and
-    /// forgets what came after it.
+    /// The stream ended badly. A backup host continues from the last complete checkpoint and discards
+    /// what came after it.
     fn fail_over(&mut self, how: &str) {
         let Some(checkpoint) = self.checkpoint.take().filter(|_| self.is_backup) else {
             return;
@@ -184,10 +184,10 @@ impl Reader<'_> {
         });
     }
 
-    /// What stands after the stream. Zeros are two END records, so an image that was not written to
-    /// its end, on a file that is longer, ends early and well.
+    /// What follows the stream. Zeros read as two END records, so an image that was not written to
+    /// its end, in a file that is longer, seems to end early and correctly.
     fn trailing(&mut self) -> Result<(), Stop> {
-        /// The least that a file system or a disk leaves unwritten.
+        /// The smallest unit that a file system or a disk leaves unwritten.
         const SECTOR: u64 = 512;
         let input = &mut self.input;
         let at = input.source.at();

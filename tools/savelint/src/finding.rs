@@ -1,4 +1,4 @@
-//! What can be wrong with an image, and how much it weighs.
+//! What can be wrong with an image, and how severe it is.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Weight {
     Fatal,
     /// The restore succeeds, and the guest has lost something.
     Damage,
-    /// The restore succeeds; no sane writer makes such a stream.
+    /// The restore succeeds, but no known writer produces this.
     Warning,
     /// Worth knowing, nothing wrong.
     Note,
@@ -67,7 +67,7 @@ codes! {
     RecordOrder, "record-order", Fatal;
     /// A record that a restore needs is not there.
     RecordMissing, "record-missing", Fatal;
-    /// A record that may stand there once, or not in this kind of stream.
+    /// A record that comes twice, or does not belong in this kind of stream.
     RecordUnexpected, "record-unexpected", Fatal;
     /// A mandatory record of a type that Xen's tools do not know.
     RecordUnknown, "record-unknown", Fatal;
@@ -108,7 +108,7 @@ codes! {
     /// The HVM context is not a list of entries that Xen takes, with an end:
     /// `Unable to restore HVM context`.
     HvmContext, "hvm-context", Fatal;
-    /// From somewhere on the file is nothing but zeros: it was never written to its end.
+    /// The rest of the file is zeros: it was never written to its end.
     ZeroEnd, "zero-end", Fatal;
     /// A page that an entry points to has no contents in the stream: dropped when it was saved, and
     /// empty after a restore.
@@ -138,9 +138,9 @@ codes! {
     VerifyMismatch, "verify-mismatch", Warning;
     /// A checkpointed stream without an end: the backup host goes on from the last checkpoint.
     FailOver, "fail-over", Note;
-    /// A table that no root and no pin leads to.
+    /// A table that no root and no pinned table refers to.
     LooseTable, "loose-table", Note;
-    /// Linear entries, which restore or not by the order of their pages.
+    /// Linear entries: the order of their pages decides whether they restore.
     LinearEntries, "linear-entries", Note;
     /// An optional record that Xen's tools pass over.
     RecordIgnored, "record-ignored", Note;
@@ -171,7 +171,7 @@ pub struct Finding {
     pub seen: Vec<String>,
 }
 
-/// Collects them; holds at most a few words for each kind, however many come.
+/// Collects findings. Keeps a few descriptions of each kind, and counts the rest.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     all: Vec<Finding>,
@@ -188,7 +188,7 @@ pub struct Said {
 }
 
 impl Findings {
-    /// How many of one kind are kept in words.
+    /// How many descriptions are kept of one kind.
     pub const SHOWN: usize = 8;
 
     /// Notes what Xen refuses with an error. `says` is what libxc prints of it, without the error's
@@ -216,12 +216,12 @@ impl Findings {
             .map(|(_, said)| said)
     }
 
-    /// Notes one; the words are made only if they will be kept.
+    /// Notes one. The description is only built if it will be kept.
     pub fn add(&mut self, code: Code, words: impl FnOnce() -> String) {
         self.add_many(code, 1, words);
     }
 
-    /// Notes one before all that was noted: it is the cause of the rest.
+    /// Notes one in front of all others, because it is their cause.
     pub fn add_first(&mut self, code: Code, words: impl FnOnce() -> String) {
         self.add(code, words);
         self.all.rotate_right(1);

@@ -119,7 +119,7 @@ impl PageMap {
         self.named
     }
 
-    /// How many get memory.
+    /// How many the restore allocates.
     pub fn populated(&self) -> u64 {
         self.populated
     }

@@ -1,10 +1,10 @@
-//! What is said of a stream in the end.
+//! The report about a stream.
 
 use serde::Serialize;
 
 use crate::finding::{Finding, Weight};
 
-/// Everything about one stream. `Display` is the page for a person.
+/// Everything about one stream. `Display` is the report to read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Whether it can be restored.
@@ -24,13 +24,13 @@ pub struct Report {
     pub records: Vec<Records>,
     /// What was found, the heaviest first.
     pub findings: Vec<Finding>,
-    /// What the file does not tell, so that the verdict says nothing of it.
+    /// What the file does not contain, and the verdict therefore leaves out.
     pub not_judged: Vec<String>,
 }
 
 impl Report {
     /// The verdict: `xl restore` will succeed, as far as the stream decides it. (It can still fail
-    /// for want of memory, of a host without 32-bit PV, of a device that is gone.)
+    /// because memory, 32-bit PV support or a device is missing on the host.)
     pub fn restores(&self) -> bool {
         matches!(self.verdict, Verdict::Restores)
     }
@@ -44,7 +44,7 @@ impl Report {
         }
     }
 
-    /// Whether nothing heavier than a note was found.
+    /// Whether there is no finding above a note.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|f| f.weight == Weight::Note)
     }
@@ -84,7 +84,7 @@ pub struct Format {
     pub libxc: u32,
     /// A device model's state is in it.
     pub emulator: bool,
-    /// What follows in it cannot be told apart, and was not read.
+    /// What follows in it has no length fields and was not read.
     #[serde(skip)]
     pub cut_short: bool,
     /// How many bytes were read as part of the stream.

@@ -12,9 +12,9 @@ const BUFFER: usize = 128 << 10;
 pub enum Stop {
     /// The stream ended inside something.
     Truncated,
-    /// A finding that has been noted makes the rest meaningless.
+    /// After a finding that was noted, the rest cannot be interpreted.
     Broken,
-    /// There will be no report.
+    /// No report can be made.
     Unreadable(Unreadable),
 }
 
@@ -26,9 +26,9 @@ pub struct Source<'a> {
     /// What of the buffer is not yet used.
     next: usize,
     end: usize,
-    /// Bytes that the input gave.
+    /// Bytes read from the input.
     read: u64,
-    /// How many of them up to the last that is not zero.
+    /// How many bytes up to and including the last one that is not zero.
     set: u64,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
         Ok(&self.buffer[self.next..end])
     }
 
-    /// Passes over `len` bytes.
+    /// Skips `len` bytes.
     pub fn skip(&mut self, mut len: u64) -> Result<(), Stop> {
         loop {
             let here = (self.end - self.next).min(usize::try_from(len).unwrap_or(usize::MAX));
@@ -92,7 +92,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Passes over `len` bytes; gives the place among them of the first that is not zero.
+    /// Skips `len` bytes; returns the position among them of the first that is not zero.
     pub fn first_set(&mut self, len: u64) -> Result<Option<u64>, Stop> {
         let mut found = None;
         let mut done = 0;
@@ -106,8 +106,8 @@ impl<'a> Source<'a> {
         Ok(found)
     }
 
-    /// Reads on while there is nothing but zeros. At the input's end: how many stand there in all,
-    /// taken ones included.
+    /// Reads on while there are only zeros. At the input's end returns how many zeros there are in
+    /// all, including those already taken.
     pub fn zeros_to_the_end(&mut self) -> Result<Option<u64>, Stop> {
         loop {
             if self.buffer[self.next..self.end]

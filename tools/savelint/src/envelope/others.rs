@@ -1,9 +1,9 @@
-//! What is no migration stream that is read here, and what to say of it.
+//! Formats that are not read, and what to tell the user about them.
 
 use crate::source::{Source, Stop};
 use crate::unreadable::Unreadable;
 
-/// Starts of other formats, and what to say of each.
+/// The first bytes of other formats, and what to tell the user.
 const OTHERS: &[(&[u8], &str)] = &[
     (b"\x7fELF", "an ELF file; a core dump, perhaps?"),
     (
@@ -41,7 +41,7 @@ const OTHERS: &[(&[u8], &str)] = &[
     ),
 ];
 
-/// No stream begins here: what does?
+/// No stream begins here: names what does, if it is known.
 pub fn unknown(source: &mut Source<'_>) -> Result<(), Stop> {
     let at = source.at();
     let start = source.peek(16)?;
@@ -58,7 +58,7 @@ pub fn unknown(source: &mut Source<'_>) -> Result<(), Stop> {
     ))
 }
 
-/// There will be no report.
+/// Ends the reading without a report.
 pub fn not_a_stream<T>(why: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Unreadable(Unreadable::NotAStream { why: why.into() }))
 }
