@@ -1,5 +1,6 @@
 //! What one CPU caches: two magazines.
 
+use crate::checks::CHECKS;
 use crate::magazine::Magazine;
 use crate::word::GateWord;
 
@@ -35,7 +36,7 @@ impl<S: Copy, const ROUNDS: usize> Cache<S, ROUNDS> {
         let top = self.len.wrapping_sub(1);
         let slot = self.slots.as_flattened_mut().get_mut(top)?;
         let set = *slot;
-        if crate::CHECKS {
+        if CHECKS {
             *slot = self.empty;
         }
         self.len = top;

@@ -132,6 +132,7 @@ extern crate std;
 
 mod backend;
 mod cache;
+mod checks;
 mod config;
 mod deferred;
 mod depot;
@@ -165,6 +166,3 @@ pub use pool::{Broken, Closed, DrainReport, Drained, Invalid, Left, Pool, Reclai
 pub use stats::{CpuStats, Stats};
 pub use token::{Constructed, Parts};
 pub use word::Generation;
-
-/// Are the debug checks of single sets on?
-pub(crate) const CHECKS: bool = cfg!(any(debug_assertions, feature = "checks"));

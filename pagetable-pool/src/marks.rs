@@ -4,6 +4,7 @@
 use core::sync::atomic::{AtomicU32 as OwnU32, Ordering as OwnOrdering};
 
 use crate::backend::Backend;
+use crate::checks::CHECKS;
 
 /// What a set's mark says, besides whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl PoolId {
 
     /// The number; drawn when first asked for. 0 in a build without checks.
     pub(crate) fn get(&self) -> u32 {
-        if !crate::CHECKS {
+        if !CHECKS {
             return 0;
         }
         match self.0.load(OwnOrdering::Relaxed) {

@@ -7,6 +7,7 @@
 
 use core::sync::atomic::{AtomicU32 as OwnU32, Ordering as OwnOrdering};
 
+use crate::checks::CHECKS;
 use crate::guard::Context;
 use crate::sync::{const_fn, lock, RawMutex, RawMutexGuard};
 
@@ -78,7 +79,7 @@ impl<T> Ranked<T> {
     }
 
     pub(crate) fn lock<'a>(&'a self, may: MayLock<'a>) -> RankedGuard<'a, T> {
-        if crate::CHECKS {
+        if CHECKS {
             may.0.enter(self.rank);
         }
         RankedGuard {
@@ -104,7 +105,7 @@ impl<T> core::ops::DerefMut for RankedGuard<'_, T> {
 
 impl<T> Drop for RankedGuard<'_, T> {
     fn drop(&mut self) {
-        if crate::CHECKS {
+        if CHECKS {
             self.held.leave(self.rank);
         }
     }

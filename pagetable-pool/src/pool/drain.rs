@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::{On, Pool, BATCH};
 use crate::backend::Backend;
+use crate::checks::CHECKS;
 use crate::error::{DrainError, Refused, WaitError};
 use crate::gate::Control;
 use crate::grace::{Ticket, Wait};
@@ -614,7 +615,7 @@ impl<'a, 'h, B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS
 
     fn add_cached(&mut self, magazine: &Magazine<B::Set, ROUNDS>) {
         for &set in magazine.as_slice() {
-            if crate::CHECKS && !self.pool.backend.unpoison(set) {
+            if CHECKS && !self.pool.backend.unpoison(set) {
                 log::error!("pool: {set:?} was written to while it was free");
             }
             self.add(set);

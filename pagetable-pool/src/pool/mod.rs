@@ -14,6 +14,7 @@ pub use trim::Shrunk;
 pub use validate::Invalid;
 
 use crate::backend::{Backend, Spent};
+use crate::checks::CHECKS;
 use crate::config::Config;
 use crate::deferred::LeftBehind;
 use crate::depot::Depot;
@@ -135,7 +136,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     /// [`PutError`]; with [`PutError::Refused`] and [`PutError::NotDestructed`] the set comes back.
     #[inline]
     pub fn put<G: CpuPinned>(&self, guard: &G, set: Constructed<B::Set>) -> Put<B> {
-        if !crate::CHECKS {
+        if !CHECKS {
             if let Some(here) = self.cpus.here(guard) {
                 if let Some(mut op) = here.claim() {
                     if set.word == op.word() && op.with(|cache| cache.push(set.set)) {
@@ -190,7 +191,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     /// Hands a set out, inside the operation that took it from the cache.
     #[inline(always)]
     fn hand_out(&self, here: &On<'_, B, ROUNDS>, op: &Op<'_, B, ROUNDS>, set: B::Set) -> Get<B> {
-        if crate::CHECKS {
+        if CHECKS {
             self.mark(set, State::InUse);
             if !self.backend.unpoison(set) {
                 self.keep_damaged(here, set);
@@ -387,7 +388,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         if let Some(wrong) = self.check_put(&set, State::Cached) {
             return Err(wrong);
         }
-        if crate::CHECKS {
+        if CHECKS {
             marks::unmark(&self.backend, set.set);
         }
         match self.destruct_some(here, &[set.set]) {
@@ -502,7 +503,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         may: MayLock<'_>,
         sets: &[B::Set],
     ) -> Result<(), (B::Set, B::Error)> {
-        if crate::CHECKS {
+        if CHECKS {
             for &set in sets.iter().filter(|&&set| !self.backend.unpoison(set)) {
                 log::error!("pool: {set:?} was written to while it was free");
             }
@@ -519,7 +520,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         mut sets: &[B::Set],
     ) -> Result<(), (B::Set, B::Error)> {
         let mut first = Ok(());
-        if crate::CHECKS {
+        if CHECKS {
             sets.iter()
                 .for_each(|&set| marks::unmark(&self.backend, set));
         }
@@ -573,14 +574,14 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
     }
 
     fn mark(&self, set: B::Set, state: State) {
-        if crate::CHECKS {
+        if CHECKS {
             marks::mark(&self.backend, set, self.id.get(), state);
         }
     }
 
     /// Marks a set as cached, and poisons it.
     fn mark_free(&self, set: B::Set) {
-        if crate::CHECKS {
+        if CHECKS {
             self.mark(set, State::Cached);
             self.backend.poison(set);
         }
@@ -592,7 +593,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
         set: &Constructed<B::Set>,
         to: State,
     ) -> Option<PutError<B::Set, B::Error>> {
-        if !crate::CHECKS {
+        if !CHECKS {
             return None;
         }
         if !set.origin.is(&self.id) {

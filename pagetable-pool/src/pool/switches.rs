@@ -4,11 +4,10 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Pool;
+use super::{Left, Pool};
 use crate::backend::Backend;
 use crate::error::Refused;
 use crate::guard::{CpuId, CpuPinned};
-use crate::Left;
 
 const NONE: usize = usize::MAX;
 const ALL: usize = usize::MAX - 1;

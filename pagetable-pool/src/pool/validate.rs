@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::Pool;
 use crate::backend::Backend;
+use crate::checks::CHECKS;
 use crate::error::Refused;
 use crate::guard::{CpuId, CpuPinned};
 use crate::local::PerCpu;
@@ -147,7 +148,7 @@ impl<B: Backend, const CPUS: usize, const MAGAZINES: usize, const ROUNDS: usize>
                 if sets().skip(i + 1).any(|other| other == set) {
                     return Err(Invalid::Twice(set));
                 }
-                if crate::CHECKS && !crate::marks::is_cached(&self.backend, set, self.id.get()) {
+                if CHECKS && !crate::marks::is_cached(&self.backend, set, self.id.get()) {
                     return Err(Invalid::WrongMark(set));
                 }
             }

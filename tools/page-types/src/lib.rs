@@ -23,40 +23,15 @@
 #![deny(unsafe_code)]
 
 mod image;
+mod page;
 mod refusal;
+mod restore;
 #[cfg(test)]
 mod tests;
 mod types;
 
-use migration::audit::Level;
-
-pub use image::{Image, Verdict};
+pub use image::Image;
+pub use page::{table_type, Pfn, Type};
 pub use refusal::{Errno, Refusal, Why};
-pub use types::{Type, Types};
-
-/// A page frame number, as the guest counts.
-pub type Pfn = u64;
-
-/// Reads the four type bits of a page in a stream's PAGE_DATA record (bits 60 to 63;
-/// `XEN_DOMCTL_PFINFO_*` shifted by 28, `xen/include/public/domctl.h`): the level of a table, and
-/// whether it is pinned. `None`: no table.
-///
-/// ```
-/// use migration::audit::Level;
-/// use page_types::table_type;
-/// assert_eq!(table_type(0x2), Some((Level::L2, false)));
-/// assert_eq!(table_type(0xa), Some((Level::L2, true)));
-/// assert_eq!(table_type(0x0), None); // NOTAB: plain memory
-/// assert_eq!(table_type(0xf), None); // XTAB: no data follows
-/// ```
-#[doc(alias = "XEN_DOMCTL_PFINFO_LPINTAB")]
-pub const fn table_type(bits: u8) -> Option<(Level, bool)> {
-    let level = match bits & 7 {
-        1 => Level::L1,
-        2 => Level::L2,
-        3 => Level::L3,
-        4 => Level::L4,
-        _ => return None,
-    };
-    Some((level, bits & 8 != 0))
-}
+pub use restore::Verdict;
+pub use types::Types;

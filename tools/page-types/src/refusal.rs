@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Pfn, Type};
+use crate::page::{Pfn, Type};
 
 /// The errno values that the rules give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

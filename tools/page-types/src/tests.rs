@@ -1,7 +1,7 @@
 //! Each rule, by an image that it refuses and one that it lets pass.
 
 use super::*;
-use migration::audit::Mode;
+use migration::audit::{Level, Mode};
 
 const P: u64 = 1;
 const RW: u64 = 2;

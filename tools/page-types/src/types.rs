@@ -1,47 +1,12 @@
 //! The types of a domain's frames, and what changes them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use migration::audit::{Entry, Level, Mode};
 
-use crate::{Errno, Image, Pfn, Refusal, Why};
-
-/// What a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// Nothing yet.
-    None,
-    /// Mapped writable.
-    #[doc(alias = "PGT_writable_page")]
-    Writable,
-    /// A page table.
-    Table(Level),
-    /// The L2 in slot 3 of a PAE root, which carries Xen's entries from slot 428.
-    #[doc(alias = "PGT_pae_xen_l2")]
-    PaeXenL2,
-}
-
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Type::None => f.write_str("untyped"),
-            Type::Writable => f.write_str("writable"),
-            Type::Table(level) => write!(f, "{level}"),
-            Type::PaeXenL2 => f.write_str("L2 of slot 3"),
-        }
-    }
-}
-
-impl Type {
-    fn level(self) -> Option<Level> {
-        match self {
-            Type::Table(level) => Some(level),
-            Type::PaeXenL2 => Some(Level::L2),
-            Type::None | Type::Writable => None,
-        }
-    }
-}
+use crate::image::Image;
+use crate::page::{Pfn, Type};
+use crate::refusal::{Errno, Refusal, Why};
 
 #[derive(Clone, Copy, Debug)]
 struct Info {
