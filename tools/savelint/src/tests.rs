@@ -1,6 +1,7 @@
 //! Whole streams: good ones, and each kind of bad one.
 
 mod envelopes;
+mod hvm_values;
 mod page_tables;
 mod reading;
 mod records;

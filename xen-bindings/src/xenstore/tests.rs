@@ -2,6 +2,7 @@
 //! ones.
 
 use super::*;
+use core::ptr::NonNull;
 use proptest::prelude::*;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
@@ -49,7 +50,7 @@ struct Transaction {
 impl Daemon {
     fn new(page: &Page) -> Self {
         Self {
-            page: page.0.get(),
+            page: page.raw(),
             taken: Vec::new(),
             to_give: VecDeque::new(),
             store: BTreeMap::new(),
@@ -469,7 +470,7 @@ proptest! {
         let mut broken = None;
         for (what, a, b) in steps {
             // SAFETY: the page lives on; the test has one thread.
-            let hostile = unsafe { &mut *page.0.get() };
+            let hostile = unsafe { &mut *page.raw() };
             match what {
                 0 => hostile.req_cons = a,
                 1 => hostile.rsp_prod = a,
@@ -518,7 +519,7 @@ proptest! {
             }
         }
         // SAFETY: as above.
-        unsafe { (*page.0.get()).server_features = 0 };
+        unsafe { (*page.raw()).server_features = 0 };
         // Also if a new connection was under way.
         client.reset(quiet as fn() -> crate::Result<()>);
         while client.next_notice().is_some() {}
@@ -601,7 +602,7 @@ fn impossible_indices_and_complaints_name_xenstored() {
     let page = page();
     let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     // SAFETY: the page lives on; the test has one thread.
-    unsafe { (*page.0.get()).rsp_prod = 1025 };
+    unsafe { (*page.raw()).rsp_prod = 1025 };
     assert_eq!(
         client.poll().unwrap_err().to_string(),
         "xenstored: rsp ring has impossible indices: producer 1025, consumer 0, 1024 bytes"
@@ -610,10 +611,10 @@ fn impossible_indices_and_complaints_name_xenstored() {
     assert_eq!(client.poll(), Ok(Status::Idle));
     // Without the feature bit the field means nothing.
     // SAFETY: as above.
-    unsafe { (*page.0.get()).error = 3 };
+    unsafe { (*page.raw()).error = 3 };
     assert_eq!(client.poll(), Ok(Status::Idle));
     // SAFETY: as above.
-    unsafe { (*page.0.get()).server_features = 2 };
+    unsafe { (*page.raw()).server_features = 2 };
     assert_eq!(
         client.poll().unwrap_err().to_string(),
         "xenstored: reports a protocol violation of this domain (3)"
@@ -957,7 +958,7 @@ fn a_transaction_whose_end_finds_no_room_is_ended_later() {
 /// What oxenstored does when the page asks for a new connection.
 fn serve_reconnection(page: &Page, daemon: &mut Daemon) {
     // SAFETY: the page lives on; the tests have one thread each.
-    let shared = unsafe { &mut *page.0.get() };
+    let shared = unsafe { &mut *page.raw() };
     if shared.connection == ffi::XENSTORE_RECONNECT {
         *daemon = Daemon::new(page);
         (shared.req_prod, shared.req_cons) = (0, 0);
@@ -974,7 +975,7 @@ fn a_broken_ring_is_begun_anew_where_xenstored_offers_it() {
     let mut daemon = Daemon::new(page);
     let old = client.transaction_start(pumping(&mut daemon)).unwrap();
     // SAFETY: the page lives on; the test has one thread.
-    unsafe { (*page.0.get()).rsp_prod = 5000 };
+    unsafe { (*page.raw()).rsp_prod = 5000 };
     let broken = client.poll().unwrap_err();
     assert!(matches!(broken, Error::Violation(_)));
     // C xenstored does not offer it, and an honest client does not ask.
@@ -982,8 +983,8 @@ fn a_broken_ring_is_begun_anew_where_xenstored_offers_it() {
     assert_eq!(client.reconnect(quiet, || true), Err(Error::NoReconnection));
     // SAFETY: as above.
     let connection = unsafe {
-        (*page.0.get()).server_features = ffi::XENSTORE_SERVER_FEATURE_RECONNECTION;
-        (*page.0.get()).connection
+        (*page.raw()).server_features = ffi::XENSTORE_SERVER_FEATURE_RECONNECTION;
+        (*page.raw()).connection
     };
     assert_eq!(connection, ffi::XENSTORE_CONNECTED);
     // It does not answer: still broken, and may be asked again.
@@ -1016,11 +1017,11 @@ fn a_connection_that_is_being_made_is_waited_for() {
     let page = page();
     // SAFETY: the page lives on; the test has one thread.
     unsafe {
-        (*page.0.get()).server_features = ffi::XENSTORE_SERVER_FEATURE_RECONNECTION;
-        (*page.0.get()).connection = ffi::XENSTORE_RECONNECT;
+        (*page.raw()).server_features = ffi::XENSTORE_SERVER_FEATURE_RECONNECTION;
+        (*page.raw()).connection = ffi::XENSTORE_RECONNECT;
         // The leftovers of another kernel.
-        ((*page.0.get()).req_prod, (*page.0.get()).req_cons) = (77, 70);
-        ((*page.0.get()).rsp_prod, (*page.0.get()).rsp_cons) = (50, 41);
+        ((*page.raw()).req_prod, (*page.raw()).req_cons) = (77, 70);
+        ((*page.raw()).rsp_prod, (*page.raw()).rsp_cons) = (50, 41);
     }
     let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     let mut daemon = Daemon::new(page);
