@@ -1,12 +1,12 @@
-//! The page-table audit: looks at every table before Xen's tools do, and finds what they would
-//! drop, refuse or get wrong.
+//! The page-table audit: reads every table before Xen's tools do, and finds what they would drop,
+//! refuse or get wrong.
 //!
-//! A PV domain's page tables are translated when it is saved. What does not translate is not
-//! reported: the table is left out of the stream, and the restored domain finds an empty page in
+//! A PV domain's page tables are translated when it is saved. A table that cannot be translated is
+//! left out of the stream without a message, and the restored domain finds an empty page in
 //! its place, or fails to be restored at all (`normalise_pagetable`,
 //! `tools/libs/guest/xg_sr_save_x86_pv.c:870`, and `write_batch`, `xg_sr_save.c:193`: the check
 //! that would make it fatal asks for a flag that `xl save` never sets). `xl save` exits 0. So the
-//! guest has to look itself, with everything quiet, and cancel the suspend.
+//! guest has to check itself, with everything quiet, and cancel the suspend.
 //!
 //! | rule | finding | what happens without it |
 //! |---|---|---|
@@ -128,7 +128,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// One page table, as the guest's own books have it.
+/// One page table, as the guest has recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     /// Its page frame number.
@@ -172,8 +172,7 @@ pub trait PageTables {
     /// Calls `visit` with each entry of `table` that is not zero, and its slot, in rising order.
     /// Stops when `visit` returns `false`.
     ///
-    /// Most entries of most tables are zero: how quickly a kernel passes over them decides how
-    /// quick the audit is. An L1 entry that it knows to map a page of the domain's own, because it
+    /// Most entries of most tables are zero, so the audit is as fast as the kernel skips them. An L1 entry that it knows to map a page of the domain's own, because it
     /// is what the kernel itself put there, may be left out too.
     fn entries(&self, table: &Table, visit: &mut dyn FnMut(u16, Entry) -> bool);
 
@@ -202,7 +201,7 @@ pub enum Linear {
     Restorable,
 }
 
-/// Which rules apply. Each can be switched off, for the tests that show what it is good for.
+/// Which rules apply. Each can be switched off, for tests that show what happens without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The format of the tables.
@@ -473,7 +472,7 @@ impl<T: PageTables + ?Sized> One<'_, T> {
             }
             *entries += 1;
             if !self.table.typed {
-                // Its entries mean nothing to Xen any more. One finding says it all.
+                // Xen no longer interprets its entries. One finding for the table is enough.
                 if self.rules.constructed {
                     room = found(finding(Some((slot, entry)), Problem::Constructed));
                 }

@@ -3,14 +3,14 @@
 //! `xl vcpu-set` writes `online` or `offline` to one node per possible vCPU
 //! (`libxl__set_vcpuonline_xenstore`, `tools/libs/light/libxl_domain.c:1722`); the guest is
 //! "expected to react" (`docs/misc/xenstore-paths.pandoc`). For PV and PVH this is the only
-//! channel. What the guest makes of it:
+//! channel. The guest follows these rules:
 //!
 //! - A node that is missing or says something else leaves its vCPU as it is. Linux does the same.
 //! - vCPU 0 stays: it makes the suspend hypercall, and Xen turns the last vCPU's going down into a
 //!   power-off of the domain (`VCPUOP_down`, `xen/common/domain.c:1940`).
-//! - The nodes say what is wanted, not what to do: reading them twice, or after a hundred watch
-//!   events, leads to the same state. So all of them are read each time, and a watch event's path
-//!   is not looked at.
+//! - The nodes describe a state, not actions: reading them twice, or after a hundred watch events,
+//!   leads to the same state. So all of them are read each time, and the path of a watch event is
+//!   ignored.
 
 use core::fmt::{self, Write};
 
@@ -186,10 +186,9 @@ pub struct Wanted {
 /// Reads all the nodes of a domain with `max` possible vCPUs (more than [`MAX_CPUS`] count as
 /// that).
 ///
-/// A vCPU whose node is missing is in neither set; so is one with a node that cannot be followed,
-/// and `complain` hears of it. Errors do not end the round: one bad node must not keep the others
-/// from being obeyed. Only when the client itself gets no answer ([`StoreError::TimedOut`]) is the
-/// rest not tried.
+/// A vCPU whose node is missing is in neither set. Neither is one whose node cannot be followed;
+/// that is passed to `complain`. One bad node does not keep the others from being followed. Only
+/// when xenstored does not answer ([`StoreError::TimedOut`]) are the rest not read.
 pub fn read_wanted<X: Xenstore + ?Sized>(
     xs: &mut X,
     max: usize,

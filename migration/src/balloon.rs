@@ -1,7 +1,7 @@
 //! How much memory the toolstack wants the guest to have, and what to do next to get there.
 //!
-//! `memory/target` says it, in KiB; `xl mem-set` writes it, and the guest is to give frames back to
-//! Xen or to ask for some until it has that much. A domain made with less memory than it may come
+//! `memory/target` holds the size in KiB. `xl mem-set` writes it, and the guest gives frames back to
+//! Xen or asks for some until it has that much. A domain made with less memory than it may come
 //! to have (`memory` below `maxmem`) begins above its target as PVH: its map has all frames, and
 //! Xen fills them as they are touched (populate-on-demand), but no more than the target allows. So
 //! the target is read, and the rest given back, before more frames are touched than that.
@@ -44,7 +44,7 @@ pub const STATIC_MAX: &str = "memory/static-max";
 /// KiB in a frame.
 pub const KIB_PER_FRAME: u64 = 4;
 
-/// The first pause after an attempt that led nowhere.
+/// The pause after the first failed attempt.
 pub const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest: each is twice the one before.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ pub enum Step {
     Take(u64),
 }
 
-/// Why an attempt led nowhere.
+/// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// The guest uses all frames that it has.
@@ -124,14 +124,14 @@ impl fmt::Display for Why {
     }
 }
 
-/// Something to tell.
+/// Something to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// The guest has what is wanted.
     Reached,
     /// The guest has all that it can have, and more is wanted.
     AtMost,
-    /// An attempt led nowhere; it will be made again.
+    /// An attempt failed; there will be another.
     Stuck(Why),
 }
 
@@ -170,7 +170,7 @@ impl Blame for TooMuch {
     }
 }
 
-/// The balloon's books. All counts are of frames (4 KiB).
+/// The state of the balloon. All counts are of frames (4 KiB).
 #[derive(Clone, Copy, Debug)]
 pub struct Balloon {
     have: u64,
@@ -180,7 +180,7 @@ pub struct Balloon {
     outside: i64,
     target: Option<u64>,
     pause: Duration,
-    /// No attempt before this.
+    /// No attempt before this time.
     not_before: Duration,
     why: Option<Why>,
     /// Attempts that led nowhere since the wish, and at how many of them there is something to tell
@@ -212,7 +212,8 @@ impl Balloon {
     /// does so too (`watch_target`, `drivers/xen/xen-balloon.c`). Once, at boot, and not in a PV
     /// guest, of which the toolstack counts just its frames.
     ///
-    /// # Errors If it is no number of KiB; then nothing is changed.
+    /// # Errors
+    /// If it is no number of KiB; then nothing is changed.
     pub fn measure(&mut self, static_max: &[u8]) -> Result<(), NotASize> {
         let frames = parse_kib(static_max)? / KIB_PER_FRAME;
         // 2^63 frames are more than there are addresses.
@@ -220,10 +221,11 @@ impl Balloon {
         Ok(())
     }
 
-    /// Takes the value of [`TARGET`]. The wish stands until it is reached or another comes; the
+    /// Takes the value of [`TARGET`]. It stays until it is reached or another comes; the
     /// same one again changes nothing.
     ///
-    /// # Errors If it is no number of KiB; then the former wish stands.
+    /// # Errors
+    /// If it is no number of KiB; then the former target stays.
     pub fn wish(&mut self, target: &[u8]) -> Result<(), NotASize> {
         let frames = parse_kib(target)? / KIB_PER_FRAME;
         let target = frames.saturating_add_signed(self.outside.saturating_neg());
@@ -237,7 +239,7 @@ impl Balloon {
         Ok(())
     }
 
-    /// Ends a pause: frames have come free, or a suspend wants to go on.
+    /// Ends a pause: frames have become free, or a suspend waits.
     pub fn hurry(&mut self) {
         self.pause = SHORTEST_PAUSE;
         self.not_before = Duration::ZERO;
@@ -277,7 +279,7 @@ impl Balloon {
         }
     }
 
-    /// An attempt led nowhere, or not as far as it should: the next one is made after a pause.
+    /// An attempt failed, or got only a part: the next one is made after a pause.
     pub fn stuck(&mut self, why: Why, now: Duration) {
         self.why = Some(why);
         self.not_before = now + self.pause;
@@ -285,8 +287,8 @@ impl Balloon {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// What has not been told yet: each end of a wish once, a failure at its first, second, fourth,
-    /// eighth, ... time.
+    /// What has not been reported yet: that a target was reached, once; a failure at its 1st, 2nd,
+    /// 4th, 8th, ... time.
     pub fn news(&mut self) -> Option<News> {
         let target = self.target?;
         if self.have == target.min(self.most) {

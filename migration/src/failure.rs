@@ -37,7 +37,7 @@ impl fmt::Display for Party {
 
 /// An error that knows whose fault it is. The guest's own error type implements it.
 pub trait Blame: fmt::Display + fmt::Debug {
-    /// Who is at fault. The guest, unless the error knows better.
+    /// Who is at fault. By default the guest.
     fn party(&self) -> Party {
         Party::Guest
     }
@@ -130,8 +130,8 @@ pub struct Fault<E> {
 /// What went wrong on the way back: the first fault in full, the others counted (each was also
 /// logged).
 ///
-/// A fault never keeps the rest of the way from being gone: a console that does not come back must
-/// not leave the disks suspended.
+/// A fault does not stop the remaining steps: a console that does not come back must not leave the
+/// disks suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faults<E> {
     first: Option<Fault<E>>,

@@ -29,11 +29,11 @@ pub enum CpuState {
         /// `xen/arch/x86/hvm/hvm.c:856`).
         initialised: bool,
     },
-    /// `VCPUOP_up` was done; it has not said yet that it runs.
+    /// `VCPUOP_up` was done; the vCPU has not reported yet that it runs.
     Starting,
     /// It runs kernel code.
     Online,
-    /// It is on its way out: it drains its own caches, then calls `VCPUOP_down`.
+    /// It is going down: it drains its own caches, then calls `VCPUOP_down`.
     Leaving,
 }
 
@@ -44,7 +44,7 @@ pub enum BringUp {
     /// error.
     #[doc(alias = "VCPUOP_initialise")]
     InitialiseAndUp,
-    /// `VCPUOP_up`: it goes on where it called `VCPUOP_down`.
+    /// `VCPUOP_up`: it continues where it called `VCPUOP_down`.
     #[doc(alias = "VCPUOP_up")]
     Up,
 }
@@ -88,7 +88,7 @@ pub struct Seen {
     /// `VCPUOP_is_up` says that Xen lets it run. It need not run kernel code yet, or any more.
     #[doc(alias = "VCPUOP_is_up")]
     pub up: bool,
-    /// It has said that it runs kernel code, and has not said that it goes.
+    /// It has reported that it runs kernel code, and not that it goes down.
     pub working: bool,
 }
 
@@ -97,7 +97,7 @@ pub struct Seen {
 pub enum Change {
     /// The vCPU runs now.
     Came,
-    /// It runs no more: what it held (event channels) can be taken away.
+    /// It has stopped: its event channels can be closed.
     Went,
 }
 
@@ -196,10 +196,10 @@ impl Cpus {
 
     /// Brings the state of a vCPU in line with what is seen of it; gives what has changed.
     ///
-    /// A limit that runs out says nothing about the vCPU: it may come or go right after, because
-    /// the domain was paused or the host had no time for it. So whoever gave up waiting leaves it
-    /// [`Starting`](CpuState::Starting) or [`Leaving`](CpuState::Leaving) unless it called the vCPU
-    /// back, and looks again.
+    /// A timeout says nothing about the vCPU: it may come or go right after, because the domain was
+    /// paused or the host was busy. So after a timeout the caller leaves the vCPU
+    /// [`Starting`](CpuState::Starting) or [`Leaving`](CpuState::Leaving), unless it called the vCPU
+    /// back, and looks again later.
     ///
     /// # Errors
     /// [`HotplugError::NoSuchCpu`].
@@ -270,15 +270,15 @@ const MISSED: u32 = 4;
 
 /// Keeps CPU hotplug and a suspend apart: at most one hotplug operation or one suspend at a time.
 ///
-/// Neither side waits inside: a request that is turned away is remembered, and whoever is in its
-/// way is told at the end to read `cpu/*/availability` again.
+/// Neither side waits here. A request that is turned away is remembered, and the holder is told at
+/// the end to read `cpu/*/availability` again.
 #[derive(Debug)]
 pub struct Lockout {
     word: AtomicU32,
 }
 
 /// Evidence that a hotplug operation is under way and that no suspend is. [`Operation::end`] ends
-/// it; so does dropping it, which leaves the word about requests turned away to the next one.
+/// it; so does dropping it, but then the next holder reports the requests turned away.
 #[must_use = "dropping it ends the operation at once"]
 #[derive(Debug)]
 pub struct Operation<'a> {
@@ -286,8 +286,7 @@ pub struct Operation<'a> {
 }
 
 /// Evidence that no hotplug operation is under way and that none can begin. [`Hold::release`] lets
-/// hotplug go on; so does dropping it, which leaves the word about requests turned away to the next
-/// one.
+/// hotplug go on; so does dropping it, but then the next holder reports the requests turned away.
 #[must_use = "dropping it lets hotplug go on at once"]
 #[derive(Debug)]
 pub struct Hold<'a> {
@@ -352,7 +351,7 @@ impl Lockout {
         loop {
             let taken = seen & (BUSY | HELD) != 0;
             let next = if taken { seen | mark } else { seen | bit };
-            // Acquire: what the one before did is seen. Release: the mark comes after what the
+            // Acquire: what the previous holder did is seen. Release: the mark comes after what the
             // request read.
             match self
                 .word

@@ -11,8 +11,8 @@
 //! failed, a cancelled suspend and a restore. Which of the three it is, the undo steps are told
 //! ([`Return`]); until the hypercall has said otherwise it is [`Return::Failed`].
 //!
-//! No step can be left out: what is not drained has no `detach`, and what is not detached has no
-//! `hypercall`.
+//! No step can be left out: a state that is not drained has no method `detach`, and one that is not
+//! detached has no `hypercall`.
 //!
 //! ```compile_fail,E0599
 //! # use migration::{Machine, Platform, SuspendFailed};
@@ -90,9 +90,8 @@ struct Run<E> {
     suspended: [usize; Stage::COUNT],
     /// From the beginning of the acknowledgement to the hypercall.
     overall: Option<Deadline>,
-    /// What the clock said when it was last looked at. A look may be dear (Xen may have to emulate
-    /// the time-stamp counter), so there is one at the end of each step, and the next step begins
-    /// there.
+    /// The last reading of the clock. Reading it can trap into Xen (an emulated time-stamp counter),
+    /// so it is read once at the end of each step, where the next step begins.
     now: Duration,
 }
 
@@ -129,7 +128,7 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         }
     }
 
-    /// The whole way: from a seen request to running again.
+    /// A whole suspend, from the request to running again.
     pub fn suspend(&mut self) -> Result<Resumed<P::Error>, SuspendFailed<P::Error>>
     where
         P::Error: Clone,
@@ -383,8 +382,8 @@ impl<'r, 'm, 'p, P: Platform> Requested<'r, 'm, 'p, P> {
         let step = (Phase::Acknowledged, "acknowledge");
         let deadline = m.deadline(m.limits.acknowledge, "acknowledging");
         m.suspend_stage(Stage::Requested, Phase::Acknowledged, deadline)?;
-        // libxl's second window opens when the answer is committed, which may be long before this
-        // side hears of it.
+        // libxl's second window opens when the answer is committed, which may be long before the
+        // guest gets xenstored's reply.
         m.run.overall = Some(Deadline::after(
             m.run.now,
             m.limits.until_suspended,

@@ -30,8 +30,8 @@ impl Outcome {
     /// Reads the return value of `SCHEDOP_shutdown(SHUTDOWN_suspend)`.
     ///
     /// 0 is a restore, 1 a cancelled suspend (`xen/include/public/sched.h`; written by
-    /// `modify_returncode`, `tools/libs/guest/xg_resume.c:50`). Any other positive value is taken
-    /// for a cancelled suspend: *restored* has to be proven.
+    /// `modify_returncode`, `tools/libs/guest/xg_resume.c:50`). Any other positive value counts
+    /// as a cancelled suspend: only 0 means *restored*.
     ///
     /// For PVH and HVM the toolstack writes the 1 only if `HVM_PARAM_CALLBACK_IRQ` is not 0; a
     /// guest that uses nothing but per-vCPU upcall vectors must set the parameter to 1, as Linux,
@@ -53,9 +53,8 @@ impl Outcome {
     /// leaf base+3, subleaf 0, EDX). A return of 0 with the number unchanged is a cancelled suspend
     /// whose return value the toolstack could not write.
     ///
-    /// `None` is a number that could not be read, for the leaf need not be there (a `cpuid` line in
-    /// the domain's configuration can hide it). Then the return value stands: an absent number
-    /// proves nothing.
+    /// `None` is a number that could not be read: a `cpuid` line in the domain's configuration can
+    /// hide the leaf. Then only the return value decides.
     pub fn checked(self, before: Option<u32>, after: Option<u32>) -> Outcome {
         match (before, after) {
             (Some(before), Some(after)) if self == Outcome::Restored && before == after => {
@@ -78,7 +77,7 @@ impl Outcome {
     }
 }
 
-/// Which way the guest comes back: every undo is told.
+/// How the guest comes back. Every undo step gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Return {
     /// The hypercall was not made, or Xen refused it: undo what was done.

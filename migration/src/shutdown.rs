@@ -1,24 +1,25 @@
-//! The protocol of `control/shutdown`: what the toolstack asks for, and what it is answered.
+//! The protocol of `control/shutdown`: the toolstack's requests and the guest's answers.
 //!
 //! The toolstack writes a word; the guest acknowledges by writing the empty string
-//! (`docs/misc/xenstore-paths.pandoc`, "`~/control/shutdown`"). What the pages leave open is taken
-//! from the two sides as they are:
+//! (`docs/misc/xenstore-paths.pandoc`, "`~/control/shutdown`"). What the documents leave open is taken
+//! from the implementations on both sides:
 //!
 //! - libxl writes a word, waits 60 s for another value, and takes `suspend` back by a transaction
 //!   that writes the empty string if the word is still there
 //!   (`domain_suspend_common_pvcontrol_suspending`, `libxl_dom_suspend.c`). So an acknowledgement
-//!   **must** read and write in one transaction: else the guest suspends for nobody.
+//!   **must** read and write in one transaction; otherwise the guest may suspend after the toolstack
+//!   has given up.
 //! - *Any* other value counts as the acknowledgement of `suspend`, a missing node too
 //!   (`domain_suspend_pvcontrol_acked`, `libxl_dom_suspend.c`); for `poweroff` and `reboot` only
 //!   the empty string or a missing node do (`pvcontrol_acked`, `libxl_domain.c`).
-//! - A word that the guest does not obey is left in place, not acknowledged: to acknowledge is to
-//!   promise. The toolstack then reports that the guest did not answer, which is true. Linux does
+//! - A word that the guest does not obey is left in place. An acknowledgement is a promise, so
+//!   there is none. The toolstack then reports that the guest did not answer. Linux does
 //!   the same (`shutdown_handler`, `drivers/xen/manage.c`: "Only acknowledge commands which we are
 //!   prepared to handle").
 //! - `crash` is obeyed by FreeBSD (`sys/dev/xen/control/control.c`) and unknown to Linux;
 //!   [`Accepts`] lets the guest choose.
 //! - A watch fires also when nothing was asked: once when it is set, after each acknowledgement of
-//!   our own, and after a withdrawal. The empty value and the missing node are therefore
+//!   the guest's own, and after a withdrawal. The empty value and the missing node are therefore
 //!   [`Request::Nothing`].
 
 use core::fmt;
@@ -214,13 +215,13 @@ pub fn receive<X: Xenstore + ?Sized>(
     })
 }
 
-/// What became of an acknowledgement.
+/// The result of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Acknowledgement {
     /// The request was there and is answered: the toolstack waits for the suspend.
     Given,
-    /// The request was gone, or another stands in its place. Nobody waits: the guest must not
+    /// The request was gone or replaced by another. Nobody waits for a suspend: the guest must not
     /// suspend.
     Withdrawn,
 }
@@ -262,7 +263,7 @@ const FEATURES: [(&str, Request); 3] = [
     ("control/feature-suspend", Request::Suspend),
 ];
 
-/// What became of the `feature-*` nodes.
+/// The result of announcing the `feature-*` nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advertised {
     /// How many of the nodes were written.
@@ -275,7 +276,7 @@ pub struct Advertised {
 ///
 /// `control` is read-only to a guest, so a write may fail where the toolstack did not make the
 /// node; the guest then "should continue to process the corresponding command"
-/// (`docs/misc/xenstore-paths.pandoc`). A failure is reported and nothing else follows from it.
+/// (`docs/misc/xenstore-paths.pandoc`). A failure is only reported.
 /// libxl 4.17 to 4.21 does not read the nodes; other toolstacks do.
 #[doc(alias = "feature-suspend")]
 pub fn advertise<X: Xenstore + ?Sized>(xs: &mut X, accepts: &Accepts) -> Advertised {
@@ -299,8 +300,8 @@ pub fn advertise<X: Xenstore + ?Sized>(xs: &mut X, accepts: &Accepts) -> Adverti
     result
 }
 
-/// Writes why a suspend was given up to [`FAILURE_NODE`], for whoever looks after libxl's "timed
-/// out".
+/// Writes to [`FAILURE_NODE`] why a suspend was given up, for somebody who investigates libxl's
+/// "timed out".
 ///
 /// The value is `PHASE PARTY MESSAGE`, at most 200 bytes.
 pub fn report_failure<X, E>(xs: &mut X, failure: &SuspendFailed<E>) -> Result<(), StoreError>
@@ -309,7 +310,7 @@ where
     E: Blame,
 {
     let mut buf: Buf<200> = Buf::new();
-    // A `Buf` cuts and never fails.
+    // A `Buf` truncates and never fails.
     let _ = fmt::write(
         &mut buf,
         format_args!(
@@ -327,7 +328,7 @@ where
     X: Xenstore + ?Sized,
 {
     let mut buf: Buf<200> = Buf::new();
-    // A `Buf` cuts and never fails.
+    // A `Buf` truncates and never fails.
     let _ = fmt::write(&mut buf, format_args!("{reason}"));
     xs.write(None, CANT_SUSPEND_NODE, buf.as_str().as_bytes())
 }

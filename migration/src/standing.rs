@@ -1,10 +1,10 @@
-//! What is to be done and stands until it is done; and what was said already.
+//! Retries of what has to be done, and suppression of repeated messages.
 //!
-//! A watch fires once. Whoever looks, fails (xenstored did not answer in time, refused, or the ring
-//! broke), and then waits for the next event, has lost the wish for good. A [`Standing`] is looked
-//! at again, at a growing interval, until it was obeyed or withdrawn. A [`Repeats`] keeps whoever
-//! repeats the same nonsense from filling the console: it is told once, and then at a growing
-//! interval.
+//! A watch fires once. A guest that reads the node, fails (xenstored did not answer in time, refused,
+//! or the ring broke), and then waits for the next event never sees the request. A [`Standing`] is
+//! tried again at growing intervals until it is done or withdrawn. A [`Repeats`] keeps a sender that
+//! repeats a bad request from filling the console: each message is reported once, and then at
+//! growing intervals.
 
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -18,7 +18,7 @@ fn doubled(pause: Duration) -> Duration {
     (pause * 2).min(LONGEST_PAUSE)
 }
 
-/// Something that is to be done, and stands until it is.
+/// Something that has to be done, and is retried until it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// From when on to try; none: nothing is to be done.
@@ -44,8 +44,8 @@ impl Standing {
         self.due = Some(Duration::ZERO);
     }
 
-    /// Somebody wants it looked at, for no new reason: at once, unless a pause after a failure
-    /// runs.
+    /// To be tried at once, unless a pause after a failure is running. For a trigger that is no new
+    /// reason.
     pub fn ask_again(&mut self) {
         self.due.get_or_insert(Duration::ZERO);
     }
@@ -60,7 +60,7 @@ impl Standing {
         self.due.is_some()
     }
 
-    /// It was done, or is wanted no more.
+    /// It was done, or is no longer wanted.
     pub fn done(&mut self) {
         *self = Standing::DONE;
     }
@@ -73,11 +73,11 @@ impl Standing {
     }
 }
 
-/// Whether a message is news: another one than those told last, or one of them after a growing
-/// interval.
+/// Decides whether to report a message: if it is not among the last ones reported, or if it is and
+/// its interval, which grows, is over.
 ///
-/// It tells messages apart by a hash, and remembers the last [`REMEMBERED`]: whoever says as many
-/// kinds of nonsense in turn is still quiet.
+/// Messages are told apart by a hash. The last [`REMEMBERED`] are kept, so a sender that alternates
+/// between that many messages is still suppressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeats {
     /// What was told last.
@@ -112,7 +112,7 @@ impl Repeats {
     /// Is `message` to be told now?
     pub fn is_news(&mut self, now: Duration, message: impl fmt::Display) -> bool {
         let mut hash = Fnv::NEW;
-        // A hash takes everything.
+        // Writing to a hash cannot fail.
         let _ = write!(hash, "{message}");
         let hash = hash.0;
         let known = |told: &&mut Told| !told.pause.is_zero() && told.hash == hash;
@@ -134,7 +134,7 @@ impl Repeats {
     }
 }
 
-/// FNV-1a, 64 bits: two messages that differ and have the same hash cost one line on the console.
+/// FNV-1a, 64 bits. If two messages collide, one line is missing on the console.
 struct Fnv(u64);
 
 impl Fnv {
