@@ -24,6 +24,7 @@ use crate::host::detached::UpState;
 use crate::host::hypervisor;
 use crate::host::machine::Machine;
 use crate::host::xen_build::Xen;
+use crate::host::xl;
 use action::Action;
 use alive::{Alive, Sign};
 use subject::Subject;
@@ -278,29 +279,25 @@ impl Life<'_> {
 
     /// Fails if the domain has crashed or is gone.
     fn crashed(&self) -> Result<()> {
-        let list = format!("xl list {} 2>/dev/null | tail -n +2", self.name);
-        let line = self.dom0().run(&list, XL)?.stdout;
-        match line.split_whitespace().nth(4) {
+        match xl::listed(self.dom0(), &self.name, XL)? {
             None => bail!("the domain is gone"),
-            Some(state) if state.contains('c') => bail!("the domain has crashed"),
+            Some(listed) if listed.has_crashed() => bail!("the domain has crashed"),
             Some(_) => Ok(()),
         }
     }
 
     fn gone(&self) -> Result<()> {
-        let domid = format!("xl domid {} 2>/dev/null", self.name);
         stop::wait_for("the domain to go", self.limit, || {
-            Ok((!self.dom0().run(&domid, XL)?.ok()).then_some(()))
+            let id = xl::domid(self.dom0(), &self.name, XL)?;
+            Ok(id.is_none().then_some(()))
         })
     }
 
     fn end(&self) -> Result<()> {
         let name = &self.name;
+        let destroy = xl::destroy_script(&[name, &format!("{name}--incoming")]);
         self.dom0()
-            .run(
-                &format!("for d in {name} {name}--incoming; do xl destroy $d 2>/dev/null; done; rm -f /lab/life.*"),
-                XL,
-            )
+            .run(&format!("{destroy}; rm -f /lab/life.*"), XL)
             .map(drop)
     }
 }

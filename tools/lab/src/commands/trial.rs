@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use object::Object;
 
+use crate::base::child::Guarded;
 use crate::base::runs;
 use crate::base::stop;
 use crate::build::kernel::Arch;
 use crate::guest::config::{Config, Kind};
+use crate::guest::console;
+use crate::host::channel::Channel;
 use crate::host::detached::UpState;
 use crate::host::machine::Machine;
 use crate::host::qemu;
 use crate::host::xen_build::{self, Xen};
+use crate::host::xl;
 
 /// What to try.
 #[derive(Debug, clap::Args)]
@@ -53,7 +57,15 @@ pub struct Args {
     xen: Option<Xen>,
 }
 
-const LOG: &str = "/var/log/xen/console/guest-try.log";
+/// The domain's name, and its files in dom0.
+const NAME: &str = "try";
+const KERNEL: &str = "/lab/try.elf";
+const CONFIG: &str = "/lab/try.cfg";
+
+const SHORT: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether the domain is still there.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Runs it.
 ///
@@ -69,12 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
         Arch::I686
     };
     let (accel, _) = qemu::accel();
-    let kind = match (args.pv, args.shim) {
-        (true, _) => Kind::Pv,
-        (_, true) => Kind::Shim,
-        _ => Kind::Pvh,
-    };
-    let (needed, why) = kind.needed_xen(arch, accel);
+    let (needed, why) = args.kind().needed_xen(arch, accel);
     let xen = args.xen.unwrap_or(needed);
     if needed != Xen::default() {
         println!("-- Xen {}; {} is needed: {why}", xen.name(), needed.name());
@@ -84,55 +91,64 @@ pub fn run(args: &Args) -> Result<()> {
         None => Machine::boot(&runs::new("try")?, false, xen)?,
     };
     let dom0 = &machine.dom0;
-    let short = Duration::from_secs(60);
-    dom0.run("xl destroy try 2>/dev/null", short)?;
-    dom0.must(
-        &format!("xl dmesg -c >/dev/null; : > {LOG}; : > {}", incoming()),
-        short,
-    )?;
-    dom0.put("/lab/try.elf", &elf)?;
-    let config = Config {
-        name: "try".into(),
-        kind,
-        kernel: "/lab/try.elf".into(),
-        max_vcpus: args.vcpus,
-        vcpus: args.vcpus,
-        mem: args.mem,
-        cmdline: args.cmdline.clone(),
-        hap: xen_build::hap(arch, accel),
-        time_offset: 0,
-        extra: String::new(),
-    };
-    dom0.put("/lab/try.cfg", config.text().as_bytes())?;
-    let (send, lines) = mpsc::channel::<Vec<u8>>();
-    let mut followers = Vec::new();
-    for log in [LOG.to_owned(), incoming()] {
-        let mut follower = dom0.stream(&format!("tail -n +1 -F {log} 2>/dev/null"))?;
-        let out = follower
-            .child()
-            .stdout
-            .take()
-            .context("tail has no output")?;
-        followers.push(follower);
-        let send = send.clone();
-        std::thread::spawn(move || {
-            let mut reader = BufReader::new(out);
-            let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                if send.send(std::mem::take(&mut line)).is_err() {
-                    break;
-                }
-            }
-        });
+    xl::destroy_if_there(dom0, &[NAME], SHORT)?;
+    let empty = console::logs(NAME).map(|log| format!("; : > {log}"));
+    dom0.must(&format!("xl dmesg -c >/dev/null{}", empty.concat()), SHORT)?;
+    dom0.put(KERNEL, &elf)?;
+    let config = args.config(xen_build::hap(arch, accel));
+    dom0.put(CONFIG, config.text().as_bytes())?;
+    let shown = Shown::follow(dom0)?;
+    if create(dom0, &config)? {
+        watch(args, &machine, &shown)?;
     }
-    let start = Instant::now();
+    shown.show(Duration::from_millis(500));
+    println!("-- xl list");
+    let list = format!("xl list; xl vcpu-list {NAME} 2>&1");
+    print!("{}", dom0.run(&list, SHORT)?.stdout);
+    println!("-- xl dmesg");
+    print!("{}", dom0.run("xl dmesg", SHORT)?.stdout);
+    if !args.leave {
+        xl::destroy_if_there(dom0, &[NAME], SHORT)?;
+    }
+    Ok(())
+}
+
+impl Args {
+    fn kind(&self) -> Kind {
+        match (self.pv, self.shim) {
+            (true, _) => Kind::Pv,
+            (_, true) => Kind::Shim,
+            _ => Kind::Pvh,
+        }
+    }
+
+    fn config(&self, hap: bool) -> Config {
+        Config {
+            name: NAME.into(),
+            kind: self.kind(),
+            kernel: KERNEL.into(),
+            max_vcpus: self.vcpus,
+            vcpus: self.vcpus,
+            mem: self.mem,
+            cmdline: self.cmdline.clone(),
+            hap,
+            time_offset: 0,
+            extra: String::new(),
+        }
+    }
+}
+
+/// Whether `xl create` succeeded.
+fn create(dom0: &Channel, config: &Config) -> Result<bool> {
     println!(
         "-- xl create as {}, {} vCPUs, {} MiB",
-        kind.words(),
-        args.vcpus,
-        args.mem
+        config.kind.words(),
+        config.vcpus,
+        config.mem
     );
-    let created = dom0.run("xl -v create /lab/try.cfg 2>&1", Duration::from_secs(120))?;
+    // Verbose: somebody tries a kernel that may not come up.
+    let create = format!("xl -v create {CONFIG} 2>&1");
+    let created = dom0.run(&create, Duration::from_secs(120))?;
     println!(
         "-- xl create: status {} after {:.1} s{}",
         created.status,
@@ -143,58 +159,92 @@ pub fn run(args: &Args) -> Result<()> {
             created.said()
         }
     );
-    let show = |limit: Duration| {
-        while let Ok(line) = lines.recv_timeout(limit) {
-            let text = String::from_utf8_lossy(&line);
-            println!("{:7.2} {}", start.elapsed().as_secs_f64(), text.trim_end());
-        }
-        let _ = std::io::stdout().flush();
-    };
-    if created.ok() {
-        let each = args.secs.max(1) as u32 / (args.then.len() as u32 + 1).max(1);
-        for round in 0..=args.then.len() {
-            let end = Instant::now() + Duration::from_secs(u64::from(each.max(1)));
-            let mut asked = Instant::now();
-            while Instant::now() < end {
-                stop::check()?;
-                machine.check()?;
-                show(Duration::from_millis(100));
-                if asked.elapsed() > Duration::from_secs(3) {
-                    asked = Instant::now();
-                    let state = dom0.run("xl list try 2>/dev/null | tail -n 1", short)?;
-                    if !state.stdout.contains("try") && round == args.then.len() {
-                        println!("-- the domain is gone");
-                        break;
-                    }
+    Ok(created.ok())
+}
+
+/// Shows what the guest says for the time that was asked for, with the commands in between; ends
+/// with the domain, once all commands were run.
+fn watch(args: &Args, machine: &Machine, shown: &Shown) -> Result<()> {
+    let dom0 = &machine.dom0;
+    let each = args.secs.max(1) as u32 / (args.then.len() as u32 + 1).max(1);
+    for round in 0..=args.then.len() {
+        let end = Instant::now() + Duration::from_secs(u64::from(each.max(1)));
+        let mut looked = Instant::now();
+        while Instant::now() < end {
+            stop::check()?;
+            machine.check()?;
+            shown.show(Duration::from_millis(100));
+            if looked.elapsed() > LOOK {
+                looked = Instant::now();
+                let gone = xl::listed(dom0, NAME, SHORT)?.is_none();
+                if gone && round == args.then.len() {
+                    println!("-- the domain is gone");
+                    break;
                 }
             }
-            if let Some(command) = args.then.get(round) {
-                println!("-- {command}");
-                let out = dom0.run(command, Duration::from_secs(180))?;
-                show(Duration::from_millis(300));
-                println!(
-                    "-- status {} after {:.1} s{}",
-                    out.status,
-                    out.took.as_secs_f64(),
-                    out.said()
-                );
-            }
         }
-    }
-    show(Duration::from_millis(500));
-    println!("-- xl list");
-    print!(
-        "{}",
-        dom0.run("xl list; xl vcpu-list try 2>&1", short)?.stdout
-    );
-    println!("-- xl dmesg");
-    print!("{}", dom0.run("xl dmesg", short)?.stdout);
-    if !args.leave {
-        dom0.run("xl destroy try 2>/dev/null", short)?;
+        if let Some(command) = args.then.get(round) {
+            println!("-- {command}");
+            let out = dom0.run(command, Duration::from_secs(180))?;
+            shown.show(Duration::from_millis(300));
+            println!(
+                "-- status {} after {:.1} s{}",
+                out.status,
+                out.took.as_secs_f64(),
+                out.said()
+            );
+        }
     }
     Ok(())
 }
 
-fn incoming() -> String {
-    LOG.replace("guest-try", "guest-try--incoming")
+/// The guest's console, each line with the time since its creation.
+struct Shown {
+    lines: mpsc::Receiver<Vec<u8>>,
+    start: Instant,
+    _followers: Vec<Guarded>,
+}
+
+impl Shown {
+    fn follow(dom0: &Channel) -> Result<Self> {
+        let (send, lines) = mpsc::channel::<Vec<u8>>();
+        let mut followers = Vec::new();
+        for log in console::logs(NAME) {
+            let mut follower = dom0.stream(&format!("tail -n +1 -F {log} 2>/dev/null"))?;
+            let out = follower
+                .child()
+                .stdout
+                .take()
+                .context("tail has no output")?;
+            followers.push(follower);
+            let send = send.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(out);
+                let mut line = Vec::new();
+                while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                    if send.send(std::mem::take(&mut line)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self {
+            lines,
+            start: Instant::now(),
+            _followers: followers,
+        })
+    }
+
+    /// Prints lines until none has come for so long.
+    fn show(&self, quiet: Duration) {
+        while let Ok(line) = self.lines.recv_timeout(quiet) {
+            let text = String::from_utf8_lossy(&line);
+            println!(
+                "{:7.2} {}",
+                self.start.elapsed().as_secs_f64(),
+                text.trim_end()
+            );
+        }
+        let _ = std::io::stdout().flush();
+    }
 }

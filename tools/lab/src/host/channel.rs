@@ -228,12 +228,8 @@ impl Channel {
     pub fn line(&self) -> String {
         let command = base(&self.key, &self.known_hosts, Path::new("none"));
         let words = std::iter::once(command.get_program()).chain(command.get_args());
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./@:,+".contains(c);
         let words: Vec<String> = words
-            .map(|word| match word.to_string_lossy() {
-                word if word.chars().all(plain) => word.into_owned(),
-                word => quoted(&word),
-            })
+            .map(|word| shell_word(&word.to_string_lossy()))
             .collect();
         format!("{} -p {} root@dom0", words.join(" "), self.port)
     }
@@ -255,6 +251,16 @@ impl Channel {
 /// A word as dom0's shell takes it for one.
 pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The same; a word that no shell would change is left as it is.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./@:,+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        quoted(word)
+    }
 }
 
 fn base(key: &Path, known_hosts: &Path, control: &Path) -> Command {
@@ -289,11 +295,14 @@ fn base(key: &Path, known_hosts: &Path, control: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{quoted, shell_word};
 
     #[test]
     fn a_quoted_word_stays_one_word() {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(shell_word("/lab/a.save"), "/lab/a.save");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("$a"), "'$a'");
     }
 }

@@ -13,3 +13,4 @@ pub mod pair;
 pub mod qemu;
 pub mod sshkey;
 pub mod xen_build;
+pub mod xl;

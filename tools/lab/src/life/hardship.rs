@@ -3,9 +3,13 @@
 
 use anyhow::{bail, Result};
 
-use super::{verified, Action, Life, Step};
 use crate::guest::event::Event;
+use crate::host::xl::Xl;
+use crate::life::action::Action;
 use crate::life::check;
+use crate::life::expected::verified;
+use crate::life::state::Life;
+use crate::life::timeline::Step;
 
 /// More hypercalls than any way back has.
 const MOST: u64 = 400;
@@ -76,9 +80,9 @@ impl Life<'_> {
                 e.is("resume-fault", "is", "armed") && e.num("nth") == Some(nth)
             })?;
             self.save()?;
-            self.xl(&format!(
-                "xl restore /lab/{name}.save && rm -f /lab/{name}.save"
-            ))?;
+            let image = self.file("save");
+            let restore = Xl::restore(&image);
+            self.sh(&format!("{restore} && rm -f {image}"))?;
             self.unwatched = false;
             let round = self.round;
             let what = format!("resumed, with hypercall {nth} refused");

@@ -5,60 +5,13 @@
 
 use anyhow::{bail, Result};
 
-use super::{Life, Step, XL};
 use crate::guest::config::Config;
 use crate::host::machine::Machine;
 use crate::host::network::Host;
-
-/// A command of `virsh`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Virsh {
-    /// `define` and `start`.
-    Start,
-    /// `setvcpus`.
-    SetVcpus(u64),
-    /// `setmem` to so many MiB, until the guest has them.
-    SetMem(u64),
-    /// `save`: the domain is gone afterwards.
-    Save,
-    /// `restore` of that.
-    Restore,
-    /// `managedsave`: the domain is gone afterwards.
-    ManagedSave,
-    /// `start` of that.
-    StartSaved,
-    /// So many times `dompmsuspend` and `dompmwakeup`: a suspend without an image, which is
-    /// cancelled.
-    Sleeps(u64),
-    /// `suspend` and `resume`: the domain is paused, which it cannot notice.
-    Pause,
-    /// `migrate` to the other of two hosts.
-    Migrate,
-    /// `reboot`.
-    Reboot,
-    /// `shutdown`: the domain is gone afterwards.
-    Shutdown,
-}
-
-impl Virsh {
-    /// As a person would write it.
-    pub fn name(self) -> String {
-        match self {
-            Self::Start => "virsh define, virsh start".into(),
-            Self::SetVcpus(n) => format!("virsh setvcpus {n}"),
-            Self::SetMem(mib) => format!("virsh setmem {mib} MiB"),
-            Self::Save => "virsh save".into(),
-            Self::Restore => "virsh restore".into(),
-            Self::ManagedSave => "virsh managedsave".into(),
-            Self::StartSaved => "virsh start of that".into(),
-            Self::Sleeps(n) => format!("{n} times virsh dompmsuspend, dompmwakeup"),
-            Self::Pause => "virsh suspend, virsh resume".into(),
-            Self::Migrate => "virsh migrate".into(),
-            Self::Reboot => "virsh reboot".into(),
-            Self::Shutdown => "virsh shutdown".into(),
-        }
-    }
-}
+use crate::life::across::MIGRATION;
+use crate::life::state::{Life, XL};
+use crate::life::timeline::Step;
+use crate::life::virsh::Virsh;
 
 /// The daemon's configuration. It may be asked by whoever may enter dom0, and by the other host's
 /// dom0.
@@ -137,7 +90,7 @@ impl Life<'_> {
             }
             Virsh::Restore => {
                 self.virsh(&format!("restore /lab/{name}.save"))?;
-                self.xl(&format!("rm /lab/{name}.save"))?;
+                self.sh(&format!("rm /lab/{name}.save"))?;
                 self.came_back(step, "restored")?;
             }
             Virsh::StartSaved => {
@@ -180,9 +133,7 @@ impl Life<'_> {
             }
             Virsh::Shutdown => {
                 self.virsh(&format!("shutdown {name}"))?;
-                self.wait("end", |e| e.is("end", "why", "poweroff"))?;
-                self.leave()?;
-                step.checked = "its last line said; the domain is gone".into();
+                self.ended(step, "poweroff")?;
             }
         }
         // libvirt itself waits for the domain's end, whatever became of a suspend.
@@ -220,7 +171,7 @@ impl Life<'_> {
 
     fn virsh(&self, words: &str) -> Result<()> {
         let script = format!("{VIRSH} {words}");
-        let out = self.machine.dom0.run(&script, super::across::MIGRATION)?;
+        let out = self.machine.dom0.run(&script, MIGRATION)?;
         if out.ok() {
             return Ok(());
         }

@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 
-use super::{Life, Step, XL};
 use crate::base::stop;
 use crate::guest::event::Event;
+use crate::host::xl::{Xl, RECEIVE};
+use crate::life::state::{Life, XL};
+use crate::life::timeline::Step;
 
 /// MiB that the receiving domain has when the balloon begins to move.
 const RECEIVED: u64 = 8;
@@ -12,8 +14,7 @@ const RECEIVED: u64 = 8;
 impl Life<'_> {
     /// `xl mem-set`, until the guest says that it has this much.
     pub(super) fn mem_set(&mut self, mib: u64, step: &mut Step) -> Result<()> {
-        let name = self.config.name.clone();
-        self.xl(&format!("xl mem-set {name} {mib}m"))?;
+        self.xl(&Xl::mem_set(&self.config.name, mib))?;
         self.has_memory(mib, step)
     }
 
@@ -48,17 +49,19 @@ impl Life<'_> {
     /// end it has what its domain's target says.
     pub(super) fn mem_set_during_migrate(&mut self, mib: u64, step: &mut Step) -> Result<()> {
         let (name, id) = (self.config.name.clone(), self.domid()?);
+        let migrate = Xl::migrate_into(&name, RECEIVE);
+        let mem_set = Xl::mem_set(&id.to_string(), mib);
         // Once the new domain has a part of the pages: what goes then has been sent, or not, as it
         // falls.
         let received =
             format!("xl list {name}--incoming 2>/dev/null | awk 'NR == 2 {{ print $3 }}'");
         let out = self.machine.dom0.run(
             &format!(
-                "xl migrate -s '' {name} 'xl migrate-receive' & migrate=$!
+                "{migrate} & migrate=$!
                  while kill -0 $migrate 2>/dev/null; do
                      mib=$({received}); [ \"${{mib:-0}}\" -lt {RECEIVED} ] || break
                  done
-                 xl mem-set {id} {mib}m; wait $migrate"
+                 {mem_set}; wait $migrate"
             ),
             XL,
         )?;

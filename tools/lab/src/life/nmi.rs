@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use super::{Action, Life, Step, XL};
 use crate::base::stop;
 use crate::guest::event::Event;
 use crate::host::labprobe;
+use crate::host::xl::Xl;
 use crate::life::check;
+use crate::life::state::{Life, XL};
+use crate::life::timeline::Step;
 
 /// Pause after each round of a storm, milliseconds. Each round is one NMI for each vCPU.
 const PAUSE: u64 = 10;
@@ -18,11 +20,10 @@ impl Life<'_> {
     /// `xl trigger nmi` for each online vCPU, and then as many more by [`labprobe`], which is
     /// quicker, until so many have arrived. Xen merges those that come while one is pending.
     pub(super) fn nmis(&mut self, wanted: u64, step: &mut Step) -> Result<()> {
-        let name = self.config.name.clone();
         let before = self.counted()?;
         let arrived = |now: &[u64]| check::grown(&before, now).iter().sum::<u64>();
         for vcpu in &self.online {
-            self.xl(&format!("xl trigger {name} nmi {vcpu}"))?;
+            self.xl(&Xl::nmi(&self.config.name, *vcpu))?;
         }
         let mut sent = self.online.len() as u64;
         let mut after = self.counted()?;
@@ -39,36 +40,13 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
-    /// A storm of them meanwhile: to every vCPU each few milliseconds, whatever the domain does.
-    pub(super) fn under_nmis(&mut self, actions: &[Action], step: &mut Step) -> Result<()> {
-        let before = self.counted()?;
-        let storm = self.begin_nmis()?;
-        let mut result = Ok(());
-        for action in actions {
-            let mut part = Step::default();
-            result = self.perform(action, &mut part);
-            step.findings.append(&mut part.findings);
-            if !part.drained.is_empty() {
-                step.drained = part.drained;
-            }
-            if result.is_err() {
-                break;
-            }
-        }
-        let sent = self.end_nmis(&storm)?;
-        result?;
-        let after = self.counted()?;
-        self.told(&before, &after, sent, step);
-        self.churn_on(step, 1)
-    }
-
     /// Begins to send NMIs to every vCPU of the guest, online or not, and of whatever domain takes
     /// its place. It goes on for as long as the file exists whose name this gives.
-    fn begin_nmis(&self) -> Result<String> {
-        let (name, vcpus) = (&self.config.name, self.config.max_vcpus);
+    pub(super) fn begin_nmis(&self) -> Result<String> {
+        let vcpus = self.config.max_vcpus;
         labprobe::put(&self.machine.dom0)?;
-        let (file, probe) = (format!("/lab/{name}.nmis"), labprobe::PLACE);
-        self.xl(&format!(
+        let (file, probe) = (self.file("nmis"), labprobe::PLACE);
+        self.sh(&format!(
             "rm -f {file}.sent; touch {file}; \
              setsid {probe} nmis {vcpus} {PAUSE} {file} >{file}.sent 2>&1 </dev/null &"
         ))?;
@@ -76,8 +54,8 @@ impl Life<'_> {
     }
 
     /// Ends that; gives how many Xen took.
-    fn end_nmis(&self, file: &str) -> Result<u64> {
-        self.xl(&format!("rm -f {file}"))?;
+    pub(super) fn end_nmis(&self, file: &str) -> Result<u64> {
+        self.sh(&format!("rm -f {file}"))?;
         let said = stop::wait_for("the end of the NMIs", Duration::from_secs(60), || {
             let said = self.machine.dom0.must(&format!("cat {file}.sent"), XL)?;
             Ok((!said.is_empty()).then_some(said))
@@ -92,20 +70,16 @@ impl Life<'_> {
         if self.online.contains(&vcpu) {
             bail!("vCPU {vcpu} is online");
         }
-        self.xl(&format!("xl trigger {} nmi {vcpu}", self.config.name))?;
+        self.xl(&Xl::nmi(&self.config.name, vcpu))?;
         self.churn_on(step, 1)
     }
 
     /// The other words that `xl trigger` knows: whatever `xl` says to them, the guest is as it was.
     pub(super) fn triggers(&mut self, step: &mut Step) -> Result<()> {
-        let name = self.config.name.clone();
         let mut said = Vec::new();
         for word in ["power", "sleep", "reset", "init", "s3resume"] {
             // Its exit status is 0 whatever came of it.
-            let out = self
-                .machine
-                .dom0
-                .run(&format!("xl trigger {name} {word}"), XL)?;
+            let out = Xl::trigger(&self.config.name, word).run(&self.machine.dom0, XL)?;
             let words = out.stderr.lines().next_back().unwrap_or("nothing");
             said.push(format!("{word}: {words}"));
         }
@@ -137,7 +111,7 @@ impl Life<'_> {
     }
 
     /// NMIs that each vCPU has counted, by the next `churn` event.
-    fn counted(&self) -> Result<Vec<u64>> {
+    pub(super) fn counted(&self) -> Result<Vec<u64>> {
         let from = self.console.said().events.len();
         let mut last: Option<Event> = None;
         self.until("a churn event", |all| {
@@ -148,7 +122,7 @@ impl Life<'_> {
             .context("churn has no nmis: the guest does not count them")
     }
 
-    fn told(&mut self, before: &[u64], after: &[u64], sent: u64, step: &mut Step) {
+    pub(super) fn told(&mut self, before: &[u64], after: &[u64], sent: u64, step: &mut Step) {
         let window = self.window();
         step.findings
             .extend(check::nmis(&window, before, after, &self.online));

@@ -8,11 +8,14 @@
 
 use anyhow::{Context, Result};
 
-use super::{verified, Life, Step, XL};
 use crate::base::stop;
 use crate::guest::event::Event;
 use crate::host::labprobe;
+use crate::host::xl::{Xl, RECEIVE};
 use crate::life::check;
+use crate::life::expected::verified;
+use crate::life::state::{Life, XL};
+use crate::life::timeline::Step;
 
 /// Where Ganeti's socat listens in the lab.
 const PORT: u16 = 8002;
@@ -37,10 +40,8 @@ impl Life<'_> {
         .with_context(|| format!("xl remus said: {}", self.remus_said()))?;
         // The end of the stream comes last: while there is a domain of its name the backup cannot
         // take it.
-        let name = self.config.name.clone();
-        self.xl(&format!(
-            "kill -9 $(cat /lab/{name}.pid) && xl destroy {name} && rm {cut}"
-        ))?;
+        let (pid, destroy) = (self.file("pid"), Xl::destroy(&self.config.name));
+        self.sh(&format!("kill -9 $(cat {pid}) && {destroy} && rm {cut}"))?;
         if self.first.peer.is_some() {
             self.machine = self.elsewhere()?;
         }
@@ -50,28 +51,22 @@ impl Life<'_> {
     /// Starts `xl remus`. The stream goes through [`labprobe`], which stops it after so many
     /// checkpoints, makes the file whose name this gives, and ends when that is gone.
     fn begin_remus(&self, checkpoints: u64) -> Result<String> {
-        let (name, dom0) = (&self.config.name, &self.machine.dom0);
+        let dom0 = &self.machine.dom0;
         labprobe::put(dom0)?;
-        let (probe, cut) = (labprobe::PLACE, format!("/lab/{name}.cut"));
+        let (probe, cut) = (labprobe::PLACE, self.file("cut"));
+        let (receiver, rune) = (self.file("receive"), self.file("rune"));
         let receive = match self.first.peer {
-            Some(_) => format!("ssh {} xl migrate-receive -r", self.host().other().name()),
-            None => "xl migrate-receive -r".to_owned(),
+            Some(_) => format!("ssh {} {RECEIVE} -r", self.host().other().name()),
+            None => format!("{RECEIVE} -r"),
         };
-        dom0.put(
-            &format!("/lab/{name}.receive"),
-            format!("{probe} backup {checkpoints} {cut} | {receive}\n").as_bytes(),
-        )?;
-        // Unsafe, for it has no disk to replicate (-d) and no network whose output would be held
-        // back (-n).
-        dom0.put(
-            &format!("/lab/{name}.rune"),
-            format!(
-                "echo $$ > /lab/{name}.pid\nexec xl remus -Fnd -s '' {name} 'sh /lab/{name}.receive'\n"
-            )
-            .as_bytes(),
-        )?;
-        self.xl(&format!(
-            "rm -f {cut}; setsid sh /lab/{name}.rune >/lab/{name}.remus 2>&1 </dev/null &"
+        let script = format!("{probe} backup {checkpoints} {cut} | {receive}\n");
+        dom0.put(&receiver, script.as_bytes())?;
+        let remus = Xl::remus(&self.config.name, &format!("sh {receiver}"));
+        let script = format!("echo $$ > {}\nexec {remus}\n", self.file("pid"));
+        dom0.put(&rune, script.as_bytes())?;
+        self.sh(&format!(
+            "rm -f {cut}; setsid sh {rune} >{} 2>&1 </dev/null &",
+            self.file("remus")
         ))?;
         Ok(cut)
     }
@@ -116,22 +111,22 @@ impl Life<'_> {
     /// through socat, which on the receiving side starts `xl` itself. The `#` ends the command
     /// before what `xl` adds for ssh.
     pub(super) fn ganeti(&mut self, step: &mut Step) -> Result<()> {
-        let name = self.config.name.clone();
         let (to, target) = match self.first.peer {
             Some(_) => (self.elsewhere()?, self.host().other().address()),
             None => (self.machine, "127.0.0.1"),
         };
         to.dom0.must(
             &format!(
-                "setsid socat -b524288 TCP-LISTEN:{PORT},bind={target},reuseaddr SYSTEM:'xl migrate-receive' \
-                 >/lab/{name}.receive 2>&1 </dev/null & \
-                 until netstat -ltn | grep -q ':{PORT} '; do usleep 50000; done"
+                "setsid socat -b524288 TCP-LISTEN:{PORT},bind={target},reuseaddr SYSTEM:'{RECEIVE}' \
+                 >{} 2>&1 </dev/null & \
+                 until netstat -ltn | grep -q ':{PORT} '; do usleep 50000; done",
+                self.file("receive")
             ),
             XL,
         )?;
-        self.xl(&format!(
-            "xl migrate -s 'socat -b524288 - TCP:{target}:{PORT} #' -C /lab/{name}.cfg {name} {target}"
-        ))?;
+        let way = format!("socat -b524288 - TCP:{target}:{PORT} #");
+        let (name, config) = (&self.config.name, self.file("cfg"));
+        self.xl(&Xl::migrate_by(&way, &config, name, target))?;
         self.machine = to;
         self.round += 1;
         self.suspended(step)?;
@@ -140,7 +135,7 @@ impl Life<'_> {
 
     /// The guest says in xenstore what it can do, without which xapi does not ask it.
     pub(super) fn advertised(&self, step: &mut Step) -> Result<()> {
-        let store = format!("/local/domain/{}", self.domid()?);
+        let store = self.store()?;
         for feature in ["suspend", "poweroff", "reboot"] {
             let path = format!("{store}/control/feature-{feature}");
             stop::wait_for(&format!("{path} to be 1"), self.limit, || {
@@ -161,7 +156,7 @@ impl Life<'_> {
         let store = self.xapi_store()?;
         let probe = labprobe::PLACE;
         let ask = |word: &str| format!("{probe} replace {store}/control/shutdown {word}");
-        self.xl(&ask("dance"))?;
+        self.sh(&ask("dance"))?;
         let event = self.wait("control", |e| e.is("control", "request", "dance"))?;
         if event.text("answer") != Some("refused") {
             let answer = event.text("answer");
@@ -169,16 +164,15 @@ impl Life<'_> {
                 .push(format!("an unknown request was {answer:?}"));
         }
         // Asked again before the first was read. The guest is paused, so that it cannot be quicker.
-        let name = self.config.name.clone();
-        let suspend = ask("suspend");
-        self.xl(&format!(
-            "xl pause {name}; xl save -c {name} /dev/null & save=$!; \
-             until [ \"$(xenstore-read {store}/control/shutdown)\" = suspend ]; do usleep 20000; done; \
-             {suspend} && {suspend}; xl unpause {name}; wait $save"
+        let (name, suspend) = (&self.config.name, ask("suspend"));
+        self.sh(&format!(
+            "{}; {} & save=$!; {}; {suspend} && {suspend}; {}; wait $save",
+            Xl::pause(name),
+            Xl::checkpoint(name, "/dev/null"),
+            self.until_asked()?,
+            Xl::unpause(name)
         ))?;
-        self.round += 1;
-        self.suspended(step)?;
-        self.came_back(step, "cancelled")?;
+        self.cancelled(step)?;
         step.checked
             .insert_str(0, "asked three times, answered once; ");
         Ok(())
@@ -188,13 +182,10 @@ impl Life<'_> {
     pub(super) fn xapi_poweroff(&mut self, step: &mut Step) -> Result<()> {
         let store = self.xapi_store()?;
         let probe = labprobe::PLACE;
-        self.xl(&format!(
+        self.sh(&format!(
             "{probe} replace {store}/control/shutdown poweroff"
         ))?;
-        self.wait("end", |e| e.is("end", "why", "poweroff"))?;
-        self.leave()?;
-        step.checked = "its last line said; the domain is gone".into();
-        Ok(())
+        self.ended(step, "poweroff")
     }
 
     /// The domain's place in xenstore, with `control` the guest's own, as xapi makes it: a node
@@ -203,12 +194,12 @@ impl Life<'_> {
         let id = self.domid()?;
         let store = format!("/local/domain/{id}");
         labprobe::put(&self.machine.dom0)?;
-        self.xl(&format!("xenstore-chmod {store}/control n{id}"))?;
+        self.sh(&format!("xenstore-chmod {store}/control n{id}"))?;
         Ok(store)
     }
 
     fn remus_said(&self) -> String {
-        let script = format!("tail -n 5 /lab/{}.remus", self.config.name);
+        let script = format!("tail -n 5 {}", self.file("remus"));
         let said = self.first.dom0.run(&script, XL);
         said.map_or_else(|error| format!("{error:#}"), |out| out.stdout)
     }

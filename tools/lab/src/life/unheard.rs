@@ -3,37 +3,39 @@
 
 use anyhow::Result;
 
-use super::{Life, Step, XL};
 use crate::guest::event::Event;
 use crate::host::labprobe;
+use crate::host::xl::Xl;
+use crate::life::state::{Life, XL};
+use crate::life::timeline::Step;
 
 impl Life<'_> {
     /// `xl vcpu-set`, of which the guest hears while xenstored is stopped: its read has no answer.
     /// Nobody writes the nodes again.
     pub(super) fn vcpu_set_unheard(&mut self, n: u64, step: &mut Step) -> Result<()> {
-        let (name, old) = (self.config.name.clone(), self.online.clone());
+        let old = self.online.clone();
         let new: Vec<u64> = (0..n).collect();
-        let wish = format!("xl vcpu-set --ignore-host {name} {n}");
-        self.unheard(&wish, "cpu/*/availability")?;
+        let wish = Xl::vcpu_set(&self.config.name, n);
+        self.unheard(&wish.to_string(), "cpu/*/availability")?;
         self.hotplugged(&old, &new, step)?;
         self.churn_on(step, 1)
     }
 
     /// The same with the request of `xl save -c`.
     pub(super) fn checkpoint_unheard(&mut self, step: &mut Step) -> Result<()> {
-        let name = self.config.name.clone();
-        let (id, save) = (self.domid()?, format!("/lab/{name}.unheard"));
+        let save = self.file("unheard");
         // A pipe would keep the shell's session open, and with it the command.
         let wish = format!(
-            "(xl save -c {name} /dev/null >{save} 2>&1; echo $? >{save}.rc) & \
-             until [ \"$(xenstore-read /local/domain/{id}/control/shutdown)\" = suspend ]; do usleep 20000; done"
+            "({} >{save} 2>&1; echo $? >{save}.rc) & {}",
+            Xl::checkpoint(&self.config.name, "/dev/null"),
+            self.until_asked()?
         );
         self.unheard(&wish, "control/shutdown")?;
         // The error is no part of the way back.
         let error = |e: &Event| e.is("error", "where", "control/shutdown");
         self.mark += self.window().iter().position(error).map_or(0, |at| at + 1);
         self.cancelled(step)?;
-        self.xl(&format!(
+        self.sh(&format!(
             "until [ -s {save}.rc ]; do usleep 20000; done; cat {save}; rc=$(cat {save}.rc); rm \
              {save} {save}.rc; exit $rc"
         ))
@@ -42,11 +44,11 @@ impl Life<'_> {
     /// Has `wish` said to the paused domain, which goes on only when xenstored is stopped;
     /// xenstored goes on when the guest has said at this place that it has no answer.
     fn unheard(&self, wish: &str, place: &str) -> Result<()> {
-        let (name, id, probe) = (&self.config.name, self.domid()?, labprobe::PLACE);
+        let (id, probe) = (self.domid()?, labprobe::PLACE);
         labprobe::put(&self.machine.dom0)?;
-        let stop =
-            format!("xl pause {name}; {wish}; kill -STOP $(pidof xenstored); {probe} unpause {id}");
-        let said = self.xl(&stop).and_then(|()| {
+        let pause = Xl::pause(&self.config.name);
+        let stop = format!("{pause}; {wish}; kill -STOP $(pidof xenstored); {probe} unpause {id}");
+        let said = self.sh(&stop).and_then(|()| {
             self.wait("the error", |e| {
                 e.is("error", "where", place)
                     && e.text("msg").is_some_and(|msg| msg.contains("no answer"))
@@ -62,7 +64,7 @@ impl Life<'_> {
         const TRIES: usize = 4;
         let id = self.domid()?;
         let node = format!("/local/domain/{id}/control/shutdown");
-        self.xl(&format!(
+        self.sh(&format!(
             "xenstore-chmod {node} n0 r{id} && xenstore-write {node} suspend"
         ))?;
         let failed = |events: &[Event]| -> Vec<u64> {
@@ -74,7 +76,7 @@ impl Life<'_> {
             failed(all.get(mark..).unwrap_or_default()).len() >= TRIES
         });
         // Nobody waits for a suspend.
-        self.xl(&format!(
+        self.sh(&format!(
             "xenstore-write {node} '' && xenstore-chmod {node} n{id}"
         ))?;
         said?;

@@ -20,11 +20,14 @@ use crate::guest::linux::{self, Guest};
 use crate::host::channel::Channel;
 use crate::host::image as lab_image;
 use crate::host::machine::Machine;
+use crate::host::xl::{self, Xl};
 use edits::Edit;
 use image::{Image, Splice};
 
 /// The longest a step in dom0 may take.
 const LIMIT: Duration = Duration::from_secs(240);
+/// The configuration in dom0.
+const CONFIG: &str = "/lab/agreement.cfg";
 /// Where the image and its edited form lie in dom0.
 const GOOD: &str = "/lab/agreement.save";
 const EDITED: &str = "/lab/agreement.edited";
@@ -90,11 +93,12 @@ fn save(dom0: &Channel, guest: Guest, kind: Kind, mem: u32, ready: &str) -> Resu
     let name = linux::NAME;
     let log = format!("/var/log/xen/console/guest-{name}.log");
     let config = linux::config(guest, kind, 2, mem, "burst=4");
-    dom0.put("/lab/agreement.cfg", config.as_bytes())?;
+    dom0.put(CONFIG, config.as_bytes())?;
+    let (create, save) = (Xl::create(CONFIG), Xl::save(name, GOOD));
     dom0.must(
         &format!(
-            "rm -f {log}; xl create /lab/agreement.cfg && until grep -q '{ready}' {log}; do usleep 50000; done; \
-             xl save {name} {GOOD}"
+            "rm -f {log}; {create} && until grep -q '{ready}' {log}; do usleep 50000; done; \
+             {save}"
         ),
         LIMIT,
     )?;
@@ -112,8 +116,9 @@ fn try_one(dom0: &Channel, guest: &str, image: &Image, (edit, splice): &Edit) ->
     place(dom0, image, splice)?;
     let out = dom0.run(
         &format!(
-            "xl restore -p {EDITED}; status=$?; xl destroy {} 2>/dev/null; exit $status",
-            linux::NAME
+            "{}; status=$?; {}; exit $status",
+            Xl::restore_paused(EDITED),
+            xl::destroy_script(&[linux::NAME])
         ),
         LIMIT,
     )?;

@@ -26,6 +26,7 @@ use crate::guest::config::{Config, Kind};
 use crate::guest::standard;
 use crate::host::channel::Channel;
 use crate::host::machine::Machine;
+use crate::host::xl::{self, Xl};
 
 /// Guests at the same time: dom0 has two vCPUs.
 const AT_ONCE: usize = 2;
@@ -209,8 +210,10 @@ fn try_one(dom0: &Channel, arch: Arch, kernel: &str, layout: Layout) -> Result<V
         |event: &str| format!("until grep -q '\"ev\":\"{event}\"' {log}; do usleep 20000; done");
     dom0.must(
         &format!(
-            "rm -f {log}; xl create {path} && {} && xl save {name} {image}",
-            said("ready")
+            "rm -f {log}; {} && {} && {}",
+            Xl::create(&path),
+            said("ready"),
+            Xl::save(&name, &image)
         ),
         LIMIT,
     )?;
@@ -228,13 +231,16 @@ fn try_one(dom0: &Channel, arch: Arch, kernel: &str, layout: Layout) -> Result<V
             bail!("a set's frames lie in another order: {other:x?}");
         }
     }
-    let out = dom0.run(&format!("xl restore {image}"), LIMIT)?;
+    let out = Xl::restore(&image).run(dom0, LIMIT)?;
     if out.ok() {
         // It must also run.
         dom0.must(&said("resumed"), LIMIT)?;
     }
     dom0.run(
-        &format!("xl destroy {name} 2>/dev/null; rm -f {path} {image} {log}"),
+        &format!(
+            "{}; rm -f {path} {image} {log}",
+            xl::destroy_script(&[&name])
+        ),
         LIMIT,
     )?;
     stop::check()?;

@@ -11,6 +11,7 @@ use crate::guest::config::Kind;
 use crate::guest::event::{self, Line};
 use crate::guest::linux::{self, Guest, NAME};
 use crate::host::machine::Machine;
+use crate::host::xl::{self, Xl, RECEIVE};
 
 /// What is measured. The order is that of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -102,6 +103,10 @@ pub struct Plan {
     pub times: u32,
 }
 
+/// The guest's files in dom0.
+const CONFIG: &str = "/lab/bench.cfg";
+const IMAGE: &str = "/lab/bench.save";
+
 /// Measures one life. What was found before something failed counts; the failure is the second
 /// part.
 ///
@@ -109,12 +114,10 @@ pub struct Plan {
 /// Only if dom0 is gone or we are interrupted.
 pub fn live(machine: &Machine, plan: &Plan) -> Result<(Found, String, Option<String>)> {
     let dom0 = &machine.dom0;
-    dom0.run(
-        &format!("xl destroy {NAME} 2>/dev/null; xl destroy {NAME}--incoming 2>/dev/null"),
-        XL,
-    )?;
+    let incoming = format!("{NAME}--incoming");
+    xl::destroy_if_there(dom0, &[NAME, &incoming], XL)?;
     let text = linux::config(plan.guest, plan.kind, plan.vcpus, plan.mem, &plan.words);
-    dom0.put("/lab/bench.cfg", text.as_bytes())?;
+    dom0.put(CONFIG, text.as_bytes())?;
     let record = Record::begin(dom0, NAME)?;
     let mut found = Found::new();
     let result = measure(machine, plan, &record, &mut found);
@@ -129,7 +132,8 @@ pub fn live(machine: &Machine, plan: &Plan) -> Result<(Found, String, Option<Str
             Some(format!("{why:#}"))
         }
     };
-    dom0.run(&format!("xl destroy {NAME} 2>/dev/null; xl destroy {NAME}--incoming 2>/dev/null; rm -f /lab/bench.save"), XL)?;
+    xl::destroy_if_there(dom0, &[NAME, &incoming], XL)?;
+    dom0.run(&format!("rm -f {IMAGE}"), XL)?;
     Ok((found, record.text(), failed))
 }
 
@@ -169,7 +173,7 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
     let dom0 = &machine.dom0;
     let mut add = |figure: Figure, value: f64| found.entry(figure).or_default().push(value);
     let mark = record.mark();
-    dom0.must("xl create /lab/bench.cfg", XL)?;
+    Xl::create(CONFIG).must(dom0, XL)?;
     // Two more rounds of its work: it has come to rest.
     let rest = |what: &str, mark: usize, first: Work, limit: Duration| {
         record.wait(what, mark, limit, |entries| {
@@ -181,10 +185,10 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
     add(Figure::EntryToWork, ms(entry_to_work(&record.since(mark))?));
     for _ in 0..plan.times {
         let mark = record.mark();
-        dom0.must(&format!("xl save {NAME} /lab/bench.save"), XL)?;
-        let size = dom0.must("stat -c %s /lab/bench.save", XL)?;
+        Xl::save(NAME, IMAGE).must(dom0, XL)?;
+        let size = dom0.must(&format!("stat -c %s {IMAGE}"), XL)?;
         let size: f64 = size.trim().parse().context("stat")?;
-        dom0.must("xl restore /lab/bench.save && rm /lab/bench.save", XL)?;
+        dom0.must(&format!("{} && rm {IMAGE}", Xl::restore(IMAGE)), XL)?;
         rest("user work after a restore", mark, Work::Again, BACK).context("xl restore")?;
         let all = times(&record.since(mark)).context("xl save, xl restore")?;
         way_down(&all).for_each(|(figure, value)| add(figure, value));
@@ -192,17 +196,15 @@ fn measure(machine: &Machine, plan: &Plan, record: &Record, found: &mut Found) -
         add(Figure::ImageSize, size / f64::from(1 << 20));
 
         let mark = record.mark();
-        dom0.must(
-            &format!("xl save -c {NAME} /lab/bench.save && rm /lab/bench.save"),
-            XL,
-        )?;
+        let checkpoint = Xl::checkpoint(NAME, IMAGE);
+        dom0.must(&format!("{checkpoint} && rm {IMAGE}"), XL)?;
         rest("user work after a checkpoint", mark, Work::Again, BACK).context("xl save -c")?;
         let all = times(&record.since(mark)).context("xl save -c")?;
         way_down(&all).for_each(|(figure, value)| add(figure, value));
         add(Figure::CheckpointGap, ms(all.gap));
 
         let mark = record.mark();
-        dom0.must(&format!("xl migrate -s '' {NAME} 'xl migrate-receive'"), XL)?;
+        Xl::migrate_into(NAME, RECEIVE).must(dom0, XL)?;
         rest("user work after a migration", mark, Work::Again, BACK).context("xl migrate")?;
         let all = times(&record.since(mark)).context("xl migrate")?;
         way_down(&all).for_each(|(figure, value)| add(figure, value));

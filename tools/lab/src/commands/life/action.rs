@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::host::xl::{Xl, RECEIVE};
+
 /// Where images lie in dom0.
 const SAVED: &str = "/lab/life.save";
 const CHECKPOINT: &str = "/lab/life.check";
@@ -95,20 +97,22 @@ impl Action {
     pub fn script(&self, name: &str, config: &str) -> String {
         let image = SAVED;
         match self {
-            Self::Create => format!("xl create {config}"),
-            Self::Save => format!("xl save {name} {image}"),
-            Self::Restore => format!("xl restore {image} && rm {image}"),
-            Self::Checkpoint => format!("xl save -c {name} {CHECKPOINT}"),
-            Self::Migrate => format!("xl migrate -s '' {name} 'xl migrate-receive'"),
-            Self::VcpuSet(n) => format!("xl vcpu-set --ignore-host {name} {n}"),
-            Self::MemSet(mib) => format!("xl mem-set {name} {mib}m"),
-            Self::Nmi => format!("xl trigger {name} nmi"),
+            Self::Create => Xl::create(config),
+            Self::Save => Xl::save(name, image),
+            Self::Restore => return format!("{} && rm {image}", Xl::restore(image)),
+            Self::Checkpoint => Xl::checkpoint(name, CHECKPOINT),
+            Self::Migrate => Xl::migrate_into(name, RECEIVE),
+            Self::VcpuSet(n) => Xl::vcpu_set(name, (*n).into()),
+            Self::MemSet(mib) => Xl::mem_set(name, (*mib).into()),
+            Self::Nmi => Xl::trigger(name, "nmi"),
             Self::Pause(seconds) => {
-                format!("xl pause {name} && sleep {seconds} && xl unpause {name}")
+                let (pause, unpause) = (Xl::pause(name), Xl::unpause(name));
+                return format!("{pause} && sleep {seconds} && {unpause}");
             }
-            Self::Reboot => format!("xl reboot {name}"),
-            Self::Shutdown => format!("xl shutdown {name}"),
+            Self::Reboot => Xl::reboot(name),
+            Self::Shutdown => Xl::shutdown(name),
         }
+        .to_string()
     }
 
     /// Where the image is that it has made.

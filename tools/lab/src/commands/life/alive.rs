@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 
 use crate::base::stop;
 use crate::guest::console;
 use crate::host::channel::{quoted, Channel};
+use crate::host::xl;
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,17 +155,16 @@ impl Sign {
                 })
             }
             Alive::Cpu => {
-                let read = format!("xl list {} | tail -n 1 | awk '{{ print $6 }}'", self.name);
-                let before = dom0.must(&read, SHORT)?;
-                self.until(
-                    "it to use processor time",
-                    dom0,
-                    &read,
-                    limit,
-                    fine,
-                    |now| !now.trim().is_empty() && now != before,
-                )
-                .map(|now| format!("{} s of processor time", now.trim()))
+                let used = || -> Result<Option<f64>> {
+                    Ok(xl::listed(dom0, &self.name, SHORT)?.map(|listed| listed.secs))
+                };
+                let before = used()?;
+                stop::wait_for("it to use processor time", limit, || match used()? {
+                    Some(now) if Some(now) != before => {
+                        Ok(Some(format!("{now} s of processor time")))
+                    }
+                    _ => fine().map(|()| None),
+                })
             }
         }
     }
@@ -188,11 +188,7 @@ impl Sign {
     }
 
     fn domid(&self, dom0: &Channel) -> Result<u32> {
-        let out = dom0.run(&format!("xl domid {}", quoted(&self.name)), SHORT)?;
-        match out.stdout.trim().parse() {
-            Ok(id) => Ok(id),
-            Err(_) => bail!("the domain is gone"),
-        }
+        xl::domid(dom0, &self.name, SHORT)?.context("the domain is gone")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::host::machine::Spec;
 use crate::host::qemu::Hardware;
 use crate::host::xen_build::Xen;
 use crate::life::fault::Fault;
-use crate::life::libvirt::Virsh;
+use crate::life::virsh::Virsh;
 use crate::life::Action;
 use crate::suite::scenarios::test::LabTest;
 
