@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
+use base64ct::{Base64, Encoding};
 
 use crate::build::kernel::Arch;
 use crate::guest::config::Kind;
@@ -65,30 +66,10 @@ fn initramfs(busybox: &[u8]) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-/// Base64, as busybox writes it: the channel is for text.
+/// Base64, as busybox writes it, in lines: the channel is for text.
 fn decode(text: &str) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut bits, mut have) = (0u32, 0);
-    for c in text
-        .bytes()
-        .filter(|c| !c.is_ascii_whitespace() && *c != b'=')
-    {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => anyhow::bail!("dom0's base64 wrote {c:#x}"),
-        };
-        bits = bits << 6 | u32::from(value);
-        have += 6;
-        if have >= 8 {
-            have -= 8;
-            out.push((bits >> have) as u8);
-        }
-    }
-    Ok(out)
+    let one_line: String = text.split_whitespace().collect();
+    Base64::decode_vec(&one_line).map_err(|why| anyhow!("dom0's base64: {why}"))
 }
 
 /// The configuration for xl.

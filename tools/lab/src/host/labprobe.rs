@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
 use crate::base::child;
+use crate::base::fingerprint;
 use crate::base::repo;
 use crate::host::channel::Channel;
 
@@ -26,15 +26,8 @@ pub fn ensure() -> Result<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     files.sort();
-    let mut hash = Sha256::new();
-    for file in &files {
-        hash.update(std::fs::read(file)?);
-        hash.update([0]);
-    }
-    let hash: String = hash.finalize()[..6]
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let sources = files.iter().map(std::fs::read);
+    let hash = fingerprint::of(sources.collect::<Result<Vec<_>, _>>()?);
     let bin = repo::lab().join("bin");
     let place = bin.join(format!("labprobe-{hash}"));
     if place.exists() {

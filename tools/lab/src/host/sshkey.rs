@@ -1,14 +1,15 @@
 //! The keys of the channel to dom0, made when the image is built.
 //!
-//! `ssh-keygen` writes OpenSSH's formats; dropbear wants a private host key in its own, which holds
-//! the same two numbers in another order.
+//! `ssh-keygen` makes them; dropbear wants private keys in a format of its own, which holds the same
+//! two numbers.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{anyhow, Context, Result};
+use ssh_key::PrivateKey;
 
 use crate::base::child;
 
@@ -52,46 +53,18 @@ impl Keys {
     }
 }
 
-/// Converts an unencrypted ed25519 private key from OpenSSH's format (its PROTOCOL.key) to
-/// dropbear's: the type's name, then 64 bytes (seed and public key), each with its length before
-/// it.
-fn to_dropbear(pem: &str) -> Result<Vec<u8>> {
-    const KIND: &[u8] = b"ssh-ed25519";
-    let body: String = pem.lines().filter(|l| !l.starts_with("-----")).collect();
-    let bytes = base64(&body).context("it is not base64")?;
-    if !bytes.starts_with(b"openssh-key-v1\0") {
-        bail!("it is not in OpenSSH's format");
-    }
-    // The private part repeats the kind, then the public key (4 + 32 bytes), then 64 secret bytes.
-    let at = bytes
-        .windows(KIND.len())
-        .rposition(|w| w == KIND)
-        .context("it is no ed25519 key")?;
-    let secret = bytes
-        .get(at + KIND.len() + 4 + 32 + 4..)
-        .and_then(|tail| tail.get(..64))
-        .context("it is cut off")?;
+/// Converts an unencrypted ed25519 private key from OpenSSH's format to dropbear's
+/// (`buf_put_ed25519_priv_key` in its `ed25519.c`): the type's name, then 64 bytes (seed and public
+/// key), each with its length before it.
+fn to_dropbear(openssh: &str) -> Result<Vec<u8>> {
+    let key = PrivateKey::from_openssh(openssh).map_err(|why| anyhow!("{why}"))?;
+    let pair = key.key_data().ed25519().context("it is no ed25519 key")?;
     let mut out = Vec::new();
-    for field in [KIND, secret] {
+    for field in [&b"ssh-ed25519"[..], &pair.to_bytes()] {
         out.extend_from_slice(&(field.len() as u32).to_be_bytes());
         out.extend_from_slice(field);
     }
     Ok(out)
-}
-
-fn base64(text: &str) -> Option<Vec<u8>> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = Vec::new();
-    let (mut bits, mut have) = (0u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        bits = bits << 6 | DIGITS.iter().position(|&d| d == byte)? as u32;
-        have += 6;
-        if have >= 8 {
-            have -= 8;
-            out.push((bits >> have) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]
@@ -99,15 +72,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_knows_the_usual_cases() {
-        assert_eq!(base64("aGVsbG8=").unwrap(), b"hello");
-        assert_eq!(base64("").unwrap(), b"");
-        assert!(base64("a b").is_none());
-    }
-
-    #[test]
     fn garbage_is_no_key() {
         assert!(to_dropbear("").is_err());
         assert!(to_dropbear("-----BEGIN\nb3BlbnNzaC1rZXktdjEAc3NoLWVkMjU1MTk=\n").is_err());
+    }
+
+    #[test]
+    fn a_key_of_ssh_keygen_is_converted() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::generate(dir.path()).unwrap();
+        let bytes = &keys.host_private_dropbear;
+        assert_eq!(bytes[..4], [0, 0, 0, 11]);
+        assert_eq!(&bytes[4..15], b"ssh-ed25519");
+        assert_eq!(bytes[15..19], [0, 0, 0, 64]);
+        assert_eq!(bytes.len(), 19 + 64);
+        // The public half, as known_hosts has it: after the type's name and two lengths.
+        let public = keys.known_hosts.split(' ').nth(2).unwrap();
+        let public = <base64ct::Base64 as base64ct::Encoding>::decode_vec(public).unwrap();
+        assert_eq!(bytes[19 + 32..], public[4 + 11 + 4..]);
     }
 }

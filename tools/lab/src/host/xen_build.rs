@@ -46,9 +46,9 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::base::child::{self, Guarded};
+use crate::base::fingerprint;
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
@@ -189,17 +189,9 @@ const DEBUG: &[&str] = &[
 /// neither.
 const MAKE: &[&str] = &["XEN_WHOAMI=lab", "XEN_DOMAIN=lab", "XEN_BUILD_HOST=lab"];
 
-fn fingerprint(xen: Xen) -> String {
-    let mut hash = Sha256::new();
+fn made_from(xen: Xen) -> String {
     let parts = [vec![SUITE, SOURCE], xen.options(), xen.make()];
-    for part in parts.iter().flatten() {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize()[..6]
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    fingerprint::of(parts.iter().flatten())
 }
 
 /// A hypervisor with 32-bit PV guests and shadow paging, built first if there is none for the
@@ -209,7 +201,7 @@ fn fingerprint(xen: Xen) -> String {
 /// If a package or Xen's source cannot be had or the build fails; the message names the log.
 fn ensure(xen: Xen) -> Result<PathBuf> {
     let all = repo::lab().join("xen");
-    let to = all.join(fingerprint(xen));
+    let to = all.join(made_from(xen));
     let done = to.join("xen");
     // The folder is renamed into place whole.
     if done.exists() {
@@ -428,6 +420,6 @@ mod tests {
 
     #[test]
     fn each_build_has_a_place_of_its_own() {
-        assert_ne!(fingerprint(Xen::Pv32), fingerprint(Xen::Pv32Debug));
+        assert_ne!(made_from(Xen::Pv32), made_from(Xen::Pv32Debug));
     }
 }
