@@ -1,0 +1,152 @@
+//! One test on the worker's machine, which is booted if there is none of its kind.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context, Result};
+
+use crate::base::outcome::Outcome;
+use crate::base::repo;
+use crate::base::stop;
+use crate::build::kernel;
+use crate::host::detached::UpState;
+use crate::host::image;
+use crate::host::machine::{Machine, Spec};
+use crate::host::network::Host;
+use crate::host::pair;
+use crate::life::{Life, Timeline};
+use crate::suite::args::Args;
+use crate::suite::scenarios::test::{judge, LabTest, Other};
+use crate::suite::{agreement, differential};
+
+/// Runs one lab test on the worker's machine. What the guest says and what is done to it goes to
+/// `log`, a folder.
+///
+/// # Errors
+/// If the machine cannot be had or is lost.
+pub fn run(
+    args: &Args,
+    test: &LabTest,
+    run: &Path,
+    log: &Path,
+    machine: &mut Option<Machine>,
+) -> Result<Outcome> {
+    let xen = args.xen.unwrap_or(test.xen);
+    if xen != test.xen && (test.fixed || test.peer.is_some()) {
+        return Ok(Outcome::Skipped(format!(
+            "it is about Xen {}",
+            test.xen.name()
+        )));
+    }
+    let spec = Spec {
+        xen,
+        hardware: test.hardware,
+    };
+    let fits = |m: &Machine| {
+        let peer = m.peer.as_ref().map(|peer| peer.spec);
+        (m.spec, peer) == (spec, test.peer) && m.check().is_ok()
+    };
+    if !machine.as_ref().is_some_and(fits) {
+        *machine = None;
+        match boot(args, test, spec, run)? {
+            Ok(booted) => *machine = Some(booted),
+            Err(skipped) => return Ok(skipped),
+        }
+    }
+    let machine = machine.as_ref().context("no machine")?;
+    match test.other {
+        Some(Other::Differential) => differential::run(machine, test.arch),
+        Some(Other::Agreement) => agreement::run(machine),
+        None => live(args, test, machine, log),
+    }
+}
+
+/// The machine that a test needs, or why it is skipped.
+fn boot(
+    args: &Args,
+    test: &LabTest,
+    spec: Spec,
+    run: &Path,
+) -> Result<std::result::Result<Machine, Outcome>> {
+    let xen = spec.xen;
+    let running = match test.peer {
+        None => UpState::load(xen),
+        Some(_) => Host::ALL.into_iter().find_map(UpState::load_host),
+    };
+    if args.keep && running.is_some() {
+        bail!("a detached machine is running already: cargo lab down");
+    }
+    if let Err(why) = image::ensure(xen.release()).and_then(|image| xen.hypervisor(&image)) {
+        stop::check()?;
+        if xen.is_optional() {
+            return Ok(Err(Outcome::Skipped(format!(
+                "the Xen or dom0 it needs could not be had: {why:#}"
+            ))));
+        }
+        return Err(why);
+    }
+    // Also when no test of the build was asked for: yesterday's kernels would be tested.
+    kernel::ensure()?;
+    let folder = fresh(run)?;
+    let machine = match test.peer {
+        None => Machine::boot(&folder, args.keep, spec)?,
+        Some(peer) => pair::boot(&folder, args.keep, [spec, peer])?,
+    };
+    Ok(Ok(machine))
+}
+
+/// A guest's life, up to the first thing that is found.
+fn live(args: &Args, test: &LabTest, machine: &Machine, log: &Path) -> Result<Outcome> {
+    repo::make_dir(log)?;
+    let timeline = Timeline::open(log)?;
+    let mut life = Life::new(
+        machine,
+        &timeline,
+        test.config.clone(),
+        test.elf(),
+        test.limit,
+    )?;
+    let mut steps = Vec::new();
+    for (n, action) in test.actions.iter().enumerate() {
+        if let (Some(limit), true) = (test.last_limit, n + 1 == test.actions.len()) {
+            life.set_limit(limit);
+        }
+        let step = life.act(action)?;
+        let ok = step.ok();
+        println!(
+            "        {:>6.1} s  {:<34} {}",
+            step.secs,
+            step.step,
+            match (ok, test.is_control()) {
+                (true, true) => format!("ok {}", step.checked),
+                (true, false) => "ok".to_owned(),
+                (false, _) => "finding".to_owned(),
+            }
+        );
+        steps.push(step);
+        if !ok {
+            break;
+        }
+    }
+    repo::write(&log.join("steps.json"), &serde_json::to_vec_pretty(&steps)?)?;
+    for line in steps.iter().flat_map(|step| &step.xen) {
+        println!("        Xen: {line}");
+    }
+    let outcome = judge(&steps, test.actions.len(), test.expect);
+    if !matches!(outcome, Outcome::Failed(_)) || !args.keep {
+        life.end()?;
+    }
+    Ok(outcome)
+}
+
+/// A folder below the run's for one machine.
+fn fresh(run: &Path) -> Result<PathBuf> {
+    for n in 1..1000 {
+        let dir = run.join(format!("machine-{n}"));
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).context("cannot make the machine's folder"),
+        }
+    }
+    bail!("a thousand machines in one run")
+}
