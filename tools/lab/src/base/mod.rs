@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod clock;
+pub mod document;
 pub mod fingerprint;
 pub mod outcome;
 pub mod packages;

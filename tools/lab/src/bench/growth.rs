@@ -13,8 +13,8 @@ use anyhow::{bail, Context, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use super::document::{Chart, Document, Table};
 use super::samples::{number, Samples};
+use crate::base::document::{Chart, Document, Table};
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;

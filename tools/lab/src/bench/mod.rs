@@ -1,6 +1,5 @@
 //! `cargo lab bench`: figures, never tests. What is measured and how stands with each benchmark.
 
-pub mod document;
 mod growth;
 mod linux;
 mod pv;
@@ -11,9 +10,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
+use crate::base::document::{Document, Table};
 use crate::base::repo;
 use crate::base::runs;
-use document::{Document, Table};
 
 /// What is measured.
 #[derive(Subcommand)]

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::{bail, Result};
 use serde::Serialize;
 
+use crate::base::document::{Document, Table};
 use crate::base::packages;
 use crate::base::repo;
 use crate::base::runs;
 use crate::base::stop;
-use crate::bench::document::{Document, Table};
 use crate::build::kernel::{self, Arch};
 use crate::guest::config::Kind;
 use crate::guest::event::Event;

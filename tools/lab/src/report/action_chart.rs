@@ -2,7 +2,7 @@
 
 use maud::{html, Markup};
 
-use super::runs::Act;
+use super::found::Act;
 use super::scale::{duration, Percent, Scale};
 
 /// The lane's height.

@@ -2,8 +2,8 @@
 
 use maud::{html, Markup};
 
+use super::found::{time_of, Bench};
 use super::line_chart;
-use super::runs::{time_of, Bench};
 
 /// Whether a cell is set to the right, as numbers are.
 fn numeric(cell: &str) -> bool {

@@ -3,9 +3,9 @@
 use maud::{html, Markup};
 
 use super::action_chart;
-use super::runs::{Life, Timed};
+use super::found::{Life, Timed};
 use super::scale::{short, Percent, Scale};
-use super::suspend_chart::Suspend;
+use super::suspends::Suspend;
 
 /// A lane's height, and the room above the bars in it.
 const LANE: f64 = 38.0;
@@ -207,7 +207,8 @@ fn hotplug(x: Percent, y: f64, down: bool) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{runs, sample, suspend_chart};
+    use super::super::suspends::suspends;
+    use super::super::{runs, sample};
     use super::*;
 
     #[test]
@@ -221,7 +222,7 @@ mod tests {
         let at: Vec<u64> = caches.vcpus[1].steps.iter().map(|s| s.1).collect();
         assert_eq!(at, [16, 16, 0, 0, 7, 0, 2]);
         assert_eq!(caches.vcpus[1].offline, [(2.5, Some(4.0))]);
-        let suspends = suspend_chart::suspends(&life);
+        let suspends = suspends(&life);
         let page = figure(&life, &suspends, "c").into_string();
         assert!(page.contains("drain (suspend): 18 sets taken"));
         assert!(page.contains("▼") && page.contains("▲"));

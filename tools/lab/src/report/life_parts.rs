@@ -2,13 +2,14 @@
 
 use maud::{html, Markup};
 
-use super::runs::{Life, Step};
+use super::found::{Life, Step};
 use super::scale::duration;
 use super::suspend_chart;
+use super::suspends::suspends;
 
 /// All suspends of a guest.
 pub fn suspend_figures(life: &Life, id: &str) -> Markup {
-    let suspends = suspend_chart::suspends(life);
+    let suspends = suspends(life);
     html! {
         @if !suspends.is_empty() {
             div.grid {

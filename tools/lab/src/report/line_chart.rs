@@ -2,8 +2,8 @@
 
 use maud::{html, Markup};
 
-use super::runs::Chart;
 use super::scale::Percent;
+use crate::base::document::Chart;
 
 /// A value with the digits that count.
 fn value(value: f64) -> String {

@@ -7,8 +7,10 @@ mod action_chart;
 mod bench_tables;
 mod browser;
 mod cache_chart;
+mod found;
 mod life_parts;
 mod line_chart;
+mod lives;
 mod logs;
 mod page;
 mod pass_chart;
@@ -18,6 +20,7 @@ mod sample;
 mod scale;
 mod steps;
 mod suspend_chart;
+mod suspends;
 mod test_table;
 
 use std::path::{Path, PathBuf};

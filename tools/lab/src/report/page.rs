@@ -2,10 +2,10 @@
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 
+use super::found::{time_of, Found, Life, Run, Step};
 use super::life_parts::{steps_table, suspend_figures};
-use super::runs::{time_of, Found, Life, Run, Step};
 use super::scale::count;
-use super::suspend_chart::{self, End, Suspend};
+use super::suspends::{suspends, End, Suspend};
 use super::{bench_tables, cache_chart, pass_chart, test_table};
 
 const STYLE: &str = include_str!("style.css");
@@ -78,10 +78,7 @@ fn patterns() -> Markup {
 /// The sums.
 fn tiles(found: &Found) -> Markup {
     let lives: Vec<&Life> = found.runs.iter().flat_map(|run| &run.lives).collect();
-    let suspends: Vec<Suspend> = lives
-        .iter()
-        .flat_map(|life| suspend_chart::suspends(life))
-        .collect();
+    let suspends: Vec<Suspend> = lives.iter().flat_map(|life| suspends(life)).collect();
     let drains = suspends.iter().filter_map(|s| s.drain.as_ref());
     let (sets, left) = drains.fold((0, 0), |(sets, left), d| (sets + d.sets, left + d.left));
     let gone_wrong = suspends
@@ -140,7 +137,7 @@ fn run_section(run: &Run, n: usize) -> Markup {
 }
 
 fn life_card(life: &Life, id: &str) -> Markup {
-    let suspends = suspend_chart::suspends(life);
+    let suspends = suspends(life);
     let boot = life
         .events
         .iter()

@@ -2,8 +2,8 @@
 
 use maud::{html, Markup};
 
+use super::found::{time_of, Test};
 use super::life_parts::{steps_table, suspend_figures};
-use super::runs::{time_of, Test};
 use super::scale::duration;
 
 /// How many passed, failed and were skipped.

@@ -16,11 +16,11 @@ use std::time::Instant;
 use anyhow::{bail, Result};
 use serde_json::json;
 
+use crate::base::document::{Document, Table};
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
 use crate::base::runs;
-use crate::bench::document::{Document, Table};
 use crate::bench::samples::Samples;
 use crate::build::kernel;
 use crate::guest::config::Kind;

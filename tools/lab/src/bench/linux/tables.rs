@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::life::Figure;
-use crate::bench::document::Table;
+use crate::base::document::Table;
 use crate::bench::samples::{number, Samples};
 use crate::guest::config::Kind;
 use crate::guest::linux::Guest;

@@ -23,9 +23,16 @@ pub fn short_of_memory() -> Vec<LabTest> {
 /// Memory that is less than it may become: the guest keeps to its target, and is saved and restored
 /// with what it has.
 pub fn below_maxmem() -> Vec<LabTest> {
+    let mut tests = kept_to_target();
+    tests.extend(far_below_maxmem());
+    tests.extend(moving_in_migration());
+    tests
+}
+
+fn kept_to_target() -> Vec<LabTest> {
     use Action::{
-        CannotSuspend, Checkpoint, Create, MemSet, MemSetBelow, MemSetDuringMigrate, Migrate, Ping,
-        Poweroff, Restore, RestoreFails, Save, SaveAnyway, SaveGivenUp, SaveRefused,
+        CannotSuspend, Checkpoint, Create, MemSet, MemSetBelow, Migrate, Ping, Poweroff, Restore,
+        Save, SaveGivenUp,
     };
     let life = || {
         vec![
@@ -62,6 +69,22 @@ pub fn below_maxmem() -> Vec<LabTest> {
     long.name = "long/memory-below-maxmem/i686/pvh".to_owned();
     // Each frame costs Xen's shadow paging a write to a page table, emulated twice.
     long.limit = Duration::from_secs(240);
+    let mut tests = vec![
+        LabTest::new(Arch::X86_64, "memory-below-maxmem", life()),
+        pv(Arch::X86_64),
+        pv(Arch::I686),
+        long,
+    ];
+    tests.extend(balloon_controls());
+    for test in &mut tests {
+        test.config.extra = "maxmem = 96\n".into();
+    }
+    tests
+}
+
+/// What the balloon and the audit are for.
+fn balloon_controls() -> [LabTest; 3] {
+    use Action::{Create, MemSetBelow, RestoreFails, SaveAnyway, SaveRefused};
     // Without a balloon the save succeeds and nobody can restore what it wrote.
     let lost = || {
         vec![
@@ -71,7 +94,7 @@ pub fn below_maxmem() -> Vec<LabTest> {
             RestoreFails("Failed to populate physmap"),
         ]
     };
-    let mut controls = [
+    let mut off = [
         LabTest::new(Arch::X86_64, "control/balloon=off", lost()),
         LabTest::pv(
             Arch::X86_64,
@@ -81,7 +104,7 @@ pub fn below_maxmem() -> Vec<LabTest> {
             lost(),
         ),
     ];
-    for test in &mut controls {
+    for test in &mut off {
         test.switches = true;
         test.config.cmdline = format!("{} balloon=off", test.config.cmdline);
     }
@@ -92,18 +115,13 @@ pub fn below_maxmem() -> Vec<LabTest> {
     );
     away.switches = true;
     away.config.cmdline = format!("{} plant=away", away.config.cmdline);
-    let mut tests = vec![
-        LabTest::new(Arch::X86_64, "memory-below-maxmem", life()),
-        pv(Arch::X86_64),
-        pv(Arch::I686),
-        long,
-    ];
-    tests.extend(controls);
-    tests.push(away);
-    for test in &mut tests {
-        test.config.extra = "maxmem = 96\n".into();
-    }
-    // Far more than the kernel can use.
+    let [pvh, pv] = off;
+    [pvh, pv, away]
+}
+
+/// Far more than the kernel can use.
+fn far_below_maxmem() -> [LabTest; 2] {
+    use Action::{Checkpoint, Create, MemSet, Migrate, Poweroff, Restore, Save};
     let far = || {
         vec![
             Create,
@@ -124,8 +142,12 @@ pub fn below_maxmem() -> Vec<LabTest> {
         test.name = format!("long/memory-far-below-maxmem/{}", test.config.kind.name());
         test.config.extra = "maxmem = 4096\n".into();
     }
-    tests.extend(far);
-    // Frames go and come that have been sent, or have not.
+    far
+}
+
+/// Frames go and come that have been sent, or have not.
+fn moving_in_migration() -> [LabTest; 2] {
+    use Action::{Create, MemSetDuringMigrate, Poweroff, Restore, Save};
     let moving = || {
         vec![
             Create,
@@ -150,6 +172,5 @@ pub fn below_maxmem() -> Vec<LabTest> {
         test.name = format!("long/memory-moves-in-migration/{}", test.config.kind.name());
         test.config.extra = "maxmem = 96\n".into();
     }
-    tests.extend(moving);
-    tests
+    moving
 }

@@ -17,104 +17,14 @@ use test::LabTest;
 
 /// All of them.
 pub fn all() -> Vec<LabTest> {
-    use Action::{
-        Churn, Create, Drain, Halt, Migrate, Ping, Poweroff, Reboot, Restore, RestoreThenVcpuSet,
-        Save, Unknown, VcpuSet, VcpuSetDuringCheckpoint,
-    };
     let mut tests = Vec::new();
     for arch in [Arch::X86_64, Arch::I686] {
-        tests.push(LabTest::new(arch, "main-job", main_job()));
-        // The mechanisms on, in the kernel that has the switches: what the controls are compared
-        // with.
-        let mut baseline = LabTest::new(
-            arch,
-            "baseline-of-the-controls",
-            vec![
-                Create,
-                VcpuSet(2),
-                Save,
-                Restore,
-                Ping,
-                VcpuSet(4),
-                Poweroff,
-            ],
-        );
-        baseline.switches = true;
-        tests.push(baseline);
+        tests.extend(main_jobs(arch));
         if arch == Arch::X86_64 {
-            let mut faults = LabTest::new(arch, "faults", hardship::faulty_life());
-            faults.switches = true;
-            tests.push(faults);
-            tests.push(LabTest::new(
-                arch,
-                "requests",
-                vec![Create, Unknown, Drain, Reboot, Ping, Halt],
-            ));
-            tests.push(LabTest::new(arch, "hotplug-storm", vcpus::hotplug_storm()));
-            tests.push(LabTest::new(
-                arch,
-                "saved-with-cpus-offline",
-                vec![
-                    Create,
-                    VcpuSet(1),
-                    Save,
-                    Restore,
-                    Ping,
-                    VcpuSet(4),
-                    Migrate,
-                    Poweroff,
-                ],
-            ));
-            tests.push(LabTest::new(
-                arch,
-                "hotplug-meets-suspend",
-                vec![
-                    Create,
-                    VcpuSetDuringCheckpoint(2),
-                    VcpuSetDuringCheckpoint(4),
-                    Save,
-                    RestoreThenVcpuSet(2),
-                    Poweroff,
-                ],
-            ));
+            tests.extend(requests_and_hotplug());
         }
-        tests.push(
-            LabTest::new(
-                arch,
-                "1-vcpu",
-                vec![Create, Save, Restore, Ping, Migrate, Poweroff],
-            )
-            .vcpus(1, 32),
-        );
-        tests.push(
-            LabTest::new(
-                arch,
-                "8-vcpus",
-                vec![Create, Save, Restore, VcpuSet(3), VcpuSet(8), Poweroff],
-            )
-            .vcpus(8, 64),
-        );
-        let mut large =
-            LabTest::new(arch, "32-vcpus", vec![Create, Churn(1), Poweroff]).vcpus(32, 64);
-        large.limit = Duration::from_secs(180);
-        tests.push(large);
-        for control in controls::CONTROLS
-            .iter()
-            .filter(|c| c.archs.contains(&arch))
-        {
-            let mut test = LabTest::new(
-                arch,
-                &format!("control/{}", control.word.replace(' ', "+")),
-                control.actions.to_vec(),
-            );
-            test.switches = true;
-            test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
-            test.expect = controls::some(control.expect);
-            test.limit = Duration::from_secs(30);
-            test.last_limit =
-                (control.expect == controls::SILENCE).then_some(Duration::from_secs(12));
-            tests.push(test);
-        }
+        tests.extend(numbers_of_vcpus(arch));
+        tests.extend(pvh_controls(arch));
         if arch == Arch::X86_64 {
             // Here, because the first of them need the machine that the others have used.
             tests.extend(two_hosts::all());
@@ -123,6 +33,119 @@ pub fn all() -> Vec<LabTest> {
     tests.extend(pv::all());
     // Those for one hypervisor side by side: one machine serves them all.
     tests.sort_by_key(|test| (test.xen as u8, test.hardware.mib, test.hardware.xen_options));
+    tests
+}
+
+fn main_jobs(arch: Arch) -> [LabTest; 2] {
+    use Action::{Create, Ping, Poweroff, Restore, Save, VcpuSet};
+    // The mechanisms on, in the kernel that has the switches: what the controls are compared
+    // with.
+    let mut baseline = LabTest::new(
+        arch,
+        "baseline-of-the-controls",
+        vec![
+            Create,
+            VcpuSet(2),
+            Save,
+            Restore,
+            Ping,
+            VcpuSet(4),
+            Poweroff,
+        ],
+    );
+    baseline.switches = true;
+    [LabTest::new(arch, "main-job", main_job()), baseline]
+}
+
+/// One word size is enough for these.
+fn requests_and_hotplug() -> Vec<LabTest> {
+    use Action::{
+        Create, Drain, Halt, Migrate, Ping, Poweroff, Reboot, Restore, RestoreThenVcpuSet, Save,
+        Unknown, VcpuSet, VcpuSetDuringCheckpoint,
+    };
+    let arch = Arch::X86_64;
+    let mut tests = Vec::new();
+    let mut faults = LabTest::new(arch, "faults", hardship::faulty_life());
+    faults.switches = true;
+    tests.push(faults);
+    tests.push(LabTest::new(
+        arch,
+        "requests",
+        vec![Create, Unknown, Drain, Reboot, Ping, Halt],
+    ));
+    tests.push(LabTest::new(arch, "hotplug-storm", vcpus::hotplug_storm()));
+    tests.push(LabTest::new(
+        arch,
+        "saved-with-cpus-offline",
+        vec![
+            Create,
+            VcpuSet(1),
+            Save,
+            Restore,
+            Ping,
+            VcpuSet(4),
+            Migrate,
+            Poweroff,
+        ],
+    ));
+    tests.push(LabTest::new(
+        arch,
+        "hotplug-meets-suspend",
+        vec![
+            Create,
+            VcpuSetDuringCheckpoint(2),
+            VcpuSetDuringCheckpoint(4),
+            Save,
+            RestoreThenVcpuSet(2),
+            Poweroff,
+        ],
+    ));
+    tests
+}
+
+fn numbers_of_vcpus(arch: Arch) -> Vec<LabTest> {
+    use Action::{Churn, Create, Migrate, Ping, Poweroff, Restore, Save, VcpuSet};
+    let mut tests = Vec::new();
+    tests.push(
+        LabTest::new(
+            arch,
+            "1-vcpu",
+            vec![Create, Save, Restore, Ping, Migrate, Poweroff],
+        )
+        .vcpus(1, 32),
+    );
+    tests.push(
+        LabTest::new(
+            arch,
+            "8-vcpus",
+            vec![Create, Save, Restore, VcpuSet(3), VcpuSet(8), Poweroff],
+        )
+        .vcpus(8, 64),
+    );
+    let mut large = LabTest::new(arch, "32-vcpus", vec![Create, Churn(1), Poweroff]).vcpus(32, 64);
+    large.limit = Duration::from_secs(180);
+    tests.push(large);
+    tests
+}
+
+fn pvh_controls(arch: Arch) -> Vec<LabTest> {
+    let mut tests = Vec::new();
+    for control in controls::CONTROLS
+        .iter()
+        .filter(|c| c.archs.contains(&arch))
+    {
+        let mut test = LabTest::new(
+            arch,
+            &format!("control/{}", control.word.replace(' ', "+")),
+            control.actions.to_vec(),
+        );
+        test.switches = true;
+        test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
+        test.expect = controls::some(control.expect);
+        test.limit = Duration::from_secs(30);
+        test.last_limit = (control.expect == controls::SILENCE).then_some(Duration::from_secs(12));
+        tests.push(test);
+    }
     tests
 }
 

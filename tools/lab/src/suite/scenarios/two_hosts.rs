@@ -48,22 +48,29 @@ fn on(arch: Arch, name: &str, xens: [Xen; 2], actions: Vec<Action>) -> LabTest {
 
 /// All of them.
 pub fn all() -> Vec<LabTest> {
-    use Action::{
-        Across, Carry, Create, Migrate, Ping, Poweroff, RefusedAcross, Restore, Save, VcpuSet,
-    };
+    let mut tests = faults();
+    tests.extend(hosts());
+    tests.push(pv());
+    tests.extend(remus());
+    tests.extend(other_toolstacks());
+    tests.extend(libvirt());
+    tests.extend(Arch::ALL.map(small_and_large));
+    tests
+}
+
+/// What goes wrong on one host.
+fn faults() -> Vec<LabTest> {
+    use Action::{Create, Migrate, Ping, Poweroff, Restore, Save, VcpuSet};
     use Fault::{
-        Checkpoints, DiskFull, HotplugStorm, NetworkCut, PausedCheckpoint, PoweroffMeetsSuspend,
+        Checkpoints, DiskFull, HotplugStorm, PausedCheckpoint, PoweroffMeetsSuspend,
         ReceiverDiesAfter, ReceiverDiesBefore, ReceiverDiesDuring, RepeatedRequest, SenderKilled,
         SlowStore, TwoSaves, WatchStorm, WithdrawnRequest,
     };
-    let same = [Xen::Debian12, Xen::Debian12];
-    let newer = [Xen::Debian12, Xen::Debian13];
-    let x = Arch::X86_64;
     let one = |name: &str, faults: &[Fault], then: &[Action]| {
         let mut actions = vec![Create];
         actions.extend(faults.iter().map(|&fault| Action::Fault(fault)));
         actions.extend_from_slice(then);
-        let mut test = LabTest::new(x, "", actions);
+        let mut test = LabTest::new(Arch::X86_64, "", actions);
         test.name = name.to_owned();
         test
     };
@@ -113,7 +120,18 @@ pub fn all() -> Vec<LabTest> {
     .vcpus(8, 32);
     storm.config.cmdline = "burst=4".into();
     tests.push(storm);
-    tests.extend([
+    tests
+}
+
+/// From host to host by `xl`.
+fn hosts() -> [LabTest; 4] {
+    use Action::{
+        Across, Carry, Create, Migrate, Ping, Poweroff, RefusedAcross, Restore, Save, VcpuSet,
+    };
+    let same = [Xen::Debian12, Xen::Debian12];
+    let newer = [Xen::Debian12, Xen::Debian13];
+    let x = Arch::X86_64;
+    [
         on(
             x,
             "lab/hosts/there-and-back",
@@ -147,15 +165,15 @@ pub fn all() -> Vec<LabTest> {
             x,
             "long/hosts/network-cut",
             same,
-            vec![Create, Action::Fault(NetworkCut), Across, Ping, Poweroff],
+            vec![
+                Create,
+                Action::Fault(Fault::NetworkCut),
+                Across,
+                Ping,
+                Poweroff,
+            ],
         ),
-    ]);
-    tests.push(pv());
-    tests.extend(remus());
-    tests.extend(other_toolstacks());
-    tests.extend(libvirt());
-    tests.extend(Arch::ALL.map(small_and_large));
-    tests
+    ]
 }
 
 /// From a host whose machine frames all lie below 3 GiB to one that gives them from above 16 GiB,

@@ -1,16 +1,16 @@
-//! What a benchmark leaves in its run's folder: `bench.json`, which the report's page reads, and
-//! `bench.md`.
+//! What a benchmark leaves in its run's folder, and the report reads: `bench.json`, and `bench.md` for
+//! people.
 
 use std::path::Path;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::base::repo;
 
-/// A table; the report's page reads the same form.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+/// A table of figures.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// Its caption.
     pub title: String,
@@ -19,11 +19,12 @@ pub struct Table {
     /// Rows of cells.
     pub rows: Vec<Vec<String>>,
     /// What a reader must know.
+    #[serde(default)]
     pub notes: Vec<String>,
 }
 
-/// Lines over the same few points; the report's page draws them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+/// Values of several lines at the same few points.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// Its caption.
     pub title: String,
