@@ -1,8 +1,10 @@
 //! `cargo lab soak`: random lives of guests for as long as one likes, the same ones for the same
 //! seed.
 
+mod counts;
 mod plan;
 pub mod short;
+mod variant;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -10,25 +12,21 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{bail, Context, Result};
-use serde::Serialize;
 
 use crate::base::packages;
 use crate::base::progress;
 use crate::base::repo;
 use crate::base::runs;
 use crate::base::stop;
-use crate::build::kernel::{self, Arch};
-use crate::guest::config::{Config, Kind};
-use crate::guest::event::Event;
+use crate::build::kernel;
 use crate::guest::standard;
 use crate::host::hypervisor::{self, EmulatorFault};
 use crate::host::image;
 use crate::host::machine::Machine;
-use crate::host::qemu;
 use crate::host::xen_build::Xen;
-use crate::life::fault::Fault;
 use crate::life::{Action, Life, Timeline};
-use plan::State;
+use counts::Counts;
+use variant::Variant;
 
 /// Options of `cargo lab soak`.
 #[derive(Debug, Clone, clap::Args)]
@@ -64,170 +62,6 @@ const TURN: u64 = 2;
 const SHOWN: u64 = 24;
 /// Runs that making a failing list shorter may take.
 const TRIES: u32 = 12;
-const VCPUS: u32 = 4;
-
-/// A guest on a Xen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Variant {
-    arch: Arch,
-    kind: Kind,
-    xen: Xen,
-}
-
-impl Variant {
-    /// Those that the lab can run on this host, ordered by their Xen.
-    fn all() -> Vec<Self> {
-        let (accel, _) = qemu::accel();
-        let mut all = Vec::new();
-        for xen in [Xen::Debian12, Xen::Pv32] {
-            for kind in [Kind::Pvh, Kind::Pv] {
-                for arch in [Arch::X86_64, Arch::I686] {
-                    let (needed, _) = kind.needed_xen(arch, accel);
-                    // What runs on Debian's own build runs on the other one too.
-                    if needed == Xen::Debian12 || needed == xen {
-                        all.push(Self { arch, kind, xen });
-                    }
-                }
-            }
-        }
-        all
-    }
-
-    fn name(self) -> String {
-        let (arch, kind, xen) = (self.arch.name(), self.kind.name(), self.xen.name());
-        format!("{arch}-{kind}-{xen}")
-    }
-
-    /// Debian's build cannot log what a PV guest writes, so it migrates none.
-    fn start(self) -> State {
-        let live = self.kind != Kind::Pv || self.xen == Xen::Pv32;
-        State::new(u64::from(VCPUS), live)
-    }
-
-    fn config(self) -> Config {
-        let config = match self.kind {
-            Kind::Pvh => standard::pvh(self.arch),
-            kind => standard::pv(self.arch, kind),
-        };
-        Config {
-            name: "soak".into(),
-            mem: plan::MEM as u32,
-            extra: format!("{}maxmem = {}\n", config.extra, plan::MAX_MEM),
-            ..config
-        }
-    }
-}
-
-/// What was done and seen.
-#[derive(Debug, Default, Serialize)]
-struct Counts {
-    lists: u64,
-    actions: u64,
-    saves: u64,
-    restores: u64,
-    checkpoints: u64,
-    migrations: u64,
-    faults: u64,
-    suspends: u64,
-    hotplugs: u64,
-    sets_drained: u64,
-    address_spaces_checked: u64,
-    pattern_checks: u64,
-    mismatches: u64,
-    failed: u64,
-    skipped: u64,
-    /// Lists whose guest the emulator broke.
-    broken: u64,
-    minutes: f64,
-}
-
-impl Counts {
-    fn acted(&mut self, action: &Action) {
-        self.actions += 1;
-        let of = |n: &mut u64| *n += 1;
-        match action {
-            Action::Save => of(&mut self.saves),
-            Action::Restore | Action::RestoreThenVcpuSet(_) => of(&mut self.restores),
-            Action::Checkpoint | Action::VcpuSetDuringCheckpoint(_) => of(&mut self.checkpoints),
-            Action::Migrate => of(&mut self.migrations),
-            Action::Fault(fault) => {
-                self.faults += 1;
-                if let Fault::Checkpoints(n) = fault {
-                    self.checkpoints += n;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Adds those of one list.
-    fn add(&mut self, other: &Self) {
-        self.actions += other.actions;
-        self.saves += other.saves;
-        self.restores += other.restores;
-        self.checkpoints += other.checkpoints;
-        self.migrations += other.migrations;
-        self.faults += other.faults;
-        self.suspends += other.suspends;
-        self.hotplugs += other.hotplugs;
-        self.sets_drained += other.sets_drained;
-        self.address_spaces_checked += other.address_spaces_checked;
-        self.pattern_checks += other.pattern_checks;
-        self.mismatches += other.mismatches;
-    }
-
-    /// Adds what one guest said in its life.
-    fn heard(&mut self, events: &[Event]) {
-        let mut checks = 0;
-        for event in events {
-            match event.ev.as_str() {
-                "suspend" if event.text("phase") == Some("detached") => self.suspends += 1,
-                "cpu-down" => self.hotplugs += 1,
-                "cpu-up" if event.text("why") == Some("hotplug") => self.hotplugs += 1,
-                "drain" => self.sets_drained += event.num("sets").unwrap_or(0),
-                "verify" => {
-                    let vcpus = event.nums("online").map_or(0, |online| online.len() as u64);
-                    self.address_spaces_checked += event.num("spaces").unwrap_or(0) * vcpus;
-                    self.pattern_checks += event.num("checks").unwrap_or(0);
-                    self.mismatches += event.num("mismatches").unwrap_or(0);
-                }
-                "churn" => {
-                    let now = event.num("checks").unwrap_or(0);
-                    // A reboot begins anew.
-                    self.pattern_checks += now.saturating_sub(checks);
-                    checks = now;
-                }
-                "mismatch" => self.mismatches += 1,
-                _ => {}
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        format!(
-            "{:.1} min: {} lists, {} actions: {} saves, {} restores, {} checkpoints, {} migrations, {} faults, \
-             {} hotplugs;\n{} suspends, {} sets drained, {} address spaces read back, {} patterns checked: \
-             {} mismatches\n{} lists failed, {} skipped, {} broken by the emulator",
-            self.minutes,
-            self.lists,
-            self.actions,
-            self.saves,
-            self.restores,
-            self.checkpoints,
-            self.migrations,
-            self.faults,
-            self.hotplugs,
-            self.suspends,
-            self.sets_drained,
-            self.address_spaces_checked,
-            self.pattern_checks,
-            self.mismatches,
-            self.failed,
-            self.skipped,
-            self.broken,
-        )
-    }
-}
 
 /// How a list ended.
 enum End {
@@ -536,7 +370,7 @@ fn many(args: &Args, soak: &mut Soak, seed: u64, variants: &[Variant], end: Inst
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::event::{parse, Line};
+    use crate::guest::event::{parse, Event, Line};
 
     #[test]
     fn a_list_of_a_seed_is_legal_and_depends_on_its_number_only() {
