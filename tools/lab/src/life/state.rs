@@ -205,7 +205,7 @@ impl<'m> Life<'m> {
 
     pub(super) fn type_line(&self, line: &str) -> Result<()> {
         let id = self.domid()?;
-        self.sh(&console::type_line(&id, line))
+        self.sh(&console::type_line(id, line))
     }
 
     pub(super) fn request(&self, word: &str) -> Result<()> {
