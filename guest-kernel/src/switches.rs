@@ -29,6 +29,7 @@ bitflags::bitflags! {
         const BALLOON = 1 << 18;
         const STORE_RETRIED = 1 << 20;
         const CONSOLE_QUEUED = 1 << 19;
+        const BALLOON_NOTED = 1 << 21;
     }
 }
 
@@ -54,6 +55,7 @@ const WORDS: &[(&str, Off)] = &[
     ("nmi=pending", Off::NMI_RESET),
     ("m2p=header", Off::M2P_ASKED),
     ("balloon=off", Off::BALLOON),
+    ("balloon=unnoted", Off::BALLOON_NOTED),
     ("store=once", Off::STORE_RETRIED),
     ("console=wait", Off::CONSOLE_QUEUED),
 ];
@@ -160,6 +162,8 @@ impl Switches {
         m2p_of_header M2P_ASKED;
         /// Take no notice of `memory/target`?
         no_balloon BALLOON;
+        /// Not have Xen note the frames that come as dirty?
+        balloon_is_unnoted BALLOON_NOTED;
         /// Try what is to be done by way of xenstore only once?
         store_once STORE_RETRIED;
         /// Wait for dom0 to read the console in the middle of a suspend?

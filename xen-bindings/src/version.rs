@@ -62,15 +62,29 @@ pub fn version() -> Result<Version> {
 #[doc(alias = "XENVER_extraversion")]
 pub fn extra_version() -> Result<ExtraVersion> {
     let mut text = ExtraVersion([0; 16]);
-    let arg = ptr::from_mut(&mut text.0) as usize;
-    // SAFETY: Xen writes at most the 16 bytes of a xen_extraversion_t, which live across the call.
-    let ret = unsafe { hypercall2::<OP>(ffi::XENVER_extraversion as usize, arg) };
-    Call::new("XENVER_extraversion").check(ret)?;
+    // SAFETY: `text` lives across the call, and nothing else uses it.
+    unsafe { extra_version_at(&mut text)? };
     Ok(text)
+}
+
+/// As [`extra_version`], with the text at `place`. For memory that Xen is to write into, whatever
+/// the text: what Xen copies to a PVH guest is noted as dirty in a live migration
+/// (`__hvm_copy`, `xen/arch/x86/hvm/hvm.c`).
+///
+/// # Errors
+/// Xen's: `EPERM` where policy hides it, `EFAULT` if `place` is not mapped.
+///
+/// # Safety
+/// Nothing else uses the 16 bytes at `place` during the call.
+pub unsafe fn extra_version_at(place: *mut ExtraVersion) -> Result<()> {
+    // SAFETY: Xen writes at most the 16 bytes of a xen_extraversion_t; they are the caller's.
+    let ret = unsafe { hypercall2::<OP>(ffi::XENVER_extraversion as usize, place as usize) };
+    Call::new("XENVER_extraversion").check(ret).map(drop)
 }
 
 /// What follows the version number.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct ExtraVersion([u8; size_of::<ffi::xen_extraversion_t>()]);
 
 impl ExtraVersion {

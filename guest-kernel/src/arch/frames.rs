@@ -98,7 +98,8 @@ pub fn is_managed(pfn: Pfn) -> bool {
     pfn.0 >= MANAGED_FIRST.load(Ordering::Relaxed) && pfn.0 < MANAGED_END.load(Ordering::Relaxed)
 }
 
-fn word(pfn: Pfn, index: usize) -> *mut u64 {
+/// Where a word of a managed frame is in the direct map.
+pub(super) fn word(pfn: Pfn, index: usize) -> *mut u64 {
     assert!(is_managed(pfn), "frame {:#x} is not the allocator's", pfn.0);
     assert!(index < ENTRIES);
     ((KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *mut u64).wrapping_add(index)

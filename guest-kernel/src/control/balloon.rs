@@ -255,6 +255,11 @@ impl Driver {
         let chosen = &room[..count];
         let done = calls::take(chosen);
         let (came, stayed) = chosen.split_at(done.frames);
+        if !arch::is_pv() && !cmdline::options().switches.balloon_is_unnoted() {
+            if let Err(error) = calls::have_noted(came) {
+                log::warn!("balloon: {error}: a live migration may leave frames behind");
+            }
+        }
         frames::came(came);
         frames::stay_away(stayed);
         self.books.took(came.len() as u64);

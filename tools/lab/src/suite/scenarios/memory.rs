@@ -163,14 +163,14 @@ fn moving_in_migration() -> [LabTest; 2] {
     let mut moving = [
         LabTest::new(Arch::X86_64, "", moving()),
         LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "", moving()),
+        LabTest::new(Arch::X86_64, "", vec![Create, MemSetDuringMigrate(64)]),
     ];
-    // What a PVH guest is given meanwhile is not logged as written, and may be missing in the new
-    // domain.
-    moving[0].actions.truncate(4);
-    moving[0].actions.push(Poweroff);
     for test in &mut moving {
         test.name = format!("long/memory-moves-in-migration/{}", test.config.kind.name());
         test.config.extra = "maxmem = 96\n".into();
     }
+    moving[2].name = "long/control/balloon=unnoted/pvh".to_owned();
+    moving[2].config.cmdline += " balloon=unnoted";
+    moving[2].switches = true;
     moving
 }
