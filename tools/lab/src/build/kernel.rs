@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, Register};
 use object::{Object, ObjectSection, SectionKind};
 
@@ -52,37 +52,57 @@ impl Arch {
     }
 }
 
-/// Builds all four kernels.
+/// Builds all four kernels, the plain ones beside those with switches: most of a build is one
+/// thread's work.
 ///
 /// # Errors
 /// If a package is missing, the compiler is not the pinned one, or the build or a check fails.
 pub fn build() -> Result<Vec<String>> {
-    packages::ensure(packages::KERNEL)?;
-    compiler()?;
-    repo::make_dir(&repo::guests())?;
-    let mut about = Vec::new();
-    for arch in Arch::ALL {
-        for test in [false, true] {
-            let to = arch.elf(test);
-            let bytes = progress::step(&format!("building {}", repo::shown(&to)), || {
-                cargo(arch, test)
-            })?;
-            let facts = check(&bytes, arch)
-                .with_context(|| format!("{} must not be used", repo::shown(&to)))?;
-            repo::write(&to, &bytes)?;
-            about.push(format!("{}: {facts}", repo::shown(&to)));
-        }
-    }
-    Ok(about)
+    prepare()?;
+    let those = |test| move || Arch::ALL.map(|arch| build_one(arch, test));
+    progress::step("building the guest kernels", || {
+        let (plain, with_switches) = std::thread::scope(|scope| {
+            let plain = scope.spawn(those(false));
+            (those(true)(), plain.join())
+        });
+        let plain = plain.map_err(|_| anyhow!("building a kernel panicked"))?;
+        plain.into_iter().chain(with_switches).collect()
+    })
 }
 
-/// Builds them if any is missing, or older than a source it is made from.
+/// Builds all four if any is missing, or older than a source it is made from.
 ///
 /// # Errors
 /// As [`build`].
 pub fn ensure() -> Result<()> {
     // Cargo knows best what is out of date, and asking it takes a second per kernel.
     build().map(drop)
+}
+
+/// The same for one kernel.
+///
+/// # Errors
+/// As [`build`].
+pub fn ensure_one(arch: Arch, test: bool) -> Result<()> {
+    prepare()?;
+    let what = format!("building {}", repo::shown(&arch.elf(test)));
+    progress::step(&what, || build_one(arch, test)).map(drop)
+}
+
+fn prepare() -> Result<()> {
+    packages::ensure(packages::KERNEL)?;
+    compiler()?;
+    repo::make_dir(&repo::guests())
+}
+
+/// Builds one and checks it; gives its facts in words.
+fn build_one(arch: Arch, test: bool) -> Result<String> {
+    let to = arch.elf(test);
+    let shown = repo::shown(&to);
+    let bytes = cargo(arch, test)?;
+    let facts = check(&bytes, arch).with_context(|| format!("{shown} must not be used"))?;
+    repo::write(&to, &bytes)?;
+    Ok(format!("{shown}: {facts}"))
 }
 
 /// Checks that the compiler is the pinned one.
