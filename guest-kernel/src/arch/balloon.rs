@@ -216,7 +216,7 @@ pub fn have_noted(frames: &[Pfn]) -> Result<(), HypercallError> {
     check(frames);
     let mut noted = Ok(());
     for &pfn in frames.iter().filter(is_mapped) {
-        // SAFETY: no Rust object is there (checked), and the caller has given it to nobody yet.
+        // SAFETY: no Rust object is there (checked): Xen's write is like one of `write_word`'s.
         let written = unsafe { version::extra_version_at(word(pfn, 0).cast()) };
         noted = noted.and(written);
     }
