@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
@@ -79,14 +80,22 @@ pub fn ensure() -> Result<()> {
     build().map(drop)
 }
 
-/// The same for one kernel.
+/// The same for one kernel, once in the life of this process: each test asks.
 ///
 /// # Errors
 /// As [`build`].
 pub fn ensure_one(arch: Arch, test: bool) -> Result<()> {
-    prepare()?;
-    let what = format!("building {}", repo::shown(&arch.elf(test)));
-    progress::step(&what, || build_one(arch, test)).map(drop)
+    static SEEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    // Held while it is built: whoever needs the same kernel waits for it.
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let elf = arch.elf(test);
+    if !seen.contains(&elf) {
+        prepare()?;
+        let what = format!("building {}", repo::shown(&elf));
+        progress::step(&what, || build_one(arch, test))?;
+        seen.push(elf);
+    }
+    Ok(())
 }
 
 fn prepare() -> Result<()> {

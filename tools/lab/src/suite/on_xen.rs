@@ -41,6 +41,11 @@ pub fn run(
         xen,
         hardware: test.hardware,
     };
+    // Also when no test of the build was asked for: yesterday's kernels would be tested.
+    match test.other {
+        Some(_) => kernel::ensure()?,
+        None => kernel::ensure_one(test.arch, test.switches)?,
+    }
     let fits = |m: &Machine| {
         let peer = m.peer.as_ref().map(|peer| peer.spec);
         (m.spec, peer) == (spec, test.peer) && m.check().is_ok()
@@ -84,8 +89,6 @@ fn boot(
         }
         return Err(why);
     }
-    // Also when no test of the build was asked for: yesterday's kernels would be tested.
-    kernel::ensure()?;
     let folder = fresh(run)?;
     let machine = match test.peer {
         None => Machine::boot(&folder, args.keep, spec)?,

@@ -146,7 +146,7 @@ fn far_below_maxmem() -> [LabTest; 2] {
 }
 
 /// Frames go and come that have been sent, or have not.
-fn moving_in_migration() -> [LabTest; 2] {
+fn moving_in_migration() -> [LabTest; 3] {
     use Action::{Create, MemSetDuringMigrate, Poweroff, Restore, Save};
     let moving = || {
         vec![
