@@ -62,7 +62,7 @@ pub fn build() -> Result<Vec<String>> {
     prepare()?;
     let those = |test| move || Arch::ALL.map(|arch| build_one(arch, test));
     progress::step("building the guest kernels", || {
-        let (plain, with_switches) = std::thread::scope(|scope| {
+        let (with_switches, plain) = std::thread::scope(|scope| {
             let plain = scope.spawn(those(false));
             (those(true)(), plain.join())
         });
