@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
+use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::visit::{self, Visit};
 use syn::UseTree;
@@ -230,7 +231,7 @@ impl<'ast> Visit<'ast> for Module {
 
     fn visit_macro(&mut self, invoked: &'ast syn::Macro) {
         visit::visit_macro(self, invoked);
-        self.take_tokens(&invoked.tokens.to_string());
+        self.take_tokens(invoked.tokens.clone());
     }
 
     // A function or a block may be for tests alone.
@@ -285,24 +286,28 @@ impl Module {
     }
 
     /// The paths in the arguments of a macro, which are no syntax yet.
-    fn take_tokens(&mut self, tokens: &str) {
+    fn take_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
-        let mut joined = false;
-        for word in tokens.split_whitespace().flat_map(pieces) {
-            match word {
-                "::" => joined = true,
-                word if word.starts_with(|c: char| c.is_alphabetic() || c == '_') => {
-                    if !joined {
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == ':' => {
+                    colons += 1;
+                    continue;
+                }
+                TokenTree::Ident(word) => {
+                    if colons != 2 {
                         self.take_path(std::mem::take(&mut path));
                     }
-                    path.push(word.to_string());
-                    joined = false;
+                    path.push(word.unraw().to_string());
                 }
-                _ => {
+                TokenTree::Group(group) => {
                     self.take_path(std::mem::take(&mut path));
-                    joined = false;
+                    self.take_tokens(group.stream());
                 }
+                _ => self.take_path(std::mem::take(&mut path)),
             }
+            colons = 0;
         }
         self.take_path(path);
     }
@@ -314,27 +319,6 @@ impl Module {
             self.alone.insert(name);
         }
     }
-}
-
-/// Words, `::`, and what stands between them.
-fn pieces(text: &str) -> Vec<&str> {
-    let kind = |c: char| match c {
-        c if c.is_alphanumeric() || c == '_' => 0,
-        ':' => 1,
-        _ => 2,
-    };
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    let mut last = None;
-    for (at, c) in text.char_indices() {
-        if last.is_some_and(|last| last != kind(c)) {
-            pieces.push(&text[start..at]);
-            start = at;
-        }
-        last = Some(kind(c));
-    }
-    pieces.push(&text[start..]);
-    pieces
 }
 
 fn names(path: &syn::Path) -> Vec<String> {
