@@ -44,7 +44,7 @@ impl Life<'_> {
     }
 
     /// `xl save -c`, the image thrown away; gives what the guest said of it. For figures: unlike
-    /// [`Action::Checkpoint`] it asks for no churn.
+    /// [`Action::Checkpoint`](crate::life::action::Action::Checkpoint) it asks for no churn.
     ///
     /// # Errors
     /// If `xl` fails, the guest does not come back, or it says that something is wrong.
