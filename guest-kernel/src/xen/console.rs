@@ -244,9 +244,13 @@ impl State {
 
     /// Whether a writer has to go on at once.
     fn may_not_wait(&self) -> bool {
-        (WINDOW.load(Ordering::Relaxed) || self.stalled)
-            && !PANICKING.load(Ordering::Relaxed)
-            && !cmdline::options().switches.console_waits()
+        if PANICKING.load(Ordering::Relaxed) {
+            return false;
+        }
+        // With the clock frozen there is nothing to measure a wait by.
+        time::stands_still()
+            || (WINDOW.load(Ordering::Relaxed) || self.stalled)
+                && !cmdline::options().switches.console_waits()
     }
 
     /// Has the rest of a text wait in the queue. One that does not fit is dropped as a whole, so
@@ -325,16 +329,17 @@ impl Queue {
     }
 }
 
-/// When a wait for dom0 ends: at a time, or, while the clock stands still, after many looks.
+/// When a wait for dom0 ends: at a time, or, in a panic while the clock stands still, after many
+/// looks.
 struct Limit {
     deadline: u64,
     looks: u32,
 }
 
 impl Limit {
-    /// Each look gives the CPU away once: on a machine of today they take more than a tenth of a
-    /// second together, in the lab some seconds.
-    const LOOKS: u32 = 1 << 19;
+    /// Each look gives the CPU away once, with a hypercall: together they take some 30 ms on a
+    /// machine of today, and some ten seconds where the processor is emulated.
+    const LOOKS: u32 = 1 << 15;
 
     fn at(deadline: u64) -> Limit {
         Limit { deadline, looks: 0 }
