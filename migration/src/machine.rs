@@ -232,6 +232,12 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         }
     }
 
+    /// Member `i` and the platform, which it is given, if it takes part in the stage.
+    fn member_of(&mut self, stage: Stage, i: usize) -> Option<(&mut Member<'p, P>, &mut P)> {
+        let member = &mut self.members[i];
+        member.takes_part(stage).then_some((member, self.platform))
+    }
+
     /// Suspends the participants of a stage, in order.
     fn suspend_stage(
         &mut self,
@@ -240,13 +246,9 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
         deadline: Deadline,
     ) -> Result<(), SuspendFailed<P::Error>> {
         for i in 0..self.members.len() {
-            let Machine {
-                platform, members, ..
-            } = self;
-            let member = &mut members[i];
-            if !member.takes_part(stage) {
+            let Some((member, platform)) = self.member_of(stage, i) else {
                 continue;
-            }
+            };
             let role = member.role;
             let step = (phase, role.name);
             let result = member.participant.suspend(stage, platform, deadline);
@@ -261,15 +263,12 @@ impl<'m, 'p, P: Platform> Machine<'m, 'p, P> {
 
     /// Brings the participants of a stage back, in reverse order.
     fn return_stage(&mut self, stage: Stage) {
+        let how = self.run.how;
         for i in (0..core::mem::take(&mut self.run.suspended[stage as usize])).rev() {
-            let Machine {
-                platform, members, ..
-            } = self;
-            let member = &mut members[i];
-            if !member.takes_part(stage) {
+            let Some((member, platform)) = self.member_of(stage, i) else {
                 continue;
-            }
-            let result = match self.run.how {
+            };
+            let result = match how {
                 Return::Failed => member.participant.undo(stage, platform),
                 Return::Cancelled => member.participant.cancelled(stage, platform),
                 Return::Restored => member.participant.restored(stage, platform),
