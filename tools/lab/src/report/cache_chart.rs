@@ -207,15 +207,13 @@ fn hotplug(x: Percent, y: f64, down: bool) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::super::suspends::suspends;
-    use super::super::{runs, sample};
     use super::*;
 
     #[test]
     fn caches_drop_to_nothing_at_a_drain() {
-        let dir = tempfile::tempdir().unwrap();
-        sample::write(dir.path()).unwrap();
-        let life = runs::collect(dir.path()).unwrap().runs[0].lives[0].clone();
+        let life = sample::life();
         let caches = read(&life.events);
         assert_eq!(caches.vcpus.len(), 2);
         assert_eq!(caches.drains.len(), 1);

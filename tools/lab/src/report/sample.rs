@@ -7,6 +7,14 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
+/// The life of its guest, as the report reads it.
+#[cfg(test)]
+pub fn life() -> super::found::Life {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path()).unwrap();
+    super::runs::collect(dir.path()).unwrap().runs[0].lives[0].clone()
+}
+
 /// A made-up run: a demo of one guest that is saved and restored, one suspend that fails, a
 /// migration, and two tests, all with hostile words in them.
 pub fn write(runs: &Path) -> Result<()> {

@@ -309,16 +309,9 @@ fn as_table(suspend: &Suspend, pieces: &[Piece<'_>]) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::found::Life;
+    use super::super::sample::life;
     use super::super::suspends::suspends;
-    use super::super::{runs, sample};
     use super::*;
-
-    fn life() -> Life {
-        let dir = tempfile::tempdir().unwrap();
-        sample::write(dir.path()).unwrap();
-        runs::collect(dir.path()).unwrap().runs[0].lives[0].clone()
-    }
 
     #[test]
     fn the_pieces_of_a_suspend_are_its_phases() {

@@ -179,14 +179,8 @@ impl Suspend {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{runs, sample};
+    use super::super::sample::life;
     use super::*;
-
-    fn life() -> Life {
-        let dir = tempfile::tempdir().unwrap();
-        sample::write(dir.path()).unwrap();
-        runs::collect(dir.path()).unwrap().runs[0].lives[0].clone()
-    }
 
     #[test]
     fn a_suspend_is_put_together_from_its_events() {
