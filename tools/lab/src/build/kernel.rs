@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
@@ -60,15 +60,28 @@ impl Arch {
 /// If a package is missing, the compiler is not the pinned one, or the build or a check fails.
 pub fn build() -> Result<Vec<String>> {
     prepare()?;
+    let mut built = built();
     let those = |test| move || Arch::ALL.map(|arch| build_one(arch, test));
-    progress::step("building the guest kernels", || {
+    let facts = progress::step("building the guest kernels", || {
         let (with_switches, plain) = std::thread::scope(|scope| {
             let plain = scope.spawn(those(false));
             (those(true)(), plain.join())
         });
         let plain = plain.map_err(|_| anyhow!("building a kernel panicked"))?;
-        plain.into_iter().chain(with_switches).collect()
-    })
+        plain
+            .into_iter()
+            .chain(with_switches)
+            .collect::<Result<_>>()
+    })?;
+    let each = |arch: Arch| [false, true].map(|test| arch.elf(test));
+    built.extend(Arch::ALL.into_iter().flat_map(each));
+    Ok(facts)
+}
+
+/// Kernels that were built in the life of this process.
+fn built() -> MutexGuard<'static, Vec<PathBuf>> {
+    static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    BUILT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Builds all four if any is missing, or older than a source it is made from.
@@ -85,15 +98,14 @@ pub fn ensure() -> Result<()> {
 /// # Errors
 /// As [`build`].
 pub fn ensure_one(arch: Arch, test: bool) -> Result<()> {
-    static SEEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     // Held while it is built: whoever needs the same kernel waits for it.
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut built = built();
     let elf = arch.elf(test);
-    if !seen.contains(&elf) {
+    if !built.contains(&elf) {
         prepare()?;
         let what = format!("building {}", repo::shown(&elf));
         progress::step(&what, || build_one(arch, test))?;
-        seen.push(elf);
+        built.push(elf);
     }
     Ok(())
 }
