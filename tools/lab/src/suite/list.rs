@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::base::repo;
 use crate::suite::host::{self, HostTest};
 use crate::suite::scenarios::test::LabTest;
-use crate::suite::scenarios::{self, two_hosts};
+use crate::suite::scenarios::{self, long};
 use crate::suite::soak;
 
 /// What a test is.
@@ -30,7 +30,7 @@ impl Test {
     /// As the list names it.
     pub fn kind(&self) -> &'static str {
         match self.what {
-            What::Lab(_) if two_hosts::is_long(&self.name) => "long",
+            What::Lab(_) if long::is_long(&self.name) => "long",
             What::Lab(_) => "lab",
             _ => "host",
         }

@@ -1,6 +1,7 @@
 //! One test on the worker's machine, which is booted if there is none of its kind.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
@@ -13,7 +14,7 @@ use crate::host::image;
 use crate::host::machine::{Machine, Spec};
 use crate::host::network::Host;
 use crate::host::pair;
-use crate::life::{Life, Timeline};
+use crate::life::{Life, Step, Timeline};
 use crate::suite::args::Args;
 use crate::suite::scenarios::test::{judge, LabTest, Other};
 use crate::suite::{agreement, differential};
@@ -111,7 +112,7 @@ fn live(args: &Args, test: &LabTest, machine: &Machine, log: &Path) -> Result<Ou
     let mut steps = Vec::new();
     for (n, action) in test.actions.iter().enumerate() {
         if let (Some(limit), true) = (test.last_limit, n + 1 == test.actions.len()) {
-            life.set_limit(limit);
+            life.set_limit(limit.max(first_took(&steps) * 3));
         }
         let step = life.act(action)?;
         let ok = step.ok();
@@ -139,6 +140,14 @@ fn live(args: &Args, test: &LabTest, machine: &Machine, log: &Path) -> Result<Ou
         life.end()?;
     }
     Ok(outcome)
+}
+
+/// How long the guest took to boot and to be at work: how quick the machine is now. Silence says
+/// something only if it lasts longer than an answer would have taken.
+fn first_took(steps: &[Step]) -> Duration {
+    steps.first().map_or(Duration::ZERO, |step| {
+        Duration::from_secs_f64(step.secs.max(0.0))
+    })
 }
 
 /// A folder below the run's for one machine.

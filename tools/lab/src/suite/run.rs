@@ -16,7 +16,7 @@ use crate::base::repo;
 use crate::base::runs;
 use crate::suite::args::Args;
 use crate::suite::list::{all, split, Test, What};
-use crate::suite::scenarios::two_hosts;
+use crate::suite::scenarios::long;
 use crate::suite::worker::{self, Done, Shared};
 
 /// Runs the tests.
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .into_iter()
         .filter(|t| t.name.contains(&filter))
         // A list shows them all.
-        .filter(|t| args.list || two_hosts::asks_for(&filter, &t.name))
+        .filter(|t| args.list || long::asks_for(&filter, &t.name))
         .collect();
     if tests.is_empty() {
         bail!("no test's name contains \"{filter}\": cargo lab test --list names them");

@@ -3,6 +3,7 @@
 
 pub mod controls;
 mod hardship;
+pub mod long;
 mod memory;
 mod pv;
 pub mod test;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<LabTest> {
         }
     }
     tests.extend(pv::all());
+    long::leave_out(&mut tests);
     // Those for one hypervisor side by side: one machine serves them all.
     tests.sort_by_key(|test| (test.xen as u8, test.hardware.mib, test.hardware.xen_options));
     tests
@@ -143,7 +145,11 @@ fn pvh_controls(arch: Arch) -> Vec<LabTest> {
         test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
         test.expect = controls::some(control.expect);
         test.limit = Duration::from_secs(30);
-        test.last_limit = (control.expect == controls::SILENCE).then_some(Duration::from_secs(12));
+        let silent = control
+            .expect
+            .iter()
+            .any(|word| controls::SILENCE.contains(word));
+        test.last_limit = silent.then_some(Duration::from_secs(12));
         tests.push(test);
     }
     tests

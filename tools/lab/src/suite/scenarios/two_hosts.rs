@@ -1,5 +1,4 @@
-//! The tests of two hosts and of what goes wrong. Those whose name begins with `long/` run only if
-//! they are asked for by that name: `cargo lab test long`.
+//! The tests of two hosts and of what goes wrong.
 
 use std::time::Duration;
 
@@ -12,20 +11,6 @@ use crate::life::fault::Fault;
 use crate::life::virsh::Virsh;
 use crate::life::Action;
 use crate::suite::scenarios::test::LabTest;
-
-/// Whether a test is left out unless its name is given.
-pub fn is_long(name: &str) -> bool {
-    name.starts_with("long/")
-}
-
-/// Whether these words ask for a test that contains them: for a long one they begin with "long" or
-/// are the rest of its name.
-pub fn asks_for(filter: &str, name: &str) -> bool {
-    match name.strip_prefix("long/") {
-        Some(rest) => filter.starts_with("long") || filter == rest,
-        None => true,
-    }
-}
 
 /// Why Xen 4.17 takes no PVH guest from 4.20: the record of the local APIC has grown
 /// (`struct hvm_hw_lapic` in `xen/include/public/arch-x86/hvm/save.h` has `pending_esr` in 4.20),
@@ -314,18 +299,4 @@ fn pv() -> LabTest {
     let mut test = on(Arch::X86_64, name, [Xen::Pv32, Xen::Pv32], life);
     test.config.kind = Kind::Pv;
     test
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_test_runs_only_if_it_is_named() {
-        assert!(asks_for("", "lab/x"));
-        assert!(!asks_for("", "long/libvirt"));
-        assert!(asks_for("long", "long/libvirt"));
-        assert!(asks_for("libvirt", "long/libvirt"));
-        assert!(!asks_for("libvirt", "long/hosts/libvirt"));
-    }
 }
