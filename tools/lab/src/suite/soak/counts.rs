@@ -15,6 +15,8 @@ pub struct Counts {
     pub restores: u64,
     pub checkpoints: u64,
     pub migrations: u64,
+    /// Backups that took over.
+    pub failovers: u64,
     pub faults: u64,
     pub suspends: u64,
     pub hotplugs: u64,
@@ -38,6 +40,10 @@ impl Counts {
             Action::Restore | Action::RestoreThenVcpuSet(_) => of(&mut self.restores),
             Action::Checkpoint | Action::VcpuSetDuringCheckpoint(_) => of(&mut self.checkpoints),
             Action::Migrate => of(&mut self.migrations),
+            Action::Remus(checkpoints) => {
+                self.checkpoints += checkpoints;
+                of(&mut self.failovers);
+            }
             Action::Fault(fault) => {
                 self.faults += 1;
                 if let Fault::Checkpoints(n) = fault {
@@ -55,6 +61,7 @@ impl Counts {
         self.restores += other.restores;
         self.checkpoints += other.checkpoints;
         self.migrations += other.migrations;
+        self.failovers += other.failovers;
         self.faults += other.faults;
         self.suspends += other.suspends;
         self.hotplugs += other.hotplugs;
@@ -93,8 +100,8 @@ impl Counts {
 
     pub fn text(&self) -> String {
         format!(
-            "{:.1} min: {} lists, {} actions: {} saves, {} restores, {} checkpoints, {} migrations, {} faults, \
-             {} hotplugs;\n{} suspends, {} sets drained, {} address spaces read back, {} patterns checked: \
+            "{:.1} min: {} lists, {} actions: {} saves, {} restores, {} checkpoints, {} migrations, {} failovers, \
+             {} faults, {} hotplugs;\n{} suspends, {} sets drained, {} address spaces read back, {} patterns checked: \
              {} mismatches\n{} lists failed, {} skipped, {} broken by the emulator",
             self.minutes,
             self.lists,
@@ -103,6 +110,7 @@ impl Counts {
             self.restores,
             self.checkpoints,
             self.migrations,
+            self.failovers,
             self.faults,
             self.hotplugs,
             self.suspends,

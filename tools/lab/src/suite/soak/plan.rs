@@ -85,7 +85,7 @@ impl State {
             Action::Save => self.saved = true,
             Action::Poweroff | Action::Halt => self.gone = true,
             Action::Reboot => is(self.watched)?,
-            Action::Migrate => {
+            Action::Migrate | Action::Remus(_) => {
                 is(self.live)?;
                 self.watched = true;
             }
@@ -162,7 +162,7 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
             _ => Action::Restore,
         };
     }
-    match random.u8(0..44) {
+    match random.u8(0..46) {
         0..=6 => Action::VcpuSet(n),
         7..=12 => Action::Save,
         13..=16 => Action::Checkpoint,
@@ -184,6 +184,7 @@ fn draw(random: &mut fastrand::Rng, state: State) -> Action {
         38 => Action::Fault(Fault::Checkpoints(random.u64(2..=5))),
         39 => Action::Nmis(random.u64(4..=100)),
         40..=42 => Action::MemSet(random.u64(LEAST_MEM..=MAX_MEM)),
+        43 | 44 => Action::Remus(random.u64(2..=6)),
         _ => Action::Fault(match random.u8(0..4) {
             0 => Fault::ReceiverDiesBefore,
             1 => Fault::ReceiverDiesDuring,
@@ -265,6 +266,7 @@ mod tests {
             &[Create, VcpuSet(5)],
             &[Create, VcpuSet(0)],
             &[Create, Migrate],
+            &[Create, Action::Remus(2)],
             &[Create, Poweroff, VcpuSet(2)],
             &[Create, Create],
             &[Create, Checkpoint, Reboot],

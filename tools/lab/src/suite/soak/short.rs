@@ -1,4 +1,4 @@
-//! The soak among the tests: five minutes of the same lists each time.
+//! The soak among the tests: three minutes of the same lists each time.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::base::stop;
 /// The lists of this seed begin with checkpoints, hotplug storms, migrations and deaths of the
 /// receiver.
 const SEED: &str = "2026";
-const MINUTES: &str = "5";
+const MINUTES: &str = "3";
 /// Making a failing list shorter takes longer than the soak.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 

@@ -23,6 +23,7 @@ pub fn word(action: &Action) -> Option<String> {
         Action::RestoreThenVcpuSet(n) => format!("restore-then-vcpu-set={n}"),
         Action::Nmis(n) => format!("nmis={n}"),
         Action::MemSet(mib) => format!("mem-set={mib}"),
+        Action::Remus(checkpoints) => format!("remus={checkpoints}"),
         Action::Fault(fault) => match fault {
             Fault::ReceiverDiesBefore => "receiver-dies-before".into(),
             Fault::ReceiverDiesDuring => "receiver-dies-during".into(),
@@ -67,6 +68,7 @@ pub fn action(text: &str) -> Option<Action> {
         "restore-then-vcpu-set" => Action::RestoreThenVcpuSet(number()?),
         "nmis" => Action::Nmis(number()?),
         "mem-set" => Action::MemSet(number()?),
+        "remus" => Action::Remus(number()?),
         "receiver-dies-before" => Action::Fault(Fault::ReceiverDiesBefore),
         "receiver-dies-during" => Action::Fault(Fault::ReceiverDiesDuring),
         "receiver-dies-after" => Action::Fault(Fault::ReceiverDiesAfter),
@@ -138,6 +140,7 @@ mod tests {
             "two-saves",
             "nmis=20",
             "mem-set=24",
+            "remus=5",
         ] {
             let action = action(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(word(&action).as_deref(), Some(text));
