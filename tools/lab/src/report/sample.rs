@@ -94,122 +94,17 @@ pub fn write(runs: &Path) -> Result<()> {
 
 /// Events of the made-up guest, with seconds on the host's clock.
 pub fn events() -> Vec<(f64, Value)> {
-    let e = |ev: &str, t: u64, more: Value| {
-        let mut body = serde_json::json!({"v": 1, "ev": ev, "t": t, "cpu": 0});
-        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
-            body.extend(more);
-        }
-        body
+    let line = |line: &str| {
+        let (at, event) = line
+            .split_once(' ')
+            .expect("the host's second, then the event");
+        let mut event: Value = serde_json::from_str(event).expect("JSON");
+        event["v"] = 1.into();
+        event["cpu"] = 0.into();
+        (at.parse().expect("seconds"), event)
     };
-    let churn = |t: u64, online: Value, cached: Value| {
-        e(
-            "churn",
-            t,
-            serde_json::json!({"online": online, "cached": cached, "depot": 2,
-            "checks": 1000, "mismatches": 0}),
-        )
-    };
-    let phase = |t: u64, round: u64, phase: &str, ns: u64| {
-        e(
-            "suspend",
-            t,
-            serde_json::json!({"round": round, "phase": phase, "ns": ns}),
-        )
-    };
-    let ms = 1_000_000;
-    vec![
-        (
-            0.5,
-            e(
-                "boot",
-                0,
-                serde_json::json!({"arch": "x86_64", "mode": "pvh", "max_vcpus": 2, "build": "plain"}),
-            ),
-        ),
-        (
-            1.0,
-            e("ready", 500 * ms, serde_json::json!({"online": [0, 1]})),
-        ),
-        (
-            2.0,
-            churn(
-                1500 * ms,
-                serde_json::json!([0, 1]),
-                serde_json::json!([8, 16]),
-            ),
-        ),
-        (
-            2.5,
-            e(
-                "cpu-down",
-                2000 * ms,
-                serde_json::json!({"vcpu": 1, "drained": 16, "left": 0}),
-            ),
-        ),
-        (
-            3.0,
-            churn(2500 * ms, serde_json::json!([0]), serde_json::json!([9, 0])),
-        ),
-        (
-            4.0,
-            e(
-                "cpu-up",
-                3500 * ms,
-                serde_json::json!({"vcpu": 1, "why": "hotplug"}),
-            ),
-        ),
-        (5.1, phase(5000 * ms, 1, "requested", 0)),
-        (5.1, phase(5008 * ms, 1, "acknowledged", 8 * ms)),
-        (5.1, phase(5010 * ms, 1, "quiesced", 10 * ms)),
-        (
-            5.1,
-            e(
-                "drain",
-                5014 * ms,
-                serde_json::json!({"round": 1, "why": "suspend", "per_cpu": [9, 7], "depot": 2,
-            "sets": 18, "in_flight": 0, "left": 0, "backend_calls": 1, "ns": 3 * ms}),
-            ),
-        ),
-        (5.1, phase(5015 * ms, 1, "drained", 15 * ms)),
-        (5.1, phase(5030 * ms, 1, "audited", 30 * ms)),
-        (5.1, phase(5031 * ms, 1, "detached", 31 * ms)),
-        (
-            10.1,
-            e(
-                "resumed",
-                5050 * ms,
-                serde_json::json!({"round": 1, "how": "restored", "online": [0, 1],
-            "ns": {"requested": 0, "acknowledged": 8 * ms, "quiesced": 10 * ms, "drained": 15 * ms,
-                "audited": 30 * ms, "detached": 31 * ms, "suspended": 33 * ms, "restored": 45 * ms}}),
-            ),
-        ),
-        (
-            10.2,
-            e(
-                "verify",
-                5060 * ms,
-                serde_json::json!({"why": "restored", "spaces": 32, "checks": 500,
-            "mismatches": 0, "online": [0, 1]}),
-            ),
-        ),
-        (
-            11.0,
-            churn(
-                6000 * ms,
-                serde_json::json!([0, 1]),
-                serde_json::json!([4, 2]),
-            ),
-        ),
-        (11.5, phase(6500 * ms, 2, "requested", 0)),
-        (11.5, phase(6504 * ms, 2, "acknowledged", 4 * ms)),
-        (
-            11.6,
-            e(
-                "suspend-failed",
-                6510 * ms,
-                serde_json::json!({"round": 2, "phase": "audited", "party": "guest",
-            "msg": "page <7>"}),
-            ),
-        ),
-    ]
+    include_str!("sample-events.txt")
+        .lines()
+        .map(line)
+        .collect()
 }

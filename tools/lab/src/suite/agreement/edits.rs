@@ -1,6 +1,8 @@
 //! The edits: one thing changed in a good image, most of which Xen must refuse. What savelint says
 //! of each is not written here; it is compared with what `xl restore` does.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 
 use super::image::{Image, Splice};
@@ -108,13 +110,39 @@ fn memory(edits: &mut Edits<'_>) -> Result<()> {
 }
 
 fn hvm(edits: &mut Edits<'_>) -> Result<()> {
-    let image = edits.image;
-    let entries = image.entries()?;
+    let entries = edits.image.entries()?;
     let find = |kind: u16| {
         let entry = entries.iter().find(|(k, ..)| *k == kind);
         entry.map(|(.., body)| body.clone())
     };
-    let cpu = find(2).context("no CPU entry")?.start;
+    cpu(edits, find(2).context("no CPU entry")?.start);
+    if let Some(lapic) = find(5) {
+        local_apic(edits, &lapic)?;
+    }
+    if let Some(link) = find(9) {
+        edits.put("a PCI link to interrupt 16", link.start, 16, 1);
+    }
+    if let Some(mtrr) = find(14) {
+        edits.put("nine variable MTRRs", mtrr.start + 224, 9, 1);
+    }
+    if let Some(vmce) = find(18) {
+        edits.put(
+            "machine-check capabilities of nobody",
+            vmce.start,
+            1 << 40,
+            8,
+        );
+    }
+    if let Some(xsave) = find(16) {
+        xsave_state(edits, &xsave)?;
+    }
+    whole_entries(edits)?;
+    parameters(edits)
+}
+
+/// The registers of vCPU 0, whose entry's body begins at `cpu`.
+fn cpu(edits: &mut Edits<'_>, cpu: usize) {
+    let image = edits.image;
     let cr = |at| image.number(cpu + at, 8);
     for (name, at, value, width) in [
         ("CR0 without ET", 656, cr(656) & !0x10, 8),
@@ -136,52 +164,49 @@ fn hvm(edits: &mut Edits<'_>) -> Result<()> {
     }
     edits.put("a CPU entry of vCPU 200", cpu - 6, 200, 2);
     edits.put("an unknown entry", cpu - 8, 21, 2);
-    if let Some(lapic) = find(5) {
-        edits.put("the header's type for the LAPIC's", lapic.start - 8, 1, 2);
-        edits.put("a LAPIC of vCPU 7", lapic.start - 6, 7, 2);
-        edits.put("x2APIC mode while disabled", lapic.start, 0x400, 8);
-        for (name, length) in [
-            ("a LAPIC entry of 32 bytes", 32),
-            ("a LAPIC entry of 16 bytes", 16),
-        ] {
-            edits.add(name, resized(image, &lapic, length)?);
-        }
+}
+
+fn local_apic(edits: &mut Edits<'_>, lapic: &Range<usize>) -> Result<()> {
+    let image = edits.image;
+    edits.put("the header's type for the LAPIC's", lapic.start - 8, 1, 2);
+    edits.put("a LAPIC of vCPU 7", lapic.start - 6, 7, 2);
+    edits.put("x2APIC mode while disabled", lapic.start, 0x400, 8);
+    for (name, length) in [
+        ("a LAPIC entry of 32 bytes", 32),
+        ("a LAPIC entry of 16 bytes", 16),
+    ] {
+        edits.add(name, resized(image, lapic, length)?);
     }
-    if let Some(link) = find(9) {
-        edits.put("a PCI link to interrupt 16", link.start, 16, 1);
-    }
-    if let Some(mtrr) = find(14) {
-        edits.put("nine variable MTRRs", mtrr.start + 224, 9, 1);
-    }
-    if let Some(vmce) = find(18) {
-        edits.put(
-            "machine-check capabilities of nobody",
-            vmce.start,
-            1 << 40,
-            8,
-        );
-    }
-    if let Some(xsave) = find(16) {
-        let at = xsave.start;
-        edits.put("xcr0 of SSE alone", at + 8, 2, 8);
-        edits.put("features the host lacks", at + 16, 1 << 62 | 7, 8);
-        edits.put("XSAVE state beyond its features", at + 24 + 512, 1 << 62, 8);
-        edits.put("a compacted XSAVE state", at + 24 + 520, 1 << 63, 8);
-        edits.put("reserved bytes of the XSAVE header", at + 24 + 528, 1, 8);
-        let length = xsave.len();
-        edits.add(
-            "an XSAVE entry with 64 zeros more",
-            resized(image, &xsave, length + 64)?,
-        );
-        edits.add(
-            "an XSAVE entry without its end",
-            resized(image, &xsave, 600)?,
-        );
-        let mut odd = resized(image, &xsave, length + 64)?;
-        let place = xsave.end - odd.from + 8;
-        odd.with[place] = 1;
-        edits.add("an XSAVE entry with another byte more", odd);
-    }
+    Ok(())
+}
+
+fn xsave_state(edits: &mut Edits<'_>, xsave: &Range<usize>) -> Result<()> {
+    let image = edits.image;
+    let at = xsave.start;
+    edits.put("xcr0 of SSE alone", at + 8, 2, 8);
+    edits.put("features the host lacks", at + 16, 1 << 62 | 7, 8);
+    edits.put("XSAVE state beyond its features", at + 24 + 512, 1 << 62, 8);
+    edits.put("a compacted XSAVE state", at + 24 + 520, 1 << 63, 8);
+    edits.put("reserved bytes of the XSAVE header", at + 24 + 528, 1, 8);
+    let length = xsave.len();
+    edits.add(
+        "an XSAVE entry with 64 zeros more",
+        resized(image, xsave, length + 64)?,
+    );
+    edits.add(
+        "an XSAVE entry without its end",
+        resized(image, xsave, 600)?,
+    );
+    let mut odd = resized(image, xsave, length + 64)?;
+    let place = xsave.end - odd.from + 8;
+    odd.with[place] = 1;
+    edits.add("an XSAVE entry with another byte more", odd);
+    Ok(())
+}
+
+/// Entries that are missing, or that no PVH domain has.
+fn whole_entries(edits: &mut Edits<'_>) -> Result<()> {
+    let image = edits.image;
     for (name, kind) in [
         ("no CPU entries", 2),
         ("no LAPIC entries", 5),
@@ -207,6 +232,11 @@ fn hvm(edits: &mut Edits<'_>) -> Result<()> {
     edits.add("no HVM_CONTEXT", image.without(9)?);
     let end = image.with_body(9, |body| body.truncate(body.len() - 8))?;
     edits.add("an HVM_CONTEXT without its end", end);
+    Ok(())
+}
+
+fn parameters(edits: &mut Edits<'_>) -> Result<()> {
+    let image = edits.image;
     for (index, value) in [
         (24u64, 0u64),
         (10, 9),
@@ -234,7 +264,7 @@ fn hvm(edits: &mut Edits<'_>) -> Result<()> {
 }
 
 /// An entry of the HVM context with another length: cut, or zeros at its end.
-fn resized(image: &Image, entry: &std::ops::Range<usize>, length: usize) -> Result<Splice> {
+fn resized(image: &Image, entry: &Range<usize>, length: usize) -> Result<Splice> {
     let start = image.body(9)?.start;
     let (from, to) = (entry.start - start, entry.end - start);
     image.with_body(9, |body| {
