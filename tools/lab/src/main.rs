@@ -25,8 +25,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use base::{packages, repo, stop};
 use build::{bindings, kernel};
-use clap::{Parser, Subcommand};
-use commands::{by_hand, demo, demo_pv, doctor, trial, up};
+use clap::{CommandFactory, Parser, Subcommand};
+use commands::{by_hand, completions, demo, demo_pv, doctor, trial, up};
 use suite::soak;
 
 #[derive(Parser)]
@@ -94,6 +94,12 @@ enum Cmd {
     Life(commands::life::Args),
     /// Boots one guest kernel and shows its console, then Xen's messages
     Try(trial::Args),
+    /// Prints a shell's completions; bash's serve `cargo lab` as well: source <(cargo lab
+    /// completions bash)
+    Completions {
+        /// Whose
+        shell: clap_complete::Shell,
+    },
     /// Makes xen-bindings/src/ffi from Xen's headers, or checks that it is current
     Bindings {
         /// Change nothing; fail if the files are not what the headers give
@@ -129,6 +135,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
         Cmd::Bench { what } => return bench::run(&what),
         Cmd::Report(args) => report::run(&args)?,
         Cmd::Doctor { json } => return doctor::run(json),
+        Cmd::Completions { shell } => completions::print(shell, Cli::command())?,
         Cmd::Clean { runs } => {
             up::stop_all();
             if runs {

@@ -8,26 +8,36 @@
 mod action;
 mod alive;
 mod autopsy;
-mod subject;
+pub mod subject;
+mod toolstack;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use serde::Serialize;
 
+use crate::base::document::{Document, Table};
 use crate::base::packages;
 use crate::base::runs;
 use crate::base::stop;
 use crate::host::channel::Channel;
 use crate::host::detached::UpState;
 use crate::host::hypervisor;
-use crate::host::machine::Machine;
+use crate::host::machine::{Machine, Spec};
+use crate::host::network::Host;
+use crate::host::pair;
+use crate::host::qemu;
 use crate::host::xen_build::Xen;
 use crate::host::xl;
+use crate::life::libvirt;
+use crate::life::remus::Remus;
+use crate::report;
 use action::Action;
 use alive::{Alive, Sign};
 use subject::Subject;
+use toolstack::Toolstack;
 
 /// What to put through it.
 #[derive(Debug, clap::Args)]
@@ -37,12 +47,22 @@ pub struct Args {
     config: Option<std::path::PathBuf>,
     #[command(flatten)]
     made: subject::Made,
-    /// What is done with it, in this order: create, save, restore, checkpoint, migrate, vcpu-set=N,
-    /// mem-set=MIB, nmi, pause=SECONDS, reboot, shutdown. Without it: create, checkpoint, save,
-    /// restore, migrate, save, restore, and shutdown if the guest is not Debian's kernel, whose
-    /// initramfs has nobody that would power off
+    /// What is done with it, in this order: create, save, restore, checkpoint, migrate, across (to
+    /// the other of two hosts), remus=CHECKPOINTS, vcpu-set=N, mem-set=MIB, nmi, pause=SECONDS,
+    /// reboot, shutdown. Without it: create, checkpoint, save, restore, migrate or across, save,
+    /// restore, and shutdown if the guest is not Debian's kernel, whose initramfs has nobody that
+    /// would power off
     #[arg(long, value_delimiter = ',')]
     actions: Vec<Action>,
+    /// Who does it
+    #[arg(long, value_enum, default_value_t)]
+    by: Toolstack,
+    /// 2: two hosts, joined by a network
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    hosts: u8,
+    /// The host's processors
+    #[arg(long, default_value_t = qemu::CPUS, value_parser = clap::value_parser!(u8).range(1..=64))]
+    cpus: u8,
     /// How it shows that it lives, after each step: console:WORDS (they come again),
     /// answer:LINE=WORDS (LINE is typed on its console), node:PATH (a xenstore node of its own that
     /// changes), ping (it copies data/ping to data/pong), cpu (it uses processor time)
@@ -72,14 +92,62 @@ impl Args {
             Action::Checkpoint,
             Action::Save,
             Action::Restore,
-            Action::Migrate,
+            match self.hosts {
+                2 => Action::Across,
+                _ => Action::Migrate,
+            },
             Action::Save,
             Action::Restore,
         ];
         if !self.made.is_linux() {
             actions.push(Action::Shutdown);
         }
+        if self.by == Toolstack::Libvirt {
+            // It has nothing of the kind on one host.
+            actions.retain(|action| *action != Action::Migrate);
+        }
         actions
+    }
+
+    /// What can be seen to be wrong before anything is booted.
+    fn check(&self, actions: &[Action]) -> Result<()> {
+        if actions.first() != Some(&Action::Create) {
+            bail!("a life begins with create");
+        }
+        if self.hosts == 1 && actions.contains(&Action::Across) {
+            bail!("across needs --hosts 2");
+        }
+        for action in actions {
+            if let Err(why) = self.by.command(action, "", "", "") {
+                bail!("{action}: {why}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The machine: one that was left running, or one of our own, or two.
+    fn machine(&self, pv: bool, run: &Path) -> Result<Machine> {
+        let xen = match (self.xen, self.by) {
+            (Some(xen), _) => xen,
+            (None, Toolstack::Libvirt) => Xen::Debian12Toolstacks,
+            (None, Toolstack::Xl) if pv => Xen::Pv32,
+            (None, Toolstack::Xl) => Xen::default(),
+        };
+        if self.by == Toolstack::Libvirt && xen != Xen::Debian12Toolstacks {
+            bail!(
+                "libvirt is in the dom0 of Xen {} only",
+                Xen::Debian12Toolstacks.name()
+            );
+        }
+        let mut spec = Spec::from(xen);
+        spec.hardware.cpus = self.cpus;
+        if self.hosts == 2 {
+            return pair::boot(run, false, [spec, spec]);
+        }
+        match UpState::load(xen).filter(|_| self.cpus == qemu::CPUS) {
+            Some(state) => Machine::attach(&state),
+            None => Machine::boot(run, false, spec),
+        }
     }
 }
 
@@ -108,20 +176,13 @@ struct Step {
 /// If the machine does not boot, or what was given makes no sense.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let actions = args.actions();
-    if actions.first() != Some(&Action::Create) {
-        bail!("a life begins with create");
-    }
+    args.check(&actions)?;
     packages::ensure(packages::LAB)?;
     let given = args.config.as_deref().map(Subject::from_config);
     let given = given.transpose()?;
     let pv = given.as_ref().map_or(args.made.is_pv(), Subject::is_pv);
-    let xen = args
-        .xen
-        .unwrap_or(if pv { Xen::Pv32 } else { Xen::default() });
-    let machine = match UpState::load(xen) {
-        Some(state) => Machine::attach(&state)?,
-        None => Machine::boot(&runs::new("life")?, false, xen)?,
-    };
+    let run = runs::new("life")?;
+    let machine = args.machine(pv, &run)?;
     let subject = match given {
         Some(subject) => subject,
         None => args.made.subject(&machine)?,
@@ -132,9 +193,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .or_else(|| args.made.sign())
         .unwrap_or(Alive::Cpu);
     let ready = args.ready.clone().or_else(|| args.made.ready());
-    subject.put(&machine.dom0)?;
-    let life = Life {
+    for (machine, host) in std::iter::once((&machine, Host::A)).chain(peer_of(&machine)) {
+        subject.put(&machine.dom0)?;
+        if args.by == Toolstack::Libvirt {
+            libvirt::begin_daemon(&machine.dom0, host)?;
+            machine.dom0.run(&libvirt::forget(&subject.name), XL)?;
+        }
+    }
+    let mut life = Life {
         machine: &machine,
+        first: &machine,
+        by: args.by,
         name: subject.name.clone(),
         place: subject.place(),
         sign: Sign::new(sign, &subject.name),
@@ -157,11 +226,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     life.end()?;
+    document(args, &life, &steps, &actions).write(&run)?;
     let failed = steps.iter().any(|step| !step.ok);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&steps)?);
     } else {
         print_sum(&steps, actions.len());
+        report::after_a_run();
     }
     Ok(if failed {
         ExitCode::FAILURE
@@ -192,8 +263,59 @@ fn print_sum(steps: &[Step], wanted: usize) {
     }
 }
 
+/// What the report shows of it.
+fn document(args: &Args, life: &Life<'_>, steps: &[Step], actions: &[Action]) -> Document {
+    let rows = steps.iter().map(|step| {
+        let verdict = if step.ok { "ok" } else { "FAILED" };
+        let more = step.findings.iter().chain(&step.autopsy);
+        vec![
+            step.step.clone(),
+            verdict.to_owned(),
+            format!("{:.1}", step.secs),
+            step.seen.clone(),
+            step.image.clone().unwrap_or_default(),
+            more.cloned().collect::<Vec<_>>().join("\n"),
+        ]
+    });
+    let hosts = match args.hosts {
+        2 => "two hosts",
+        _ => "one host",
+    };
+    let xen = life.first.spec.xen.name();
+    Document {
+        title: format!("The life of {}", life.name),
+        notes: vec![format!(
+            "{} of {} steps; Xen {xen}, {hosts}",
+            steps.iter().filter(|step| step.ok).count(),
+            actions.len()
+        )],
+        tables: vec![Table {
+            title: String::new(),
+            columns: Table::headings(&[
+                "step",
+                "",
+                "seconds",
+                "it lives:",
+                "its image",
+                "what is wrong",
+            ]),
+            rows: rows.collect(),
+            notes: Vec::new(),
+        }],
+        ..Document::default()
+    }
+}
+
+fn peer_of(machine: &Machine) -> Option<(&Machine, Host)> {
+    machine.peer.as_deref().map(|peer| (peer, Host::B))
+}
+
 struct Life<'m> {
+    /// Where it is now.
     machine: &'m Machine,
+    /// Where it began: host a, if there are two.
+    first: &'m Machine,
+    by: Toolstack,
     name: String,
     /// Where the configuration lies in dom0.
     place: String,
@@ -202,15 +324,38 @@ struct Life<'m> {
     limit: Duration,
 }
 
-impl Life<'_> {
-    fn dom0(&self) -> &Channel {
+impl<'m> Life<'m> {
+    fn dom0(&self) -> &'m Channel {
         &self.machine.dom0
     }
 
+    /// On which host it is.
+    fn host(&self) -> Host {
+        match std::ptr::eq(self.machine, self.first) {
+            true => Host::A,
+            false => Host::B,
+        }
+    }
+
+    /// The host on which it is not.
+    fn elsewhere(&self) -> Result<&'m Machine> {
+        match self.host() {
+            Host::A => self.first.other(),
+            Host::B => Ok(self.first),
+        }
+    }
+
     /// Does one thing, and looks whether the guest lives.
-    fn act(&self, action: &Action) -> Result<Step> {
+    fn act(&mut self, action: &Action) -> Result<Step> {
         let began = Instant::now();
-        let from = hypervisor::length(&self.machine.run);
+        let logs = |life: &Self| -> [u64; 2] {
+            let length = |m: &Machine| hypervisor::length(&m.run);
+            [
+                length(life.first),
+                peer_of(life.first).map_or(0, |(peer, _)| length(peer)),
+            ]
+        };
+        let from = logs(self);
         let mut step = Step {
             step: action.to_string(),
             ok: true,
@@ -227,17 +372,32 @@ impl Life<'_> {
         }
         step.ok = step.findings.is_empty();
         if !step.ok {
+            let from = from[self.host() as usize];
             step.autopsy = autopsy::of(self.machine, &self.name, from, &step.findings)?;
         }
         step.secs = began.elapsed().as_secs_f64();
         Ok(step)
     }
 
-    fn perform(&self, action: &Action, step: &mut Step) -> Result<()> {
-        let mark = self.sign.mark(self.dom0())?;
-        self.dom0()
-            .must(&action.script(&self.name, &self.place), XL)?;
-        if let Some(image) = action.image() {
+    fn perform(&mut self, action: &Action, step: &mut Step) -> Result<()> {
+        let other = self.host().other().name();
+        let command = self
+            .by
+            .command(action, &self.name, &self.place, other)
+            .map_err(|why| anyhow!("{why}"))?;
+        step.step = command.name;
+        let to = match action {
+            Action::Across => self.elsewhere()?,
+            Action::Remus(_) if self.first.peer.is_some() => self.elsewhere()?,
+            _ => self.machine,
+        };
+        let mark = self.sign.mark(&to.dom0)?;
+        match *action {
+            Action::Remus(checkpoints) => self.remus(checkpoints)?,
+            _ => self.dom0().must(&command.script, XL).map(drop)?,
+        }
+        self.machine = to;
+        if let Some(image) = command.image {
             self.judge(image, step)?;
             if *action == Action::Checkpoint {
                 self.dom0().must(&format!("rm {image}"), XL)?;
@@ -256,6 +416,22 @@ impl Life<'_> {
             .sign
             .wait(self.dom0(), mark, self.limit, || self.crashed())?;
         Ok(())
+    }
+
+    /// Protects it by Remus, lets the primary die, and waits until the backup has its name.
+    fn remus(&self, checkpoints: u32) -> Result<()> {
+        let to = self.first.peer.as_ref().map(|_| self.host().other());
+        let remus = Remus::begin(self.dom0(), &self.name, checkpoints.into(), to)?;
+        remus.fail_over(self.limit)?;
+        let backup = match to {
+            Some(_) => &self.elsewhere()?.dom0,
+            None => self.dom0(),
+        };
+        stop::wait_for("the backup to take over", self.limit, || {
+            let listed = xl::listed(backup, &self.name, XL)?;
+            Ok(listed.filter(|listed| !listed.is_paused()).map(drop))
+        })
+        .with_context(|| remus.said())
     }
 
     /// savelint's verdict on an image in dom0.
@@ -294,10 +470,10 @@ impl Life<'_> {
     }
 
     fn end(&self) -> Result<()> {
-        let name = &self.name;
-        let destroy = xl::destroy_script(&[name, &format!("{name}--incoming")]);
-        self.dom0()
-            .run(&format!("{destroy}; rm -f /lab/life.*"), XL)
-            .map(drop)
+        let clean = self.by.clean_up(&self.name);
+        for (machine, _) in std::iter::once((self.first, Host::A)).chain(peer_of(self.first)) {
+            machine.dom0.run(&clean, XL)?;
+        }
+        Ok(())
     }
 }

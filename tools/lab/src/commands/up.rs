@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Result};
 
+use super::life::subject::Subject;
 use crate::base::packages;
 use crate::base::runs;
 use crate::base::stop;
@@ -12,6 +13,7 @@ use crate::host::machine::{Machine, Spec};
 use crate::host::network::Host;
 use crate::host::pair;
 use crate::host::xen_build::Xen;
+use crate::host::xl::Xl;
 
 /// Options of `cargo lab up`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +35,11 @@ pub struct Up {
     /// from this machine
     #[arg(long, value_name = "MIB", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1536..=1 << 20))]
     mem: Vec<u32>,
+    /// The host's processors, of each host if they differ
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=64))]
+    cpus: Vec<u8>,
+    /// A guest's xl configuration: it is put into dom0 with its kernel and ramdisk, and created
+    guest: Option<std::path::PathBuf>,
 }
 
 /// Options of `cargo lab down`.
@@ -57,15 +64,18 @@ pub fn up(args: &Up) -> Result<()> {
         hosts,
         ref xen,
         ref mem,
+        ref cpus,
+        ref guest,
     } = *args;
+    let guest = guest.as_deref().map(Subject::from_config).transpose()?;
     packages::ensure(packages::LAB)?;
-    let specs = specs(xen, mem, hosts.into())?;
+    let specs = specs(xen, mem, cpus, hosts.into())?;
     // --hold is for a machine of one's own, which ends with us.
     let machine = match specs[..] {
         [a, b] => up_two(detach, hold, [a, b])?,
         [spec, ..] => match UpState::load(spec.xen).filter(|_| !hold) {
-            Some(_) if !mem.is_empty() => {
-                bail!("a machine is running already, and --mem cannot change it: cargo lab down")
+            Some(_) if !(mem.is_empty() && cpus.is_empty()) => {
+                bail!("a machine is running already, and --mem and --cpus cannot change it: cargo lab down")
             }
             Some(state) => Machine::attach(&state)?,
             None => Machine::boot(&runs::new("up")?, detach, spec)?,
@@ -75,6 +85,15 @@ pub fn up(args: &Up) -> Result<()> {
     for one in std::iter::once(&machine).chain(machine.peer.as_deref()) {
         let about = "uname -r; xl info | grep -E 'xen_version|free_memory'; xl list";
         println!("{}", one.dom0.must(about, Duration::from_secs(60))?.trim());
+    }
+    if let Some(guest) = guest {
+        guest.put(&machine.dom0)?;
+        let create = Xl::create(&guest.place());
+        create.must(&machine.dom0, Duration::from_secs(120))?;
+        println!(
+            "{} runs; its console: xl console {}",
+            guest.name, guest.name
+        );
     }
     if detach {
         println!(
@@ -104,7 +123,7 @@ pub fn up(args: &Up) -> Result<()> {
 }
 
 /// What each of `hosts` hosts is made of.
-fn specs(xens: &[Xen], mem: &[u32], hosts: usize) -> Result<Vec<Spec>> {
+fn specs(xens: &[Xen], mem: &[u32], cpus: &[u8], hosts: usize) -> Result<Vec<Spec>> {
     let each = |option: &str, len: usize| match len {
         0 | 1 => Ok(()),
         len if len == hosts => Ok(()),
@@ -112,12 +131,16 @@ fn specs(xens: &[Xen], mem: &[u32], hosts: usize) -> Result<Vec<Spec>> {
     };
     each("--xen", xens.len())?;
     each("--mem", mem.len())?;
+    each("--cpus", cpus.len())?;
     Ok((0..hosts)
         .map(|host| {
             let xen = xens.get(host).or(xens.first()).copied().unwrap_or_default();
             let mut spec = Spec::from(xen);
             if let Some(&mib) = mem.get(host).or(mem.first()) {
                 spec.hardware.mib = mib;
+            }
+            if let Some(&cpus) = cpus.get(host).or(cpus.first()) {
+                spec.hardware.cpus = cpus;
             }
             spec
         })

@@ -84,6 +84,8 @@ pub struct Hardware {
     /// costs nothing: QEMU takes a page from this host when it is first written, and `bootscrub=0`
     /// keeps Xen from writing them all.
     pub mib: u32,
+    /// Processors. dom0 has [`CPUS`] of them at most.
+    pub cpus: u8,
     /// More of Xen's command line, such as `pv-linear-pt=false`.
     pub xen_options: &'static str,
 }
@@ -92,10 +94,14 @@ impl Default for Hardware {
     fn default() -> Self {
         Self {
             mib: 2048,
+            cpus: CPUS,
             xen_options: "",
         }
     }
 }
+
+/// The processors of the usual host.
+pub const CPUS: u8 = 2;
 
 /// dom0's memory, MiB: its programs, and saved guests in its /lab.
 pub const DOM0_MIB: u32 = 768;
@@ -131,7 +137,7 @@ pub fn start(
         }
     }
     command
-        .args(["-machine", "q35,memory-backend=ram", "-smp", "2", "-display", "none", "-no-reboot"])
+        .args(["-machine", "q35,memory-backend=ram", "-smp", &hardware.cpus.to_string(), "-display", "none", "-no-reboot"])
         // Not reserved: a machine larger than this host is one whose memory is not all used.
         .args(["-object", &format!("memory-backend-ram,id=ram,size={}M,reserve=off", hardware.mib)])
         .args(["-m", &hardware.mib.to_string(), "-nodefaults", "-no-user-config"])

@@ -6,6 +6,7 @@
 use anyhow::{bail, Result};
 
 use crate::guest::config::Config;
+use crate::host::channel::Channel;
 use crate::host::machine::Machine;
 use crate::host::network::Host;
 use crate::life::across::MIGRATION;
@@ -150,22 +151,11 @@ impl Life<'_> {
         self.suspended(step)
     }
 
-    /// Starts libvirt's daemon in a dom0, unless it runs, and has it forget an earlier guest of
-    /// this name.
+    /// Starts libvirt's daemon in a dom0, and has it forget an earlier guest of this name.
     fn begin_libvirt(&self, machine: &Machine, host: Host) -> Result<()> {
-        let (name, dom0) = (&self.config.name, &machine.dom0);
-        if !dom0.run("pidof libvirtd", XL)?.ok() {
-            dom0.must("mkdir -p /etc/libvirt", XL)?;
-            dom0.put("/etc/libvirt/libvirtd.conf", daemon(host).as_bytes())?;
-            dom0.must(
-                "libvirtd --daemon --listen </dev/null >/lab/libvirtd.log 2>&1 || { cat /lab/libvirtd.log; exit 1; }",
-                XL,
-            )?;
-        }
-        dom0.run(
-            &format!("{VIRSH} destroy {name}; {VIRSH} undefine {name} --managed-save"),
-            XL,
-        )?;
+        let dom0 = &machine.dom0;
+        begin_daemon(dom0, host)?;
+        dom0.run(&forget(&self.config.name), XL)?;
         Ok(())
     }
 
@@ -182,7 +172,27 @@ impl Life<'_> {
 }
 
 /// libvirt's client, asking the daemon of this dom0.
-const VIRSH: &str = "virsh --connect xen:///system";
+pub const VIRSH: &str = "virsh --connect xen:///system";
+
+/// Starts libvirt's daemon in a dom0, unless it runs.
+///
+/// # Errors
+/// With what the daemon says, if it does not start.
+pub fn begin_daemon(dom0: &Channel, host: Host) -> Result<()> {
+    if dom0.run("pidof libvirtd", XL)?.ok() {
+        return Ok(());
+    }
+    dom0.must("mkdir -p /etc/libvirt", XL)?;
+    dom0.put("/etc/libvirt/libvirtd.conf", daemon(host).as_bytes())?;
+    let script =
+        "libvirtd --daemon --listen </dev/null >/lab/libvirtd.log 2>&1 || { cat /lab/libvirtd.log; exit 1; }";
+    dom0.must(script, XL).map(drop)
+}
+
+/// What ends a domain and everything that libvirt knows of it; neither need be there.
+pub fn forget(name: &str) -> String {
+    format!("{VIRSH} destroy {name}; {VIRSH} undefine {name} --managed-save")
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ use crate::host::labprobe;
 use crate::host::xl::{Xl, RECEIVE};
 use crate::life::check;
 use crate::life::expected::verified;
+use crate::life::remus::Remus;
 use crate::life::state::{Life, XL};
 use crate::life::timeline::Step;
 
@@ -26,58 +27,34 @@ impl Life<'_> {
     /// host where there are two.
     pub(super) fn remus(&mut self, checkpoints: u64, step: &mut Step) -> Result<()> {
         let first = self.round + 1;
-        let cut = self.begin_remus(checkpoints)?;
+        let to = self.first.peer.as_ref().map(|_| self.host().other());
+        let remus = Remus::begin(&self.machine.dom0, &self.config.name, checkpoints, to)?;
         for round in first..first + checkpoints {
             self.wait(&format!("checkpoint {round}"), |e| {
                 e.is("resumed", "how", "cancelled") && e.num("round") == Some(round)
             })
-            .with_context(|| format!("xl remus said: {}", self.remus_said()))?;
+            .with_context(|| remus.said())?;
         }
-        stop::wait_for("the cut of the stream", self.limit, || {
-            let there = self.machine.dom0.run(&format!("test -e {cut}"), XL)?;
-            Ok(there.ok().then_some(()))
-        })
-        .with_context(|| format!("xl remus said: {}", self.remus_said()))?;
-        // The end of the stream comes last: while there is a domain of its name the backup cannot
-        // take it.
-        let (pid, destroy) = (self.file("pid"), Xl::destroy(&self.config.name));
-        self.sh(&format!("kill -9 $(cat {pid}) && {destroy} && rm {cut}"))?;
-        if self.first.peer.is_some() {
+        remus.fail_over(self.limit)?;
+        if to.is_some() {
             self.machine = self.elsewhere()?;
         }
-        self.taken_over(first, first + checkpoints - 1, step)
-    }
-
-    /// Starts `xl remus`. The stream goes through [`labprobe`], which stops it after so many
-    /// checkpoints, makes the file whose name this gives, and ends when that is gone.
-    fn begin_remus(&self, checkpoints: u64) -> Result<String> {
-        let dom0 = &self.machine.dom0;
-        labprobe::put(dom0)?;
-        let (probe, cut) = (labprobe::PLACE, self.file("cut"));
-        let (receiver, rune) = (self.file("receive"), self.file("rune"));
-        let receive = match self.first.peer {
-            Some(_) => format!("ssh {} {RECEIVE} -r", self.host().other().name()),
-            None => format!("{RECEIVE} -r"),
-        };
-        let script = format!("{probe} backup {checkpoints} {cut} | {receive}\n");
-        dom0.put(&receiver, script.as_bytes())?;
-        let remus = Xl::remus(&self.config.name, &format!("sh {receiver}"));
-        let script = format!("echo $$ > {}\nexec {remus}\n", self.file("pid"));
-        dom0.put(&rune, script.as_bytes())?;
-        self.sh(&format!(
-            "rm -f {cut}; setsid sh {rune} >{} 2>&1 </dev/null &",
-            self.file("remus")
-        ))?;
-        Ok(cut)
+        self.taken_over(&remus, first, first + checkpoints - 1, step)
     }
 
     /// The backup runs from this round, `last`, and nothing is lost.
-    fn taken_over(&mut self, first: u64, last: u64, step: &mut Step) -> Result<()> {
+    fn taken_over(
+        &mut self,
+        remus: &Remus<'_>,
+        first: u64,
+        last: u64,
+        step: &mut Step,
+    ) -> Result<()> {
         let resumed = self
             .wait("the backup to take over", |e| {
                 e.is("resumed", "how", "restored")
             })
-            .with_context(|| format!("xl remus said: {}", self.remus_said()))?;
+            .with_context(|| remus.said())?;
         let verify = self.wait("verify", |e| e.is("verify", "why", "restored"))?;
         let (vcpus, window) = (self.config.max_vcpus as usize, self.window());
         for round in first..=last {
@@ -196,11 +173,5 @@ impl Life<'_> {
         labprobe::put(&self.machine.dom0)?;
         self.sh(&format!("xenstore-chmod {store}/control n{id}"))?;
         Ok(store)
-    }
-
-    fn remus_said(&self) -> String {
-        let script = format!("tail -n 5 {}", self.file("remus"));
-        let said = self.first.dom0.run(&script, XL);
-        said.map_or_else(|error| format!("{error:#}"), |out| out.stdout)
     }
 }

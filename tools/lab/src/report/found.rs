@@ -128,6 +128,8 @@ pub struct Found {
     pub tests: Vec<Test>,
     /// Newest figures of each benchmark.
     pub benches: Vec<Bench>,
+    /// The newest life of each guest of `cargo lab life`.
+    pub guests: Vec<Bench>,
 }
 
 /// A folder's time as `2026-11-21 07:20:24`.

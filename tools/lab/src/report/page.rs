@@ -34,16 +34,20 @@ pub fn render(found: &Found) -> Markup {
                     p.muted { "Save, restore and migration of guests that cache constructed page tables, on real Xen. From the newest runs; times on an emulated machine are for comparison with each other only." }
                     nav { ul {
                         @for (n, run) in found.runs.iter().enumerate() { li { a href=(format!("#run{n}")) { (run.kind) } } }
+                        @if !found.guests.is_empty() { li { a href="#guests" { "other guests" } } }
                         @if !found.benches.is_empty() { li { a href="#figures" { "figures" } } }
                         @if !found.tests.is_empty() { li { a href="#tests" { "tests" } } }
                     } }
                 }
                 main {
                     (tiles(found))
-                    @if found.runs.is_empty() && found.tests.is_empty() && found.benches.is_empty() {
+                    @if found.runs.is_empty() && found.tests.is_empty() && found.benches.is_empty() && found.guests.is_empty() {
                         p { "Nothing was run yet: " code { "cargo lab demo" } " runs the main job." }
                     }
                     @for (n, run) in found.runs.iter().enumerate() { (run_section(run, n)) }
+                    @if !found.guests.is_empty() {
+                        section #guests { h2 { "Other guests" } @for life in &found.guests { (bench_tables::section(life)) } }
+                    }
                     @if !found.benches.is_empty() {
                         section #figures { h2 { "Figures" } @for bench in &found.benches { (bench_tables::section(bench)) } }
                     }

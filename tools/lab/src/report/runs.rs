@@ -46,6 +46,13 @@ pub fn collect(runs: &Path) -> Result<Found> {
                     tests.entry(test.name.clone()).or_insert(test);
                 }
             }
+            "life" => {
+                if let Some(life) = read_bench(&path, &folder) {
+                    if !found.guests.iter().any(|other| other.title == life.title) {
+                        found.guests.push(life);
+                    }
+                }
+            }
             kind if kind.starts_with("bench") => {
                 let have = |b: &Bench| split_name(&b.folder).is_some_and(|(_, k)| k == kind);
                 if !found.benches.iter().any(have) {

@@ -3,38 +3,41 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::host::xl::{Xl, RECEIVE};
-
-/// Where images lie in dom0.
-const SAVED: &str = "/lab/life.save";
-const CHECKPOINT: &str = "/lab/life.check";
-
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// `xl create`.
+    /// It is created.
     Create,
-    /// `xl save`.
+    /// Saved: the domain is gone afterwards.
     Save,
-    /// `xl restore` of that.
+    /// Restored from that.
     Restore,
-    /// `xl save -c`: the domain goes on.
+    /// Suspended and resumed in the same domain: a suspend that is cancelled.
     Checkpoint,
-    /// `xl migrate` to the same host.
+    /// Migrated to the same host.
     Migrate,
-    /// `xl vcpu-set`.
+    /// Migrated to the other of two hosts.
+    Across,
+    /// So many checkpoints by Remus, then the primary dies; on two hosts the backup is the other.
+    Remus(u32),
+    /// So many vCPUs.
     VcpuSet(u32),
-    /// `xl mem-set`, MiB.
+    /// So much memory, MiB.
     MemSet(u32),
-    /// `xl trigger nmi`.
+    /// A non-maskable interrupt.
     Nmi,
-    /// `xl pause`, and `xl unpause` so many seconds later.
+    /// Paused for so many seconds.
     Pause(u32),
-    /// `xl reboot`.
+    /// Asked to reboot.
     Reboot,
-    /// `xl shutdown`.
+    /// Asked to shut down.
     Shutdown,
 }
+
+/// The words for them, as `--actions` takes them.
+pub const WORDS: &str =
+    "create, save, restore, checkpoint, migrate, across, remus=CHECKPOINTS, vcpu-set=N, \
+                         mem-set=MIB, nmi, pause=SECONDS, reboot, shutdown";
 
 impl FromStr for Action {
     type Err = String;
@@ -52,20 +55,17 @@ impl FromStr for Action {
             "vcpu-set" => return number().map(Self::VcpuSet),
             "mem-set" => return number().map(Self::MemSet),
             "pause" => return number().map(Self::Pause),
+            "remus" => return number().map(Self::Remus),
             "create" => Self::Create,
             "save" => Self::Save,
             "restore" => Self::Restore,
             "checkpoint" => Self::Checkpoint,
             "migrate" => Self::Migrate,
+            "across" => Self::Across,
             "nmi" => Self::Nmi,
             "reboot" => Self::Reboot,
             "shutdown" => Self::Shutdown,
-            _ => {
-                return Err(format!(
-                    "{word} is none of create, save, restore, checkpoint, migrate, vcpu-set=N, mem-set=MIB, nmi, \
-                     pause=SECONDS, reboot, shutdown"
-                ))
-            }
+            _ => return Err(format!("{word} is none of {WORDS}")),
         };
         match value {
             None => Ok(action),
@@ -77,53 +77,24 @@ impl FromStr for Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Create => f.write_str("xl create"),
-            Self::Save => f.write_str("xl save"),
-            Self::Restore => f.write_str("xl restore"),
-            Self::Checkpoint => f.write_str("xl save -c"),
-            Self::Migrate => f.write_str("xl migrate"),
-            Self::VcpuSet(n) => write!(f, "xl vcpu-set {n}"),
-            Self::MemSet(mib) => write!(f, "xl mem-set {mib}"),
-            Self::Nmi => f.write_str("xl trigger nmi"),
-            Self::Pause(seconds) => write!(f, "xl pause for {seconds} s"),
-            Self::Reboot => f.write_str("xl reboot"),
-            Self::Shutdown => f.write_str("xl shutdown"),
+            Self::Create => f.write_str("create"),
+            Self::Save => f.write_str("save"),
+            Self::Restore => f.write_str("restore"),
+            Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Migrate => f.write_str("migrate"),
+            Self::Across => f.write_str("across"),
+            Self::Remus(n) => write!(f, "remus={n}"),
+            Self::VcpuSet(n) => write!(f, "vcpu-set={n}"),
+            Self::MemSet(mib) => write!(f, "mem-set={mib}"),
+            Self::Nmi => f.write_str("nmi"),
+            Self::Pause(seconds) => write!(f, "pause={seconds}"),
+            Self::Reboot => f.write_str("reboot"),
+            Self::Shutdown => f.write_str("shutdown"),
         }
     }
 }
 
 impl Action {
-    /// What dom0 runs for it.
-    pub fn script(&self, name: &str, config: &str) -> String {
-        let image = SAVED;
-        match self {
-            Self::Create => Xl::create(config),
-            Self::Save => Xl::save(name, image),
-            Self::Restore => return format!("{} && rm {image}", Xl::restore(image)),
-            Self::Checkpoint => Xl::checkpoint(name, CHECKPOINT),
-            Self::Migrate => Xl::migrate_into(name, RECEIVE),
-            Self::VcpuSet(n) => Xl::vcpu_set(name, (*n).into()),
-            Self::MemSet(mib) => Xl::mem_set(name, (*mib).into()),
-            Self::Nmi => Xl::trigger(name, "nmi"),
-            Self::Pause(seconds) => {
-                let (pause, unpause) = (Xl::pause(name), Xl::unpause(name));
-                return format!("{pause} && sleep {seconds} && {unpause}");
-            }
-            Self::Reboot => Xl::reboot(name),
-            Self::Shutdown => Xl::shutdown(name),
-        }
-        .to_string()
-    }
-
-    /// Where the image is that it has made.
-    pub fn image(&self) -> Option<&'static str> {
-        match self {
-            Self::Save => Some(SAVED),
-            Self::Checkpoint => Some(CHECKPOINT),
-            _ => None,
-        }
-    }
-
     /// Whether the domain is gone afterwards.
     pub fn ends_domain(&self) -> bool {
         matches!(self, Self::Save | Self::Shutdown)
@@ -135,9 +106,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn actions_are_read() {
-        assert_eq!("save".parse(), Ok(Action::Save));
-        assert_eq!("vcpu-set=3".parse(), Ok(Action::VcpuSet(3)));
+    fn actions_are_read_and_written() {
+        for text in WORDS.split(", ") {
+            let text = text.split('=').next().unwrap();
+            let text = match text.parse::<Action>() {
+                Ok(_) => text.to_owned(),
+                Err(_) => format!("{text}=3"),
+            };
+            let action: Action = text.parse().unwrap();
+            assert_eq!(action.to_string(), text);
+        }
         for bad in ["", "dance", "vcpu-set", "vcpu-set=x", "save=1", "pause="] {
             assert!(bad.parse::<Action>().is_err(), "{bad}");
         }

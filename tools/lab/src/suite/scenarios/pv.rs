@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::build::kernel::Arch;
 use crate::guest::config::Kind;
-use crate::host::qemu::Hardware;
+use crate::host::qemu::{Hardware, CPUS};
 use crate::host::xen_build::Xen;
 use crate::life::{main_job, pv_job_without_migration, Action};
 use crate::suite::scenarios::test::{LabTest, Other};
@@ -108,6 +108,7 @@ pub fn all() -> Vec<LabTest> {
 /// the highest frames first.
 const LARGE: Hardware = Hardware {
     mib: 20480,
+    cpus: CPUS,
     xen_options: "",
 };
 

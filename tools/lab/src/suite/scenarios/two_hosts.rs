@@ -181,7 +181,7 @@ fn small_and_large(arch: Arch) -> LabTest {
     test.config.kind = Kind::Pv;
     let host = |mib| Hardware {
         mib,
-        xen_options: "",
+        ..Hardware::default()
     };
     test.hardware = host(3072);
     test.peer = Some(Spec {
