@@ -88,7 +88,13 @@ pub struct Hardware {
     pub cpus: u8,
     /// More of Xen's command line, such as `pv-linear-pt=false`.
     pub xen_options: &'static str,
+    /// More of dom0's, such as [`OXENSTORED`].
+    pub dom0_options: &'static str,
 }
+
+/// Has dom0 run the xenstored written in OCaml; it is in the dom0 of
+/// [`Release::BookwormToolstacks`](crate::host::debian::Release).
+pub const OXENSTORED: &str = "lab.xenstored=oxenstored";
 
 impl Default for Hardware {
     fn default() -> Self {
@@ -96,6 +102,7 @@ impl Default for Hardware {
             mib: 2048,
             cpus: CPUS,
             xen_options: "",
+            dom0_options: "",
         }
     }
 }
@@ -155,8 +162,9 @@ pub fn start(
         .args([
             "-initrd",
             &format!(
-                "{} console=hvc0 loglevel=4 tsc=unstable,{}",
+                "{} console=hvc0 loglevel=4 tsc=unstable {},{}",
                 text(&image.kernel),
+                hardware.dom0_options,
                 text(&image.initramfs)
             ),
         ])

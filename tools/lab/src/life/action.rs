@@ -119,6 +119,8 @@ pub enum Action {
     Xapi,
     /// `poweroff`, asked for in that way: the domain is gone afterwards.
     XapiPoweroff,
+    /// xenstored replaces itself by a new process while the guest is at work.
+    StoreUpdate,
     /// A command of libvirt's.
     Virsh(Virsh),
     /// `xl vcpu-set`, which the guest cannot read in time: xenstored is stopped.
@@ -185,6 +187,7 @@ impl Action {
             Self::Ganeti => "xl migrate through socat".into(),
             Self::Advertised => "what the guest advertises".into(),
             Self::Xapi => "requests in a transaction".into(),
+            Self::StoreUpdate => "live update of xenstored".into(),
             Self::Virsh(command) => command.name(),
             Self::XapiPoweroff => "poweroff in a transaction".into(),
             Self::VcpuSetUnheard(n) => format!("xl vcpu-set {n} while xenstored is stopped"),

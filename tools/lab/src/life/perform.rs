@@ -142,6 +142,7 @@ impl Life<'_> {
             Action::Advertised => self.advertised(step),
             Action::Xapi => self.xapi(step),
             Action::XapiPoweroff => self.xapi_poweroff(step),
+            Action::StoreUpdate => self.store_update(step),
             Action::Virsh(command) => self.by_libvirt(command, step),
             Action::VcpuSetUnheard(n) => self.vcpu_set_unheard(n, step),
             Action::CheckpointUnheard => self.checkpoint_unheard(step),

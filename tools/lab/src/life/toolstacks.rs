@@ -84,6 +84,17 @@ impl Life<'_> {
         self.churn_on(step, 1)
     }
 
+    /// xenstored is replaced under a guest at work; the rings and watches are the new one's.
+    pub(super) fn store_update(&mut self, step: &mut Step) -> Result<()> {
+        // The new one has -U in its command line, and the old one's process id.
+        self.sh(
+            "xenstore-control live-update -t 60 /usr/lib/xen/bin/xenstored && \
+             tr '\\0' '\\n' < /proc/$(pidof xenstored)/cmdline | grep -q -x -e -U -e --live-update",
+        )?;
+        self.ping(step)?;
+        self.churn_on(step, 1)
+    }
+
     /// `xl migrate` as Ganeti's `lib/hypervisor/hv_xen.py` calls it: with a configuration file, and
     /// through socat, which on the receiving side starts `xl` itself. The `#` ends the command
     /// before what `xl` adds for ssh.

@@ -56,6 +56,15 @@ pub const XEN_PROGRAMS: &[&str] = &[
     "lsevtchn",
 ];
 
+/// More of them for [`Release::BookwormToolstacks`]: the other xenstored, and what has one replace
+/// itself while it runs.
+pub fn more_xen_programs(release: Release) -> &'static [&'static str] {
+    match release {
+        Release::BookwormToolstacks => &["oxenstored", "xenstore-control"],
+        Release::Bookworm | Release::Trixie => &[],
+    }
+}
+
 /// Opened with dlopen and therefore in no program's list: xl aborts without it when a thread is
 /// cancelled.
 pub const EXTRA_LIBRARIES: &[&str] = &["libgcc_s.so.1"];

@@ -22,7 +22,12 @@ done
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 echo dom0 > /proc/sys/kernel/hostname
-xenstored --pid-file /run/xen/xenstored.pid || echo "lab: xenstored failed"
+# The one in OCaml, where dom0 has it and the lab asks for it.
+case "$(cat /proc/cmdline)" in
+    *lab.xenstored=oxenstored*) xenstored=/usr/lib/xen/bin/oxenstored ;;
+    *) xenstored=xenstored ;;
+esac
+$xenstored --pid-file /run/xen/xenstored.pid || echo "lab: $xenstored failed"
 /usr/lib/xen/bin/xen-init-dom0 || echo "lab: xen-init-dom0 failed"
 xenconsoled --log=all --log-dir=/var/log/xen/console --pid-file=/run/xen/xenconsoled.pid \
     || echo "lab: xenconsoled failed"

@@ -73,7 +73,10 @@ fn skeleton(tree: &mut Tree) {
 fn programs(release: Release, root: &Root, tree: &mut Tree) -> Result<VecDeque<String>> {
     let (version, tools) = (release.xen(), release.tools());
     let mut needed = VecDeque::new();
-    let xen = XEN_PROGRAMS.iter().map(|name| format!("{tools}/{name}"));
+    let xen = XEN_PROGRAMS
+        .iter()
+        .chain(contents::more_xen_programs(release))
+        .map(|name| format!("{tools}/{name}"));
     for program in contents::programs(release).map(str::to_owned).chain(xen) {
         let bytes = root.get(&program)?;
         needed.extend(libraries::needed(&program, bytes)?);

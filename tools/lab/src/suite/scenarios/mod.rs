@@ -34,7 +34,14 @@ pub fn all() -> Vec<LabTest> {
     tests.extend(pv::all());
     long::leave_out(&mut tests);
     // Those for one hypervisor side by side: one machine serves them all.
-    tests.sort_by_key(|test| (test.xen as u8, test.hardware.mib, test.hardware.xen_options));
+    tests.sort_by_key(|test| {
+        (
+            test.xen as u8,
+            test.hardware.mib,
+            test.hardware.xen_options,
+            test.hardware.dom0_options,
+        )
+    });
     tests
 }
 

@@ -110,6 +110,7 @@ const LARGE: Hardware = Hardware {
     mib: 20480,
     cpus: CPUS,
     xen_options: "",
+    dom0_options: "",
 };
 
 /// PV guests whose machine frames are above 16 GiB, and what becomes of one that does not ask Xen

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::build::kernel::Arch;
 use crate::guest::config::Kind;
 use crate::host::machine::Spec;
-use crate::host::qemu::Hardware;
+use crate::host::qemu::{Hardware, OXENSTORED};
 use crate::host::xen_build::Xen;
 use crate::life::fault::Fault;
 use crate::life::virsh::Virsh;
@@ -39,6 +39,7 @@ pub fn all() -> Vec<LabTest> {
     tests.extend(remus());
     tests.extend(other_toolstacks());
     tests.extend(libvirt());
+    tests.extend(xenstoreds());
     tests.extend(Arch::ALL.map(small_and_large));
     tests
 }
@@ -211,6 +212,8 @@ fn remus() -> [LabTest; 3] {
         test.name = name.to_owned();
         test.config.mem = 16;
         test.config.cmdline = "burst=1".into();
+        // On a busy machine xl needs minutes for its first passes.
+        test.limit = Duration::from_secs(240);
         test
     };
     let x = Arch::X86_64;
@@ -243,6 +246,52 @@ fn other_toolstacks() -> [LabTest; 3] {
         on(x, "long/hosts/ganeti", two, life),
     ];
     tests[1..].iter_mut().for_each(|test| test.fixed = true);
+    tests
+}
+
+/// The other xenstored, with transactions that meet each other's writes, and one that is replaced
+/// while it runs.
+fn xenstoreds() -> [LabTest; 2] {
+    use Action::{
+        Checkpoint, Create, Migrate, Ping, Poweroff, Restore, Save, StoreUpdate, VcpuSet, Xapi,
+    };
+    let x = Arch::X86_64;
+    let ocaml = vec![
+        Create,
+        Xapi,
+        Action::Fault(Fault::WatchStorm),
+        VcpuSet(2),
+        Save,
+        Restore,
+        Xapi,
+        Checkpoint,
+        VcpuSet(4),
+        Migrate,
+        Ping,
+        Poweroff,
+    ];
+    let update = vec![
+        Create,
+        StoreUpdate,
+        VcpuSet(2),
+        Save,
+        Restore,
+        StoreUpdate,
+        Checkpoint,
+        VcpuSet(4),
+        Migrate,
+        StoreUpdate,
+        Ping,
+        Poweroff,
+    ];
+    let mut tests = [LabTest::new(x, "", ocaml), LabTest::new(x, "", update)];
+    let names = ["long/xenstored/ocaml", "long/xenstored/live-update"];
+    for (test, name) in tests.iter_mut().zip(names) {
+        test.name = name.to_owned();
+        test.xen = Xen::Debian12Toolstacks;
+        test.fixed = true;
+    }
+    tests[0].hardware.dom0_options = OXENSTORED;
     tests
 }
 
