@@ -4,6 +4,7 @@
 //!
 //! - [`commands`]: what the command line offers beside the next three;
 //! - [`suite`]: the tests; [`mod@bench`]: the figures; [`report`]: one page of both;
+//! - [`black_box`]: the life of a guest of which nothing is known;
 //! - [`life`]: actions on a guest, each with a check of what must follow;
 //! - [`guest`]: how a guest is configured, and what it says;
 //! - [`host`]: Xen, dom0 and its image, QEMU, the channel to dom0;
@@ -12,6 +13,7 @@
 
 mod base;
 mod bench;
+mod black_box;
 mod build;
 mod commands;
 mod guest;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{bail, Result};
 
-use super::life::subject::Subject;
 use crate::base::packages;
 use crate::base::runs;
 use crate::base::stop;
+use crate::black_box::Subject;
 use crate::host::detached::UpState;
 use crate::host::machine::{Machine, Spec};
 use crate::host::network::Host;
