@@ -114,12 +114,10 @@ pub fn shutdown(reason: Shutdown) -> Result<()> {
         .map(drop)
 }
 
-/// Suspends the domain. Returns what Xen (or the toolstack that wrote the return register) said:
-/// 0, restored: a new domain on perhaps another host; 1, cancelled: the same domain, nothing lost.
+/// Suspends the domain. Returns what Xen, or the toolstack, left in the return register.
 ///
 /// This is the bare call, for the suspend sequence of the `migration` crate, which takes the proofs
-/// that it must not be made without. Anything but 0 and 1 that is not an error is a toolstack's
-/// mistake; treat it as cancelled.
+/// that it must not be made without, and whose `Outcome::decode` says what the value means.
 ///
 /// `start_info_mfn` is what a PV guest must pass: the machine frame of its `start_info` page (third
 /// argument, `edx`/`rdx`; tools/libs/guest/xg_sr_save_x86_pv.c). A PVH guest passes 0.

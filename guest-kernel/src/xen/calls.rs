@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use migration::Outcome;
 use pagetable_pool::Drained;
 use spin::Once;
 use xen_bindings::cpuid::{Leaves, Version};
@@ -39,10 +38,10 @@ pub fn connect() -> Result<()> {
 
 /// Sets `HVM_PARAM_CALLBACK_IRQ`. It does two things the guest needs, whatever the value, as long
 /// as that is not zero:
-/// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
-///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
 /// - xl's tools report a cancelled suspend only if it is not zero (`modify_returncode`,
 ///   `tools/libs/guest/xg_resume.c`).
+/// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
+///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
 ///
 /// With an APIC the value delivers nothing (1: type 0, GSI 1; a PVH guest has no interrupt
 /// controller for it), because each vCPU has its own upcall vector. Without, it is what delivers
@@ -151,10 +150,8 @@ pub fn incarnation() -> Option<u32> {
     (time.incarnation != 0).then_some(time.incarnation)
 }
 
-/// Suspends the domain. Without the evidence that nothing is cached, and that nobody else runs, this
-/// cannot be called.
-pub fn suspend(proof: &Drained<'_>, parked: &Parked, alone: &CpuGuard) -> Result<Outcome> {
-    let returned = arch::suspend::call(proof, parked, alone)?;
-    // Not negative, so no refusal; and restored only if it is 0.
-    Ok(Outcome::from_hypercall(returned as i64).unwrap_or(Outcome::Cancelled))
+/// Suspends the domain; gives what the call returned. Without the evidence that nothing is cached,
+/// and that nobody else runs, this cannot be called.
+pub fn suspend(proof: &Drained<'_>, parked: &Parked, alone: &CpuGuard) -> Result<usize> {
+    arch::suspend::call(proof, parked, alone)
 }

@@ -78,7 +78,7 @@ impl Changes {
     }
 }
 
-type Client = wire::Xenstore<'static, Doorbell>;
+type Client = wire::Client<'static, Doorbell>;
 
 /// How the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Store {
             None => {
                 let buffers = MutexGuard::leak(BUFFERS.lock());
                 let page = ring.page();
-                self.client = Some(wire::Xenstore::new(page, buffers, Doorbell(ring.port())));
+                self.client = Some(wire::Client::new(page, buffers, Doorbell(ring.port())));
             }
         }
         if cmdline::options().switches.no_reread() {
@@ -221,7 +221,7 @@ impl Store {
 
     /// Removes a node. One that is not there is removed.
     pub fn remove(&mut self, path: &str) -> Result<(), StoreError> {
-        match self.call(Request::Rm { tx: Tx::NONE, path }) {
+        match self.call(Request::Rm { tx: None, path }) {
             Err(StoreError::NotFound) => Ok(()),
             other => other,
         }
@@ -229,11 +229,9 @@ impl Store {
 
     fn client(&mut self) -> Result<&mut Client, StoreError> {
         match (self.link, self.client.as_mut()) {
-            (Link::Absent, _) | (_, None) => {
-                Err(StoreError::Other("nothing: the domain has no xenstore"))
-            }
-            (Link::Away, _) => Err(StoreError::Other("nothing: its ring is not taken up yet")),
-            (Link::Broken, _) => Err(StoreError::Other("nothing: the connection is broken")),
+            (Link::Absent, _) | (_, None) => Err(not_there("the domain has no xenstore")),
+            (Link::Away, _) => Err(not_there("xenstore's ring is not taken up yet")),
+            (Link::Broken, _) => Err(not_there("the connection to xenstored is broken")),
             (Link::Up, Some(client)) => Ok(client),
         }
     }
@@ -283,28 +281,25 @@ fn patience() -> impl FnMut() -> bool {
     }
 }
 
+fn not_there(why: &'static str) -> StoreError {
+    StoreError::client(Party::Toolstack, why)
+}
+
 fn translate(error: &Error) -> StoreError {
-    match error {
-        Error::Refused { refusal, .. } => StoreError::from_wire(refusal.name().as_bytes()),
-        Error::TimedOut { .. } => StoreError::TimedOut,
-        Error::Violation(_) => {
-            report::error(Party::Toolstack, "xenstore", error);
-            StoreError::Other("something against its own protocol")
-        }
-        Error::BadRequest { .. } | Error::NoReply => {
-            report::error(Party::Guest, "xenstore", error);
-            StoreError::Other("nothing: the request was not sent")
-        }
-        Error::Notify(_) => StoreError::Other("nothing: Xen refused its event"),
-        Error::NoReconnection => StoreError::Other("nothing: it does not offer a new connection"),
-    }
+    let party = match error {
+        Error::Refused { refusal, .. } => return StoreError::from_wire(refusal.name().as_bytes()),
+        Error::TimedOut { .. } => return StoreError::TimedOut,
+        Error::BadRequest { .. } | Error::NoReply => Party::Guest,
+        Error::Notify(_) => Party::Xen,
+        Error::Violation(_) | Error::NoReconnection => Party::Toolstack,
+    };
+    StoreError::client(party, error)
 }
 
 impl Xenstore for Store {
     type Tx = Tx;
 
     fn read(&mut self, tx: Option<Tx>, path: &str, buf: &mut [u8]) -> Result<usize, StoreError> {
-        let tx = tx.unwrap_or(Tx::NONE);
         self.ask(|client| {
             let value = client.call(&Request::Read { tx, path }, patience())?;
             let len = value.len().min(buf.len());
@@ -314,7 +309,6 @@ impl Xenstore for Store {
     }
 
     fn write(&mut self, tx: Option<Tx>, path: &str, value: &[u8]) -> Result<(), StoreError> {
-        let tx = tx.unwrap_or(Tx::NONE);
         self.call(Request::Write { tx, path, value })
     }
 

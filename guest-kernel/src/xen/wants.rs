@@ -8,6 +8,7 @@ use core::time::Duration;
 use migration::shutdown::{self, Accepts};
 use migration::standing::{Repeats, Standing};
 use migration::xenstore::{StoreError, Xenstore};
+use migration::Text;
 
 use crate::cmdline;
 use crate::xen::report::{self, Party};
@@ -214,7 +215,14 @@ fn learn_domid(store: &mut Store) -> Result<(), StoreError> {
     let len = store.read(None, "domid", &mut text)?;
     let number = core::str::from_utf8(&text[..len.min(text.len())]).ok();
     let domid = number.and_then(|number| number.parse().ok());
-    calls::set_domid(domid.ok_or(StoreError::Other("no number for this domain"))?);
+    let nonsense = || {
+        let text = Text::<8>::new(&text[..len.min(text.len())]);
+        StoreError::client(
+            Party::Toolstack,
+            format_args!("`{text}` is no domain number"),
+        )
+    };
+    calls::set_domid(domid.ok_or_else(nonsense)?);
     Ok(())
 }
 
