@@ -24,6 +24,28 @@ impl Blame for StoreError {
     }
 }
 
+/// An error of somebody else's type, with the party at fault: a hypercall's, say, which is
+/// `Blamed(Party::Xen, error)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blamed<E>(
+    /// Whose fault it is.
+    pub Party,
+    /// What went wrong.
+    pub E,
+);
+
+impl<E: fmt::Display> fmt::Display for Blamed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.1.fmt(f)
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> Blame for Blamed<E> {
+    fn party(&self) -> Party {
+        self.0
+    }
+}
+
 /// A plain message: the guest's own fault.
 impl Blame for &'static str {}
 

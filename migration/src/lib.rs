@@ -191,7 +191,7 @@ pub mod standing;
 mod text;
 pub mod xenstore;
 
-pub use failure::{Blame, Cause, Fault, Faults, SuspendFailed};
+pub use failure::{Blame, Blamed, Cause, Fault, Faults, SuspendFailed};
 pub use limits::{Deadline, Late, Limits, LIBXL_ACKNOWLEDGE_WINDOW, LIBXL_SUSPEND_WINDOW};
 pub use machine::{Machine, Resumed};
 pub use outcome::{Incarnation, Outcome, Return};

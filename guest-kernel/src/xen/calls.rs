@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use kernel_glue::insist::insist;
+use kernel_glue::time::SystemTime;
 use pagetable_pool::Drained;
 use spin::Once;
 use xen_bindings::cpuid::{Leaves, Version};
@@ -14,7 +16,6 @@ use crate::arch::park::Parked;
 pub use crate::arch::vcpu::InitialiseError;
 use crate::arch::{self, apic, cpu, vectors};
 use crate::cmdline;
-use crate::xen::insist::insist;
 
 static LEAVES: Once<Leaves> = Once::new();
 static MAX_VCPUS: AtomicUsize = AtomicUsize::new(1);
@@ -69,9 +70,9 @@ pub fn yield_cpu() {
 }
 
 /// Gives this CPU away until Xen's system time is `at`, or an event comes for this vCPU.
-pub fn sleep_until(at: u64) {
+pub fn sleep_until(at: SystemTime) {
     // Refused at worst, and then it was no sleep.
-    let _ = sched::poll(&[], at);
+    let _ = sched::poll(&[], Some(at));
 }
 
 /// Has Xen start vCPU `cpu`, which is down, at the entry code. It is no error if Xen has a state of
