@@ -45,7 +45,7 @@ pub enum StoreError {
 }
 
 /// Bytes of a client's own words that a [`StoreError`] keeps.
-pub const CAUSE_MAX: usize = 96;
+pub const CAUSE_MAX: usize = 72;
 
 impl StoreError {
     /// Sorts the error name that the daemon sent, with or without its closing NUL.

@@ -9,6 +9,7 @@ use xen_bindings::xenstore::Buffers;
 
 use crate::asked::{is_settled, Asked, Requests};
 use crate::pvh::{self, Guest, Pvh};
+use crate::sink::ConsoleLog;
 use crate::store::{Store, Watch};
 use crate::waiting::Waiting;
 use crate::wants::Wants;
@@ -111,5 +112,15 @@ pub fn end<K: Pvh>(kernel: K, request: Request) -> ! {
     loop {
         // Comes back only if Xen refuses, or if the toolstack resumes the domain all the same.
         let _ = sched::shutdown(how);
+    }
+}
+
+/// Ends the domain as crashed, with `info` as its last words ([`ConsoleLog::last_words`]). For a panic
+/// handler.
+pub fn crash(log: &ConsoleLog, info: &dyn core::fmt::Display) -> ! {
+    log.last_words(info);
+    loop {
+        // Comes back only if Xen refuses.
+        let _ = sched::shutdown(sched::Shutdown::Crash);
     }
 }

@@ -1,15 +1,20 @@
 //! The smallest kernel that there is: `xen_bindings::flat`'s tables, one vCPU, interrupts off. It
 //! waits by poll.
 
+use core::fmt;
 use core::time::Duration;
 
+use spin::{Mutex, MutexGuard};
 use xen_bindings::flat::Flat;
 use xen_bindings::shared_info::{SharedInfo, SystemTime, VcpuInfo};
-use xen_bindings::{console, xenstore, HypercallError, Result as CallResult};
+use xen_bindings::xenstore::Buffers;
+use xen_bindings::{console, xenstore, Result as CallResult};
 
+use crate::control::Control;
+use crate::insist::insist;
 use crate::kernel::{Kernel, Ring};
 use crate::pvh::{self, Pvh};
-use crate::sink::ConsoleLog;
+use crate::sink::{ConsoleLog, Line};
 use crate::time::{GuestClock, GuestTime};
 use crate::waiting::ByPoll;
 
@@ -25,38 +30,50 @@ static CLOCK: GuestClock = GuestClock::new();
 
 impl OneVcpu {
     /// Boots, in this order: `HVM_PARAM_CALLBACK_IRQ` and the shared-info page; the clock, which is
-    /// read from there; the console, and `log` over it. xenstore comes next
-    /// ([`Control::start`](crate::control::Control::start)), with [`waiting`](OneVcpu::waiting).
+    /// read from there; the console, and `log` over it, up to `level`. xenstore comes next:
+    /// [`connect`](OneVcpu::connect).
     ///
-    /// # Errors
-    /// What was refused, and what it is for. There is nobody to tell but Xen's own console.
-    pub fn boot(
-        flat: Flat,
-        log: &'static ConsoleLog,
-        level: log::LevelFilter,
-    ) -> Result<OneVcpu, (&'static str, HypercallError)> {
+    /// # Panics
+    /// If Xen refuses any of that three times. There is no console yet, so Xen's own has the reason.
+    #[must_use]
+    pub fn boot(flat: Flat, log: &'static ConsoleLog, level: log::LevelFilter) -> OneVcpu {
         let kernel = OneVcpu { flat, log };
-        pvh::take_up_domain(kernel)?;
-        if let Err(error) = CLOCK.go_on(kernel.me()) {
-            panic!("Xen has mapped the page, and {error}");
+        if let Err((what, error)) = pvh::take_up_domain(kernel) {
+            lost(flat, format_args!("{what}: {error}"));
         }
-        log.connect(kernel)
-            .map_err(|error| ("the console", error))?;
+        if let Err(error) = CLOCK.go_on(kernel.me()) {
+            lost(flat, format_args!("Xen has mapped it, and {error}"));
+        }
+        if let Err(error) = insist(|| log.connect(kernel), drop) {
+            lost(flat, format_args!("the console's ring: {error}"));
+        }
         if log::set_logger(log).is_ok() {
             log::set_max_level(level);
         }
-        Ok(kernel)
+        kernel
     }
 
-    /// How it waits for xenstored.
+    /// Connects to xenstore, by poll.
+    ///
+    /// # Panics
+    /// At the second call: there is one connection.
     #[must_use]
-    pub fn waiting(self) -> ByPoll<OneVcpu> {
-        ByPoll::new(self, self.shared())
+    pub fn connect(self) -> Control<OneVcpu, ByPoll<OneVcpu>> {
+        static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers::new());
+        let buffers = BUFFERS.try_lock().expect("this is done once");
+        let waiting = ByPoll::new(self, self.shared());
+        Control::start(self, waiting, MutexGuard::leak(buffers))
     }
 
     fn shared(self) -> &'static SharedInfo {
         self.flat.shared_info()
     }
+}
+
+/// Says on Xen's own console why there will be no kernel.
+fn lost(flat: Flat, why: fmt::Arguments<'_>) -> ! {
+    flat.say(Line::of(why).bytes());
+    panic!("{why}");
 }
 
 impl Kernel for OneVcpu {

@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use spin::Mutex;
+use xen_bindings::console_io;
 
 use crate::doorbell::Doorbell;
 use crate::kernel::Kernel;
@@ -61,6 +62,19 @@ impl ConsoleLog {
     pub fn is_drained(&self) -> bool {
         self.0.lock().is_drained(Manner::default())
     }
+
+    /// Writes the last line of a kernel that is lost, unless the panic came in the middle of another
+    /// line; and to Xen's own console as well, where Xen takes that from a guest (built with
+    /// `VERBOSE_DEBUG`).
+    pub fn last_words(&self, words: &dyn fmt::Display) {
+        let line = Line::of(format_args!("PANIC: {words}"));
+        // Refused by most Xens; then the ring is all there is.
+        let _ = console_io::write(line.bytes());
+        if let Some(mut outlet) = self.0.try_lock() {
+            outlet.release();
+            outlet.write(line.bytes(), VITAL);
+        }
+    }
 }
 
 impl Default for ConsoleLog {
@@ -75,18 +89,8 @@ impl log::Log for ConsoleLog {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let mut line = Line {
-            bytes: [0; LINE],
-            len: 0,
-        };
-        // A line takes what it has room for and never fails.
-        let _ = write!(line, "{}: {}", record.level(), record.args());
-        line.bytes[line.len] = b'\n';
-        let manner = Manner {
-            vital: true,
-            ..Manner::default()
-        };
-        self.0.lock().write(&line.bytes[..=line.len], manner);
+        let line = Line::of(format_args!("{}: {}", record.level(), record.args()));
+        self.0.lock().write(line.bytes(), VITAL);
     }
 
     fn flush(&self) {
@@ -94,12 +98,35 @@ impl log::Log for ConsoleLog {
     }
 }
 
+/// All of the queue is for log lines: there is nothing else.
+const VITAL: Manner = Manner {
+    silent: false,
+    vital: true,
+};
+
 /// The longest line, its end included. What is longer is cut.
 const LINE: usize = 256;
 
-struct Line {
+pub(crate) struct Line {
     bytes: [u8; LINE],
     len: usize,
+}
+
+impl Line {
+    pub(crate) fn of(text: fmt::Arguments<'_>) -> Line {
+        let mut line = Line {
+            bytes: [0; LINE],
+            len: 0,
+        };
+        // A line takes what it has room for and never fails.
+        let _ = line.write_fmt(text);
+        line.bytes[line.len] = b'\n';
+        line
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..=self.len]
+    }
 }
 
 impl Write for Line {

@@ -25,8 +25,10 @@ use crate::host::hypervisor;
 use crate::host::machine::Machine;
 use crate::host::xen_build::Xen;
 use crate::host::xl;
-use action::Action;
-use alive::{Alive, Sign};
+pub use action::Action;
+pub use alive::Alive;
+use alive::Sign;
+pub use subject::Made;
 use subject::Subject;
 
 /// What to put through it.
@@ -36,7 +38,7 @@ pub struct Args {
     #[arg(required_unless_present_any = ["kernel", "linux"], conflicts_with_all = ["kernel", "linux"])]
     config: Option<std::path::PathBuf>,
     #[command(flatten)]
-    made: subject::Made,
+    made: Made,
     /// What is done with it, in this order: create, save, restore, checkpoint, migrate, vcpu-set=N,
     /// mem-set=MIB, nmi, pause=SECONDS, reboot, shutdown. Without it: create, checkpoint, save,
     /// restore, migrate, save, restore, and shutdown if the guest is not Debian's kernel, whose
@@ -88,16 +90,19 @@ const XL: Duration = Duration::from_secs(300);
 
 /// What came of one step.
 #[derive(Debug, Serialize)]
-struct Step {
-    step: String,
-    ok: bool,
-    secs: f64,
+pub struct Step {
+    /// What was done.
+    pub step: String,
+    /// Whether the guest came through.
+    pub ok: bool,
+    /// How long it took.
+    pub secs: f64,
     /// What it was seen by that the guest lives.
-    seen: String,
+    pub seen: String,
     /// What savelint says of the image, if the step made one.
     image: Option<String>,
     /// What is wrong.
-    findings: Vec<String>,
+    pub findings: Vec<String>,
     /// What else there is to look at, if something is wrong.
     autopsy: Vec<String>,
 }
@@ -132,31 +137,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .or_else(|| args.made.sign())
         .unwrap_or(Alive::Cpu);
     let ready = args.ready.clone().or_else(|| args.made.ready());
-    subject.put(&machine.dom0)?;
-    let life = Life {
-        machine: &machine,
-        name: subject.name.clone(),
-        place: subject.place(),
-        sign: Sign::new(sign, &subject.name),
-        ready,
-        limit: Duration::from_secs(args.limit),
-    };
-    let mut steps = Vec::new();
-    for action in &actions {
-        if !args.json {
-            eprintln!("  {action} ...");
-        }
-        let step = life.act(action)?;
-        if !args.json {
-            print_step(&step);
-        }
-        let ok = step.ok;
-        steps.push(step);
-        if !ok {
-            break;
-        }
-    }
-    life.end()?;
+    let limit = Duration::from_secs(args.limit);
+    let life = Life::new(&machine, &subject, sign, ready, limit)?;
+    let steps = life.go(
+        &actions,
+        |action| {
+            if !args.json {
+                eprintln!("  {action} ...");
+            }
+        },
+        |step| {
+            if !args.json {
+                print_step(step);
+            }
+        },
+    )?;
     let failed = steps.iter().any(|step| !step.ok);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&steps)?);
@@ -168,6 +163,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Puts a kernel through a life on a machine that runs, up to the first step that it does not come
+/// through; gives the steps. `told` hears of each.
+///
+/// # Errors
+/// If the machine is lost.
+pub fn of_kernel(
+    machine: &Machine,
+    made: &Made,
+    sign: Alive,
+    actions: &[Action],
+    limit: Duration,
+    told: impl FnMut(&Step),
+) -> Result<Vec<Step>> {
+    let subject = made.subject(machine)?;
+    let life = Life::new(machine, &subject, sign, None, limit)?;
+    life.go(actions, |_| {}, told)
 }
 
 fn print_step(step: &Step) {
@@ -202,7 +215,48 @@ struct Life<'m> {
     limit: Duration,
 }
 
-impl Life<'_> {
+impl<'m> Life<'m> {
+    /// Puts the guest into dom0.
+    fn new(
+        machine: &'m Machine,
+        subject: &Subject,
+        sign: Alive,
+        ready: Option<String>,
+        limit: Duration,
+    ) -> Result<Self> {
+        subject.put(&machine.dom0)?;
+        Ok(Life {
+            machine,
+            name: subject.name.clone(),
+            place: subject.place(),
+            sign: Sign::new(sign, &subject.name),
+            ready,
+            limit,
+        })
+    }
+
+    /// Does one thing after the other, up to the first that goes wrong.
+    fn go(
+        &self,
+        actions: &[Action],
+        mut begins: impl FnMut(&Action),
+        mut ended: impl FnMut(&Step),
+    ) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        for action in actions {
+            begins(action);
+            let step = self.act(action)?;
+            ended(&step);
+            let ok = step.ok;
+            steps.push(step);
+            if !ok {
+                break;
+            }
+        }
+        self.end()?;
+        Ok(steps)
+    }
+
     fn dom0(&self) -> &Channel {
         &self.machine.dom0
     }
