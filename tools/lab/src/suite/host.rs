@@ -74,6 +74,9 @@ pub const TESTS: &[(&str, HostTest)] = &[
     ("host/unit-migration", |log| {
         cargo(log, "test --locked -p xen-guest-migration", &[])
     }),
+    ("host/unit-kernel-glue", |log| {
+        cargo(log, "test --locked -p xen-kernel-glue", &[])
+    }),
     ("host/unit-xen-bindings", |log| {
         cargo(log, "test --locked -p xen-bindings", &[])
     }),
