@@ -1,4 +1,4 @@
-//! Hands the linker the script of the word size that is built.
+//! Hands the linker the script of the word size that is built; the example is a kernel on flat memory.
 
 use std::env;
 use std::path::PathBuf;
@@ -12,7 +12,11 @@ fn main() {
     };
     let dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets the folder"))
         .join("linker");
-    println!("cargo:rustc-link-arg=-T{}", dir.join(script).display());
+    println!("cargo:rustc-link-arg-bins=-T{}", dir.join(script).display());
+    println!(
+        "cargo:rustc-link-arg-examples=-T{}",
+        dir.join("flat.ld").display()
+    );
     println!("cargo:rerun-if-changed={}", dir.display());
     println!("cargo:rerun-if-changed=build.rs");
 }

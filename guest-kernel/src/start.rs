@@ -49,7 +49,9 @@ fn set_up(off: CpuGuard) {
     if let Err(error) = calls::connect() {
         panic!("cannot connect to Xen: {error}");
     }
-    time::thaw();
+    if let Err(error) = time::thaw() {
+        panic!("no clock: {error}");
+    }
     report::start_log(options.log);
     events::forget();
     if let Err(error) = calls::set_upcall_vector(0)

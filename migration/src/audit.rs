@@ -10,7 +10,7 @@
 //!
 //! | rule | finding | what happens without it |
 //! |---|---|---|
-//! | [`foreign`](Rules::foreign) | a present entry maps a frame that is not this domain's memory: another domain's page, a grant frame, the shared info page, I/O memory | PV: the whole table is dropped. PVH: the frame is a hole after a restore |
+//! | [`foreign`](Rules::foreign) | a present entry maps a frame that is not this domain's memory: another domain's page; with [`xen_frames`](Rules::xen_frames) a grant frame or the shared info page; with [`holes`](Rules::holes) I/O memory or nothing | PV: the whole table is dropped. PVH: another domain's page is a hole after a restore |
 //! | [`superpage`](Rules::superpage) | `PSE` above L1 | `Cannot migrate superpage`, the save fails |
 //! | [`linear`](Rules::linear) | a linear entry that is writable, too deep, unordered, or not allowed at all | the save succeeds, the restore fails with `Failed to pin batch of pagetables` |
 //! | [`l1tf`](Rules::l1tf) | a non-present entry with address bits, or `PSE` above L1 | the domain is crashed, or forced into shadow mode, when the table is validated (`pv_l1tf_check_pte`, `xen/arch/x86/include/asm/shadow.h`) |
@@ -214,6 +214,9 @@ pub struct Rules {
     /// As [`foreign`](Rules::foreign), for [`Frame::Xen`]. Not under PVH: there such a page is
     /// mapped by a guest frame number, which the guest fills again after a restore.
     pub xen_frames: bool,
+    /// As [`foreign`](Rules::foreign), for [`Frame::None`]. Not under PVH: there a mapping of
+    /// nothing, as an identity map has many, is a mapping of nothing after a restore too.
+    pub holes: bool,
     /// No superpages.
     pub superpage: bool,
     /// What is allowed of linear entries.
@@ -236,6 +239,7 @@ impl Rules {
             xen_slots: true,
             foreign: true,
             xen_frames: true,
+            holes: true,
             superpage: true,
             linear: Linear::None,
             l1tf: true,
@@ -245,19 +249,24 @@ impl Rules {
         }
     }
 
-    /// A PVH guest. Xen neither reads nor translates its tables: superpages, linear entries and
-    /// stale bits are its own affair. What it must not have is a mapping of a page that is not its
-    /// own, and a cache that was not drained.
+    /// A PVH guest. Xen neither reads nor translates its tables: superpages, linear entries, stale
+    /// bits, holes, and which tables it lists are its own affair. So it may list the tables of its
+    /// sets alone, which share an L3 with the kernel. What it must not have is a mapping of another
+    /// domain's page ([`Frame::Foreign`]), and a cache that was not drained.
+    ///
+    /// A guest that lists all its tables and wants them looked at can switch
+    /// [`structure`](Rules::structure) on.
     pub const fn pvh(mode: Mode) -> Rules {
         Rules {
             mode,
             xen_slots: false,
             foreign: true,
             xen_frames: false,
+            holes: false,
             superpage: false,
             linear: Linear::Ignored,
             l1tf: false,
-            structure: true,
+            structure: false,
             accounts: true,
             constructed: false,
         }
@@ -500,6 +509,7 @@ impl<T: PageTables + ?Sized> One<'_, T> {
         let target = match self.tables.frame(entry.frame()) {
             Frame::Own(pfn) => pfn,
             Frame::Xen if !rules.xen_frames => return None,
+            Frame::None if !rules.holes => return None,
             frame => return rules.foreign.then_some(Problem::Foreign(frame)),
         };
         let below = level.below()?;

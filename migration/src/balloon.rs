@@ -32,7 +32,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::failure::{Blame, Party};
+use crate::failure::Blame;
+use crate::party::Party;
 use crate::text::Text;
 
 /// Where the wanted size stands, in KiB, decimal.

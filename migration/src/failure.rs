@@ -3,37 +3,9 @@
 use core::fmt;
 
 use crate::limits::Late;
+use crate::party::Party;
 use crate::phase::Phase;
 use crate::xenstore::StoreError;
-
-/// Whose fault an error is, as events name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Party {
-    /// This kernel: a CPU that did not park, a cache that could not be drained, a page table that
-    /// must not be saved.
-    Guest,
-    /// The hypervisor: a hypercall that failed.
-    Xen,
-    /// xenstored, libxl, or whoever drives them.
-    Toolstack,
-}
-
-impl Party {
-    /// The name used in events (`docs/events.md`).
-    pub const fn name(self) -> &'static str {
-        match self {
-            Party::Guest => "guest",
-            Party::Xen => "xen",
-            Party::Toolstack => "toolstack",
-        }
-    }
-}
-
-impl fmt::Display for Party {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// An error that knows whose fault it is. The guest's own error type implements it.
 pub trait Blame: fmt::Display + fmt::Debug {
@@ -45,7 +17,32 @@ pub trait Blame: fmt::Display + fmt::Debug {
 
 impl Blame for StoreError {
     fn party(&self) -> Party {
-        Party::Toolstack
+        match self {
+            StoreError::Client { party, .. } => *party,
+            _ => Party::Toolstack,
+        }
+    }
+}
+
+/// An error of somebody else's type, with the party at fault: a hypercall's, say, which is
+/// `Blamed(Party::Xen, error)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blamed<E>(
+    /// Whose fault it is.
+    pub Party,
+    /// What went wrong.
+    pub E,
+);
+
+impl<E: fmt::Display> fmt::Display for Blamed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.1.fmt(f)
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> Blame for Blamed<E> {
+    fn party(&self) -> Party {
+        self.0
     }
 }
 
@@ -57,7 +54,7 @@ impl Blame for &'static str {}
 pub enum Cause<E> {
     /// The guest's code returned this error.
     Step(E),
-    /// xenstored did not take the acknowledgement.
+    /// The acknowledgement could not be given.
     Store(StoreError),
     /// The step worked, but took too long to go on.
     Late(Late),

@@ -31,8 +31,8 @@
 //! use migration::shutdown::{self, Accepts, Activity, Answer, Request};
 //! use migration::xenstore::{StoreError, Xenstore};
 //! use migration::{
-//!     Clock, Deadline, Limits, Machine, Member, Outcome, Participant, Phase, Platform, Return,
-//!     Role, Stage,
+//!     Clock, Deadline, Incarnation, Limits, Machine, Member, Outcome, Participant, Phase, Platform,
+//!     Return, Role, Stage,
 //! };
 //!
 //! /// A xenstore with one node, where the toolstack has just written `suspend`.
@@ -55,6 +55,7 @@
 //! /// In a kernel: `pagetable_pool`'s `Drained`. Dropping it reopens the pool.
 //! struct Drained;
 //!
+//! /// A PVH guest: nothing has to be taken down before the call, so `detach` keeps its default.
 //! struct Kernel { store: Store, parked: bool, shared_info: bool }
 //!
 //! impl Clock for Kernel {
@@ -80,18 +81,19 @@
 //!     }
 //!     fn drain(&mut self, _: Deadline) -> Result<Drained, &'static str> { Ok(Drained) }
 //!     fn audit(&mut self, _: &Drained, _: Deadline) -> Result<(), &'static str> { Ok(()) }
-//!     fn detach(&mut self, _: &Drained, _: Deadline) -> Result<(), &'static str> {
-//!         self.shared_info = false;
-//!         Ok(())
-//!     }
-//!     fn reattach(&mut self, _: Return) -> Result<(), &'static str> {
-//!         self.shared_info = true;
-//!         Ok(())
-//!     }
 //!     fn suspend(&mut self, _proof: &Drained) -> Result<Outcome, &'static str> {
-//!         assert!(self.parked && !self.shared_info);
-//!         let ret = 0; // what SCHEDOP_shutdown returned
-//!         Outcome::from_hypercall(ret).map_err(|_| "Xen refused")
+//!         assert!(self.parked);
+//!         // CPUID's number, the call, and the number again. The new domain has a hole where the
+//!         // shared-info page was.
+//!         let (before, returned, after) = (Some(1), 0, Some(2));
+//!         self.shared_info = false;
+//!         Ok(Outcome::decode(returned, Incarnation::Seen { before, after }))
+//!     }
+//!     fn reattach(&mut self, how: Return) -> Result<(), &'static str> {
+//!         if how == Return::Restored {
+//!             self.shared_info = true; // HVM_PARAM_CALLBACK_IRQ, then XENMAPSPACE_shared_info
+//!         }
+//!         Ok(())
 //!     }
 //!     fn reread(&mut self, _: Return) -> Result<(), &'static str> { Ok(()) }
 //! }
@@ -147,12 +149,12 @@
 //!
 //! | step | same domain | restored | why |
 //! |---|---|---|---|
-//! | `reattach`: mode latch | – | PVH: set `HVM_PARAM_CALLBACK_IRQ` | a new domain starts as 64-bit; Xen latches the layout of `shared_info` from the mode of the vCPU that makes this call (`hvm_latch_shinfo_size`, `hvm.c`) |
-//! | `reattach`: `shared_info` | – (PV: map again what `detach` unmapped) | map again (PVH: `XENMAPSPACE_shared_info`; PV: the address in `start_info`) | the page belongs to Xen and is not in the stream; PVH has a hole there |
+//! | `reattach`: `HVM_PARAM_CALLBACK_IRQ` | – | PVH: set it, to 1 if nothing else is wanted | any value but 0 is what lets the toolstack tell the *next* cancelled suspend from a restore (`modify_returncode`, `xg_resume.c`): without it a guest that was checkpointed sets up a new domain's things in the old one. And a new domain starts as 64-bit; Xen latches the layout of `shared_info` from the mode of the vCPU that makes this call (`hvm_latch_shinfo_size`, `hvm.c`), which matters to a 32-bit guest |
+//! | `reattach`: `shared_info` | PVH: –; PV: map again what `detach` unmapped | map again (PVH: `XENMAPSPACE_shared_info`; PV: the address in `start_info`) | the page belongs to Xen and is not in the stream. A PVH guest leaves it mapped; the new domain has a hole there, which reads as all ones |
 //! | `reattach`: `start_info`, PV | convert the PFNs that `detach` wrote back to MFNs | – | the restore writes MFNs (`process_start_info`, `xg_sr_restore_x86_pv.c:133`), a cancel writes nothing |
 //! | `reattach`: p2m, PV | – | rewrite `p2m_cr3`; forget cached machine frames | the restore copies `arch` verbatim and zeroes only `pfn_to_mfn_frame_list_list` (`handle_shared_info`, `xg_sr_restore_x86_pv.c`) |
 //! | participants, `Alone`: `vcpu_info` of this vCPU | – | `VCPUOP_register_vcpu_info` | not carried; a second registration is refused with `EBUSY` (4.17: `EINVAL`) (`map_guest_area`, `xen/common/domain.c`) |
-//! | participants, `Alone`: clock | go on | go on with another offset | Xen's system time is that of the new host and may be earlier. It is read from the shared-info page, and all others may need it: give it the highest order |
+//! | participants, `Alone`: clock | go on where it stopped | the same, with another offset | Xen's system time is that of the new host and may be earlier, so the clock stands still across the call ([`Clock::now`]). It is read from the shared-info page, and all others may need it: give it the highest order |
 //! | participants, `Alone`: event channels, IPIs, VIRQs | arm the timer of this vCPU | bind anew, arm | a new domain has none; PV's masks are all ones (`handle_shared_info`). Before any cross-call |
 //! | participants, `Alone`: upcall vectors | – | PVH: `HVMOP_set_evtchn_upcall_vector` | not carried |
 //! | participants, `Alone`: grant table | – | set the version, map the frames | neither is carried |
@@ -181,6 +183,7 @@ mod limits;
 pub mod machine;
 mod outcome;
 mod participant;
+mod party;
 mod phase;
 mod platform;
 pub mod shutdown;
@@ -188,11 +191,12 @@ pub mod standing;
 mod text;
 pub mod xenstore;
 
-pub use failure::{Blame, Cause, Fault, Faults, Party, SuspendFailed};
+pub use failure::{Blame, Blamed, Cause, Fault, Faults, SuspendFailed};
 pub use limits::{Deadline, Late, Limits, LIBXL_ACKNOWLEDGE_WINDOW, LIBXL_SUSPEND_WINDOW};
 pub use machine::{Machine, Resumed};
-pub use outcome::{Outcome, Refused, Return};
+pub use outcome::{Incarnation, Outcome, Return};
 pub use participant::{Member, Participant, Role, Stage};
+pub use party::Party;
 pub use phase::{Clock, Phase, Timeline};
 pub use platform::Platform;
 pub use text::Text;

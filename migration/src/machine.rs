@@ -551,8 +551,8 @@ pub struct Audited<'r, 'm, 'p, P: Platform> {
 }
 
 impl<'r, 'm, 'p, P: Platform> Audited<'r, 'm, 'p, P> {
-    /// Suspends the participants of [`Stage::Alone`], then takes down shared pages. The clock may
-    /// be one of those participants, and stand still from then on.
+    /// Suspends the participants of [`Stage::Alone`], the clock among them, which stands still from
+    /// then on; then, under PV, takes down shared pages.
     pub fn detach(mut self) -> Result<Detached<'r, 'm, 'p, P>, SuspendFailed<P::Error>> {
         let step = (Phase::Detached, "detach");
         let m = self.drained.quiesced.machine();
@@ -575,8 +575,8 @@ impl<'r, 'm, 'p, P: Platform> Audited<'r, 'm, 'p, P> {
     }
 }
 
-/// Evidence that the domain is ready to be saved. Undo: shared pages come back, then the
-/// participants that were suspended alone, the clock among them.
+/// Evidence that the domain is ready to be saved. Undo: shared pages come back, then the clock, then
+/// the other participants that were suspended alone.
 #[must_use = "dropping a state undoes the suspend"]
 pub struct Detached<'r, 'm, 'p, P: Platform> {
     audited: Audited<'r, 'm, 'p, P>,
@@ -589,8 +589,8 @@ impl<P: Platform> Detached<'_, '_, '_, P> {
         let step = (Phase::Suspended, "suspend");
         let drained = &mut self.audited.drained;
         let m = drained.quiesced.machine();
-        // The domain may have been paused since the last look. From here the clock may be anything
-        // until the participants of `Stage::Alone` are back.
+        // The domain may have been paused since the last look, if the clock is none of the
+        // participants. From here it stands still until they are back.
         if let Some(overall) = m.run.overall {
             m.in_time(step, overall)?;
         }

@@ -1,7 +1,5 @@
 //! How the suspend hypercall came back.
 
-use core::fmt;
-
 /// What the suspend hypercall's return says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -11,60 +9,58 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// The hypercall returned a negative errno value: no suspend took place.
+/// The incarnation number before and after the suspend call, as far as it can say something.
+///
+/// It goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c`; CPUID leaf base+3,
+/// subleaf 0, EDX).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused(
-    /// The errno value, positive.
-    pub u64,
-);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Xen refused SCHEDOP_shutdown(suspend): errno {}", self.0)
-    }
+pub enum Incarnation {
+    /// Not looked at: right for a PV guest. The toolstack always writes the 1 of a cancelled
+    /// suspend there; and in Xen's shim the number is the shim's, which is restored *around* the
+    /// guest without its counting.
+    Unasked,
+    /// A PVH or HVM guest's. `None` is a number that could not be read: a `cpuid` line in the
+    /// domain's configuration can hide the leaf. Then only the return value decides.
+    Seen {
+        /// Right before the call.
+        before: Option<u32>,
+        /// Right after it.
+        after: Option<u32>,
+    },
 }
 
-impl core::error::Error for Refused {}
-
 impl Outcome {
-    /// Reads the return value of `SCHEDOP_shutdown(SHUTDOWN_suspend)`.
+    /// Reads what `SCHEDOP_shutdown(SHUTDOWN_suspend)` returned. This is the only place that does:
+    /// PVH and PV guests differ in `incarnation`, and in nothing else. A negative return is no
+    /// outcome but an error of the call's (`xen_bindings::sched::suspend` gives it as such): no
+    /// suspend took place.
     ///
     /// 0 is a restore, 1 a cancelled suspend (`xen/include/public/sched.h`; written by
-    /// `modify_returncode`, `tools/libs/guest/xg_resume.c:50`). Any other positive value counts
-    /// as a cancelled suspend: only 0 means *restored*.
+    /// `modify_returncode`, `tools/libs/guest/xg_resume.c:50`). Any other value counts as a
+    /// cancelled suspend: only 0 means *restored*.
     ///
-    /// For PVH and HVM the toolstack writes the 1 only if `HVM_PARAM_CALLBACK_IRQ` is not 0; a
+    /// For PVH and HVM the toolstack writes the 1 only if `HVM_PARAM_CALLBACK_IRQ` is not 0. A
     /// guest that uses nothing but per-vCPU upcall vectors must set the parameter to 1, as Linux,
-    /// FreeBSD and NetBSD do, or a cancelled suspend looks like a restore. [`Outcome::checked`]
-    /// guards against it.
+    /// FreeBSD and NetBSD do, or a cancelled suspend returns 0. A 0 with the incarnation unchanged
+    /// is therefore taken for cancelled.
     #[doc(alias = "SHUTDOWN_suspend")]
     #[doc(alias = "SCHEDOP_shutdown")]
-    pub fn from_hypercall(ret: i64) -> Result<Outcome, Refused> {
-        match ret {
-            0 => Ok(Outcome::Restored),
-            1.. => Ok(Outcome::Cancelled),
-            _ => Err(Refused(ret.unsigned_abs())),
+    pub fn decode(returned: usize, incarnation: Incarnation) -> Outcome {
+        if returned != 0 {
+            return Outcome::Cancelled;
         }
-    }
-
-    /// Checks the return value against CPUID's incarnation number before and after the hypercall.
-    ///
-    /// The number goes up by one with each restore (`tsc_set_info`, `xen/arch/x86/time.c`; CPUID
-    /// leaf base+3, subleaf 0, EDX). A return of 0 with the number unchanged is a cancelled suspend
-    /// whose return value the toolstack could not write.
-    ///
-    /// `None` is a number that could not be read: a `cpuid` line in the domain's configuration can
-    /// hide the leaf. Then only the return value decides.
-    pub fn checked(self, before: Option<u32>, after: Option<u32>) -> Outcome {
-        match (before, after) {
-            (Some(before), Some(after)) if self == Outcome::Restored && before == after => {
+        match incarnation {
+            Incarnation::Seen {
+                before: Some(before),
+                after: Some(after),
+            } if before == after => {
                 log::warn!(
                     "the suspend call returned 0, but the incarnation is still {before}: taken for cancelled; \
                      is HVM_PARAM_CALLBACK_IRQ 0?"
                 );
                 Outcome::Cancelled
             }
-            _ => self,
+            _ => Outcome::Restored,
         }
     }
 
@@ -111,33 +107,34 @@ mod tests {
 
     #[test]
     fn only_zero_is_a_restore() {
-        assert_eq!(Outcome::from_hypercall(0), Ok(Outcome::Restored));
-        assert_eq!(Outcome::from_hypercall(1), Ok(Outcome::Cancelled));
-        assert_eq!(Outcome::from_hypercall(7), Ok(Outcome::Cancelled));
-        assert_eq!(Outcome::from_hypercall(-22), Err(Refused(22)));
-        assert!(std::format!("{}", Refused(22)).contains("errno 22"));
+        let decode = |returned| Outcome::decode(returned, Incarnation::Unasked);
+        assert_eq!(decode(0), Outcome::Restored);
+        assert_eq!(decode(1), Outcome::Cancelled);
+        assert_eq!(decode(7), Outcome::Cancelled);
         assert_eq!(
             (Outcome::Restored.name(), Outcome::Cancelled.name()),
             ("restored", "cancelled")
-        );
-        assert_eq!(
-            Outcome::from_hypercall(i64::MIN),
-            Err(Refused(i64::MIN.unsigned_abs()))
         );
     }
 
     #[test]
     fn an_unchanged_incarnation_disproves_a_restore() {
-        let checked = |outcome: Outcome, before, after| outcome.checked(Some(before), Some(after));
-        assert_eq!(checked(Outcome::Restored, 3, 4), Outcome::Restored);
-        assert_eq!(checked(Outcome::Restored, 3, 3), Outcome::Cancelled);
-        assert_eq!(checked(Outcome::Cancelled, 3, 3), Outcome::Cancelled);
+        let decode = |returned, before, after| {
+            let (before, after) = (Some(before), Some(after));
+            Outcome::decode(returned, Incarnation::Seen { before, after })
+        };
+        assert_eq!(decode(0, 3, 4), Outcome::Restored);
+        assert_eq!(decode(0, 3, 3), Outcome::Cancelled);
+        assert_eq!(decode(1, 3, 3), Outcome::Cancelled);
+        assert_eq!(decode(1, 3, 4), Outcome::Cancelled);
     }
 
     #[test]
     fn an_incarnation_that_cannot_be_read_proves_nothing() {
         for (before, after) in [(None, None), (Some(0), None), (None, Some(0))] {
-            assert_eq!(Outcome::Restored.checked(before, after), Outcome::Restored);
+            let seen = Incarnation::Seen { before, after };
+            assert_eq!(Outcome::decode(0, seen), Outcome::Restored);
+            assert_eq!(Outcome::decode(1, seen), Outcome::Cancelled);
         }
     }
 }

@@ -25,8 +25,8 @@ pub enum Phase {
     Drained,
     /// Every page table that Xen will look at was looked at first.
     Audited,
-    /// The participants of [`Stage::Alone`](crate::Stage::Alone), and then clocks, shared pages and
-    /// mappings of foreign frames, are taken down: the domain is ready to be saved.
+    /// The participants of [`Stage::Alone`](crate::Stage::Alone), the clock last, are suspended;
+    /// under PV the shared-info page is unmapped too: the domain is ready to be saved.
     Detached,
     /// The suspend hypercall is being made. Nobody in the guest can tell how long this phase lasts.
     Suspended,
@@ -99,9 +99,12 @@ impl fmt::Display for Phase {
 pub trait Clock {
     /// Time since a fixed point of the guest's choice.
     ///
-    /// It must be readable in every phase. Between detach and reattach, when Xen's time pages are
-    /// not mapped, it may stand still, but it must not go back: a time before one returned earlier
-    /// is taken for that earlier one.
+    /// It can be read in every phase and **never goes back**: a time before one returned earlier is
+    /// taken for that earlier one. From the suspend of the clock in
+    /// [`Stage::Alone`](crate::Stage::Alone), the last step but one before the call, until its return
+    /// it **stands still**: it gives the last time, and looks at no page of Xen's. There may be none
+    /// (PV has unmapped it, a new domain has a hole there), and Xen's system time may be another
+    /// host's. The machine measures nothing between the two.
     fn now(&self) -> Duration;
 }
 

@@ -28,7 +28,7 @@ use crate::xenstore::Xenstore;
 /// | [`unlink_windows`](Platform::unlink_windows) | [`relink_windows`](Platform::relink_windows) | link | link |
 /// | [`audit`](Platform::audit) | none | | |
 /// | participants, [`Alone`](crate::Stage::Alone) | `undo`, `cancelled` or `restored` | wake up | set up anew |
-/// | [`detach`](Platform::detach) | [`reattach`](Platform::reattach) | map and convert back | latch the mode, map, convert |
+/// | [`detach`](Platform::detach) (PV) | [`reattach`](Platform::reattach) | PV: map and convert back | `HVM_PARAM_CALLBACK_IRQ`, map; PV: the p2m |
 /// | [`suspend`](Platform::suspend) | | | |
 pub trait Platform: Clock {
     /// The guest's errors. [`Blame::party`] decides whom the failure names.
@@ -49,7 +49,7 @@ pub trait Platform: Clock {
     /// A phase was entered, `since_request` after the request. For events and messages.
     ///
     /// In [`Phase::Detached`] and [`Phase::Suspended`] the participants of
-    /// [`Stage::Alone`](crate::Stage::Alone) are down already, and the clock may stand still.
+    /// [`Stage::Alone`](crate::Stage::Alone) are down already, and the clock stands still.
     fn entered(&mut self, phase: Phase, since_request: Duration) {
         let _ = (phase, since_request);
     }
@@ -112,24 +112,29 @@ pub trait Platform: Clock {
     /// See [`audit`](crate::audit).
     fn audit(&mut self, proof: &Self::Drained, deadline: Deadline) -> Result<(), Self::Error>;
 
-    /// Takes down the shared pages that must not be there while the domain is saved; under PV
-    /// converts the machine frame numbers in `start_info`. The participants of
-    /// [`Stage::Alone`](crate::Stage::Alone) are suspended: if the clock is one of them, `deadline`
-    /// can be shown to nobody here.
-    fn detach(&mut self, proof: &Self::Drained, deadline: Deadline) -> Result<(), Self::Error>;
+    /// The last step before the call. **PVH: nothing**, which is the default: the shared-info page
+    /// and the rings stay mapped. PV: unmaps the shared-info page, which a save cannot carry, and
+    /// converts the machine frame numbers in `start_info` to the guest's own.
+    ///
+    /// The participants of [`Stage::Alone`](crate::Stage::Alone) are suspended, the clock among
+    /// them, which stands still: `deadline` can be shown to nobody here.
+    fn detach(&mut self, proof: &Self::Drained, deadline: Deadline) -> Result<(), Self::Error> {
+        let _ = (proof, deadline);
+        Ok(())
+    }
 
     /// Takes [`detach`](Platform::detach) back, or sets up anew what a new domain lacks, in this
-    /// order: mode latch (`HVM_PARAM_CALLBACK_IRQ`), shared info, p2m. No events and no clock yet:
-    /// they need the shared-info page, and come back next, as participants of
-    /// [`Stage::Alone`](crate::Stage::Alone); [`Clock::now`] works once those are back.
+    /// order: `HVM_PARAM_CALLBACK_IRQ` (PVH), shared info, p2m (PV). Under PVH there is nothing to do
+    /// in the same domain. No events and no clock yet: they need the shared-info page, and come
+    /// back next, as participants of [`Stage::Alone`](crate::Stage::Alone).
     ///
     /// # Errors
     /// What the domain cannot live without: [`lost`](Platform::lost) is told.
     fn reattach(&mut self, how: Return) -> Result<(), Self::Error>;
 
     /// `SCHEDOP_shutdown(SHUTDOWN_suspend)`, on vCPU 0, interrupts off; under PV with
-    /// `start_info`'s frame number as its third argument. [`Outcome::from_hypercall`] reads the
-    /// result.
+    /// `start_info`'s frame number as its third argument. [`Outcome::decode`] reads what it
+    /// returned, and says what PVH and PV guests give it for that.
     ///
     /// `proof` is not used by the hypercall: it is there so that no code can be written that
     /// suspends undrained.
@@ -139,7 +144,8 @@ pub trait Platform: Clock {
     /// Something did not come back that the domain cannot live without: [`reattach`] failed, or a
     /// participant whose role says that it is [vital](crate::Role::vital). A kernel that ends the
     /// domain as crashed here lets its toolstack see it (`on_crash`); without clock or events it
-    /// would neither run nor end. If this returns, the error is recorded among the
+    /// would neither run nor end. The console's ring is not back yet in a new domain: what is to be
+    /// seen has to go to Xen's own console, or take up the ring first. If this returns, the error is recorded among the
     /// [`Faults`](crate::Faults), and the way back goes on.
     ///
     /// [`reattach`]: Platform::reattach

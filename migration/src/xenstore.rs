@@ -3,6 +3,9 @@
 
 use core::fmt;
 
+use crate::party::Party;
+use crate::text::{Buf, Text};
+
 /// Why a xenstore operation failed.
 ///
 /// The daemon answers with the name of an errno value (`XS_ERROR`,
@@ -29,9 +32,20 @@ pub enum StoreError {
         /// How often it was tried.
         tries: u32,
     },
-    /// Anything else; the text names it.
-    Other(&'static str),
+    /// xenstored refused for another reason: the name that it gave, such as `EINVAL`.
+    Refused(Text<16>),
+    /// The client could not ask, or not hear the answer. Made by [`StoreError::client`].
+    Client {
+        /// Who is at fault: the guest for a request that cannot be sent, Xen for an event that it
+        /// refused, the toolstack for a ring that is not there or that xenstored broke.
+        party: Party,
+        /// What the client said.
+        cause: Text<CAUSE_MAX>,
+    },
 }
+
+/// Bytes of a client's own words that a [`StoreError`] keeps.
+pub const CAUSE_MAX: usize = 72;
 
 impl StoreError {
     /// Sorts the error name that the daemon sent, with or without its closing NUL.
@@ -42,15 +56,20 @@ impl StoreError {
             b"EACCES" | b"EPERM" => StoreError::Denied,
             b"EEXIST" => StoreError::Exists,
             b"EQUOTA" | b"ENOSPC" | b"E2BIG" => StoreError::Quota,
-            b"EINVAL" => StoreError::Other("EINVAL"),
-            b"EISDIR" => StoreError::Other("EISDIR"),
-            b"ENOMEM" => StoreError::Other("ENOMEM"),
-            b"ENOSYS" => StoreError::Other("ENOSYS"),
-            b"EROFS" => StoreError::Other("EROFS"),
-            b"EBUSY" => StoreError::Other("EBUSY"),
-            b"EISCONN" => StoreError::Other("EISCONN"),
-            b"EIO" => StoreError::Other("EIO"),
-            _ => StoreError::Other("an error this guest has no name for"),
+            b"" => StoreError::Refused(Text::new(b"without a name")),
+            other => StoreError::Refused(Text::new(other)),
+        }
+    }
+
+    /// An error that is not xenstored's answer. `party` is at fault, and `cause` says for what, of
+    /// which the first [`CAUSE_MAX`] bytes are kept.
+    pub fn client(party: Party, cause: impl fmt::Display) -> StoreError {
+        let mut words: Buf<CAUSE_MAX> = Buf::new();
+        // A `Buf` cuts and never fails.
+        let _ = fmt::write(&mut words, format_args!("{cause}"));
+        StoreError::Client {
+            party,
+            cause: Text::new(words.as_str().as_bytes()),
         }
     }
 }
@@ -67,7 +86,8 @@ impl fmt::Display for StoreError {
             StoreError::Conflicts { tries } => {
                 write!(f, "transaction still in conflict after {tries} tries")
             }
-            StoreError::Other(what) => write!(f, "xenstored said {what}"),
+            StoreError::Refused(name) => write!(f, "xenstored refused: {name}"),
+            StoreError::Client { cause, .. } => cause.fmt(f),
         }
     }
 }
@@ -153,6 +173,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Blame;
 
     #[test]
     fn wire_names_are_sorted_with_and_without_nul() {
@@ -164,18 +185,28 @@ mod tests {
             assert_eq!(StoreError::from_wire(quota.as_bytes()), StoreError::Quota);
         }
         // The rest keep their names, for the message.
-        for other in [
-            "EINVAL", "EISDIR", "ENOMEM", "ENOSYS", "EROFS", "EBUSY", "EISCONN", "EIO",
-        ] {
+        for other in ["EINVAL", "EISDIR", "ENOMEM", "EIO", "EWHATEVER"] {
+            let error = StoreError::from_wire(other.as_bytes());
             assert_eq!(
-                StoreError::from_wire(other.as_bytes()),
-                StoreError::Other(other)
+                std::format!("{error}"),
+                std::format!("xenstored refused: {other}")
+            );
+            assert_eq!(error.party(), Party::Toolstack);
+        }
+        assert!(matches!(StoreError::from_wire(b""), StoreError::Refused(_)));
+    }
+
+    #[test]
+    fn an_error_of_the_client_keeps_its_cause_and_names_its_party() {
+        for party in [Party::Guest, Party::Xen, Party::Toolstack] {
+            let error = StoreError::client(party, "EVTCHNOP_send(port 3): EINVAL (22)");
+            assert_eq!(error.party(), party);
+            assert_eq!(
+                std::format!("{error}"),
+                "EVTCHNOP_send(port 3): EINVAL (22)"
             );
         }
-        assert!(matches!(
-            StoreError::from_wire(b"EWHATEVER"),
-            StoreError::Other(_)
-        ));
-        assert!(matches!(StoreError::from_wire(b""), StoreError::Other(_)));
+        let long = StoreError::client(Party::Guest, "x".repeat(2 * CAUSE_MAX));
+        assert_eq!(std::format!("{long}"), "x".repeat(CAUSE_MAX));
     }
 }

@@ -32,6 +32,18 @@ pub trait Wait {
     }
 }
 
+/// The [`Wait`] of a kernel with one CPU: there is no other to wait for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+impl Wait for Alone {
+    fn kick(&mut self, _: CpuId) {}
+
+    fn relax(&mut self, _: CpuId) -> bool {
+        false
+    }
+}
+
 /// A CPU did not pass a quiescent state before the deadline. That CPU is at fault: it runs kernel
 /// code that neither returns to the main loop nor takes its tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

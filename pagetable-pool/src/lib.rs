@@ -160,7 +160,7 @@ pub mod guide;
 pub use backend::{Backend, ConstructError, DestructError, Spent};
 pub use config::Config;
 pub use error::{DrainError, GetError, PutError, Reason, Refused, TrimError, WaitError};
-pub use grace::{GracePeriodTimeout, Wait};
+pub use grace::{Alone, GracePeriodTimeout, Wait};
 pub use guard::{Context, CpuGuard, CpuId, CpuPinned};
 pub use pool::{Broken, Closed, DrainReport, Drained, Invalid, Left, Pool, Reclaimed, Shrunk};
 pub use stats::{CpuStats, Stats};

@@ -15,10 +15,11 @@ const OP: u32 = ffi::__HYPERVISOR_hvm_op;
 /// A parameter that a guest may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Param {
-    /// How a pending event interrupts the domain. Setting it also makes Xen note the word size of
-    /// the calling mode as that of shared-info (a new or restored domain counts as 64-bit), and a
-    /// non-zero value is what the toolstack takes as leave to write 1 as the return value of a
-    /// cancelled suspend.
+    /// How a pending event interrupts the domain. A value that is not zero is also what the
+    /// toolstack takes as leave to write 1 as the return value of a cancelled suspend
+    /// (`modify_returncode`, `tools/libs/guest/xg_resume.c`): set it in each new domain, to 1 if the
+    /// vCPUs have upcall vectors. And setting it makes Xen note the word size of the calling mode as
+    /// that of shared-info (a new or restored domain counts as 64-bit).
     #[doc(alias = "HVM_PARAM_CALLBACK_IRQ")]
     CallbackIrq,
     /// The frame of the xenstore ring.

@@ -27,6 +27,8 @@ pub mod event_channel;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 pub mod ffi;
+#[cfg(target_arch = "x86_64")]
+pub mod flat;
 pub mod frame;
 pub mod grant;
 pub mod hvm;

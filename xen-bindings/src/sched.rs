@@ -2,6 +2,7 @@
 
 use crate::event_channel::Port;
 use crate::hypercall::{hypercall2, hypercall3};
+use crate::shared_info::SystemTime;
 use crate::{ffi, Call, Errno, HypercallError, Result, Subject};
 use core::ptr;
 
@@ -36,17 +37,15 @@ pub fn block() -> Result<()> {
     Call::new("SCHEDOP_block").check(ret).map(drop)
 }
 
-/// Waits until one of `ports` is pending, masked or not, or system time reaches `deadline_ns`.
-///
-/// `deadline_ns` is absolute, in nanoseconds of Xen's system time (see [`crate::shared_info`]); 0
-/// means no deadline. Needs no upcall, and so no interrupt handler: it is how a kernel waits early
+/// Waits until one of `ports` is pending, masked or not, or system time reaches `deadline`; for ever
+/// if there is none. Needs no upcall, and so no interrupt handler: it is how a kernel waits early
 /// in its start and in the middle of a suspend.
 ///
 /// # Errors
 /// Xen's: `EINVAL` for a port that is not open, or more than 128 ports. `EBADF` for a port of
 /// before a restore.
 #[doc(alias = "SCHEDOP_poll")]
-pub fn poll(ports: &[Port], deadline_ns: u64) -> Result<()> {
+pub fn poll(ports: &[Port], deadline: Option<SystemTime>) -> Result<()> {
     let call = Call::new("SCHEDOP_poll");
     let mut numbers = [0; MOST_POLLED];
     let too_many = HypercallError {
@@ -59,7 +58,8 @@ pub fn poll(ports: &[Port], deadline_ns: u64) -> Result<()> {
     }
     let mut arg = ffi::sched_poll {
         nr_ports: ports.len() as core::ffi::c_uint,
-        timeout: deadline_ns,
+        // Xen takes a zero for no deadline.
+        timeout: deadline.map_or(0, |at| at.0.max(1)),
         ..Default::default()
     };
     arg.ports.p = numbers.as_mut_ptr();
@@ -114,12 +114,10 @@ pub fn shutdown(reason: Shutdown) -> Result<()> {
         .map(drop)
 }
 
-/// Suspends the domain. Returns what Xen (or the toolstack that wrote the return register) said:
-/// 0, restored: a new domain on perhaps another host; 1, cancelled: the same domain, nothing lost.
+/// Suspends the domain. Returns what Xen, or the toolstack, left in the return register.
 ///
 /// This is the bare call, for the suspend sequence of the `migration` crate, which takes the proofs
-/// that it must not be made without. Anything but 0 and 1 that is not an error is a toolstack's
-/// mistake; treat it as cancelled.
+/// that it must not be made without, and whose `Outcome::decode` says what the value means.
 ///
 /// `start_info_mfn` is what a PV guest must pass: the machine frame of its `start_info` page (third
 /// argument, `edx`/`rdx`; tools/libs/guest/xg_sr_save_x86_pv.c). A PVH guest passes 0.
@@ -197,7 +195,10 @@ mod tests {
             0
         };
         double::with(xen, || {
-            assert_eq!(poll(&[Port::new(4), Port::new(7)], 99), Ok(()))
+            assert_eq!(
+                poll(&[Port::new(4), Port::new(7)], Some(SystemTime(99))),
+                Ok(())
+            )
         });
     }
 }

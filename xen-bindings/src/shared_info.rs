@@ -11,6 +11,7 @@
 
 use crate::ffi;
 use core::cell::UnsafeCell;
+use core::fmt;
 use core::ptr::{addr_of_mut, NonNull};
 use core::sync::atomic::{fence, AtomicU32, AtomicU8, Ordering};
 
@@ -92,8 +93,10 @@ impl SharedInfo {
 
     /// The time of day at which system time was 0: seconds and nanoseconds since 1970 (UTC, and the
     /// domain's offset). Changes when dom0's clock is set, and at restore.
-    #[must_use]
-    pub fn wall_clock(&self) -> WallClock {
+    ///
+    /// # Errors
+    /// [`NotMapped`].
+    pub fn wall_clock(&self) -> Result<WallClock, NotMapped> {
         let info = self.0.get();
         // SAFETY: fields of the page, which lives as long as `self`, seen as atomics of the same
         // size.
@@ -125,16 +128,45 @@ pub struct WallClock {
     pub nanoseconds: u32,
 }
 
+/// Xen's system time: nanoseconds since the host was started. **Another host's after a restore**, and
+/// then perhaps an earlier one: what a kernel gives out as its own time is a type of its own, made of
+/// this and an offset. Timers and [`sched::poll`](crate::sched::poll) take this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SystemTime(pub u64);
+
+/// The page is not mapped: every byte reads as all ones, which Xen gives for a hole in a guest's
+/// memory map, as it is in a new domain where the shared-info page was. Map it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotMapped;
+
+impl fmt::Display for NotMapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shared-info page is not mapped: its place reads as all ones")
+    }
+}
+
+impl core::error::Error for NotMapped {}
+
+/// So many looks at a version of all ones. Xen's own writes last for a few instructions, and its
+/// version has that value once in 2^31 of them.
+const LOOKS_AT_A_HOLE: u32 = 1 << 10;
+
 /// Reads until nothing was written in between: an odd version means that a write is under way, a
 /// changed one that there was one.
-fn consistent<T>(version: &AtomicU32, mut read: impl FnMut() -> T) -> T {
+fn consistent<T>(version: &AtomicU32, mut read: impl FnMut() -> T) -> Result<T, NotMapped> {
+    let mut looks = 0;
     loop {
         let before = version.load(Ordering::Acquire);
         if before & 1 == 0 {
             let value = read();
             fence(Ordering::Acquire);
             if version.load(Ordering::Relaxed) == before {
-                return value;
+                return Ok(value);
+            }
+        } else if before == u32::MAX {
+            looks += 1;
+            if looks > LOOKS_AT_A_HOLE {
+                return Err(NotMapped);
             }
         }
         // The writer is Xen, on this vCPU's own CPU or briefly on another: it does not sleep in
@@ -188,22 +220,26 @@ impl VcpuInfo {
     }
 
     /// How to make system time of this vCPU's TSC, from now until Xen says otherwise.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
+    ///
+    /// # Errors
+    /// [`NotMapped`].
+    pub fn clock(&self) -> Result<Clock, NotMapped> {
         let (version, words) = self.time_words();
         consistent(version, || Clock::from_words(words))
     }
 
-    /// System time: nanoseconds since the host was started.
+    /// System time.
     ///
     /// Only on this vCPU itself. Not monotonic across vCPUs, nor across restore and migration, when
     /// the host is another: the caller keeps an offset, and the highest value it has given out.
-    #[must_use]
-    pub fn now(&self) -> u64 {
+    ///
+    /// # Errors
+    /// [`NotMapped`].
+    pub fn now(&self) -> Result<SystemTime, NotMapped> {
         let (version, words) = self.time_words();
         // The TSC is read inside: should this vCPU move to another CPU in between, the version
         // tells.
-        consistent(version, || Clock::from_words(words).at(tsc()))
+        consistent(version, || SystemTime(Clock::from_words(words).at(tsc())))
     }
 
     fn time_words(&self) -> (&AtomicU32, &[AtomicU32; 8]) {
@@ -364,7 +400,7 @@ pub(crate) mod tests {
                 ..Default::default()
             }
         });
-        let clock = view.vcpu(3).unwrap().clock();
+        let clock = view.vcpu(3).unwrap().clock().unwrap();
         assert_eq!(clock.at(0x1_0000_0000), 0x2_0000_0005);
         assert_eq!(clock.at(0x1_0000_0000 + 4000), 0x2_0000_0005 + 1000);
         // A TSC of before the update, as on a vCPU whose TSC lags.
@@ -379,7 +415,7 @@ pub(crate) mod tests {
         assert_eq!(clock.tsc_khz(), Some(4_000_000));
         assert_eq!(Clock { mul: 0, ..clock }.tsc_khz(), None);
         assert!(view.vcpu(32).is_none());
-        assert!(!view.vcpu(2).unwrap().clock().tsc_is_stable());
+        assert!(!view.vcpu(2).unwrap().clock().unwrap().tsc_is_stable());
     }
 
     #[test]
@@ -404,10 +440,11 @@ pub(crate) mod tests {
                 }
             });
             // Not before the writer runs beside the reader.
-            while time.clock().system_time == 0 {
+            let clock = || time.clock().unwrap();
+            while clock().system_time == 0 {
                 std::thread::yield_now();
             }
-            let mixture = (0..200_000).map(|_| time.clock()).find(|clock| {
+            let mixture = (0..200_000).map(|_| clock()).find(|clock| {
                 clock.tsc_timestamp != clock.system_time
                     || clock.system_time >> 32 != clock.system_time & 0xffff_ffff
             });
@@ -429,7 +466,19 @@ pub(crate) mod tests {
             seconds: (1 << 32) + 5,
             nanoseconds: 6,
         };
-        assert_eq!(view.wall_clock(), want);
+        assert_eq!(view.wall_clock(), Ok(want));
+    }
+
+    #[test]
+    fn a_hole_is_said_to_be_one() {
+        let view = page(|page| {
+            // SAFETY: plain integers, any bits are valid.
+            unsafe { core::ptr::from_mut(page).write_bytes(0xff, 1) };
+        });
+        let vcpu = view.vcpu(0).unwrap();
+        assert_eq!(vcpu.now(), Err(NotMapped));
+        assert_eq!(vcpu.clock(), Err(NotMapped));
+        assert_eq!(view.wall_clock(), Err(NotMapped));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::frame::{Gfn, PAGE_SIZE};
 use crate::hypercall::hypercall3;
+use crate::shared_info::SystemTime;
 use crate::{ffi, Call, Errno, Result, Subject};
 use core::ptr;
 
@@ -156,7 +157,7 @@ pub fn stop_periodic_timer(vcpu: u32) -> Result<()> {
     .map(drop)
 }
 
-/// Fires `VIRQ_TIMER` on `vcpu` once, when system time reaches `deadline_ns`. Only for the calling
+/// Fires `VIRQ_TIMER` on `vcpu` once, when system time reaches `deadline`. Only for the calling
 /// vCPU.
 ///
 /// A deadline that is over fires at once: a vCPU that was not running between reading the clock and
@@ -167,9 +168,9 @@ pub fn stop_periodic_timer(vcpu: u32) -> Result<()> {
 /// # Errors
 /// Xen's: `EINVAL` for another vCPU than the calling one.
 #[doc(alias = "VCPUOP_set_singleshot_timer")]
-pub fn set_singleshot_timer(vcpu: u32, deadline_ns: u64) -> Result<()> {
+pub fn set_singleshot_timer(vcpu: u32, deadline: SystemTime) -> Result<()> {
     let mut arg = ffi::vcpu_set_singleshot_timer {
-        timeout_abs_ns: deadline_ns,
+        timeout_abs_ns: deadline.0,
         flags: 0,
     };
     let arg = ptr::from_mut(&mut arg) as usize;
@@ -290,7 +291,9 @@ mod tests {
             assert_eq!((arg.timeout_abs_ns, arg.flags), (99, 0));
             0
         };
-        double::with(xen, || assert_eq!(set_singleshot_timer(3, 99), Ok(())));
+        double::with(xen, || {
+            assert_eq!(set_singleshot_timer(3, SystemTime(99)), Ok(()))
+        });
     }
 
     #[test]

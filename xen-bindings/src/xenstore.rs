@@ -1,9 +1,9 @@
 //! A xenstore client over the domain's ring: `public/io/xs_wire.h`. The other side is xenstored.
 //!
-//! One request at a time, without waiting: [`submit`](Xenstore::submit), then
-//! [`poll`](Xenstore::poll) until it says [`Status::Done`], then [`reply`](Xenstore::reply). Watch
+//! One request at a time, without waiting: [`submit`](Client::submit), then
+//! [`poll`](Client::poll) until it says [`Status::Done`], then [`reply`](Client::reply). Watch
 //! events that arrive meanwhile are kept; take them with
-//! [`next_notice`](Xenstore::next_notice). [`call`](Xenstore::call) does all three for a caller
+//! [`next_notice`](Client::next_notice). [`call`](Client::call) does all three for a caller
 //! that can wait and has a deadline.
 //!
 //! # How to wait without losing a wake-up
@@ -16,7 +16,7 @@
 //! xenstored is another domain's program. Indices, lengths, types, request numbers and texts are
 //! checked; a
 //! [`Violation`] stops the client (the start of the next message can no longer be found) until
-//! [`reset`](Xenstore::reset) or [`reconnect`](Xenstore::reconnect). One poll looks at no more than what was in the
+//! [`reset`](Client::reset) or [`reconnect`](Client::reconnect). One poll looks at no more than what was in the
 //! ring when it began (1 KiB).
 //!
 //! # After a timeout
@@ -50,7 +50,7 @@ pub enum Status {
     Idle,
     /// Not answered yet.
     Pending,
-    /// Answered: take it with [`Xenstore::reply`].
+    /// Answered: take it with [`Client::reply`].
     Done,
 }
 
@@ -109,7 +109,7 @@ struct Abandoned {
 }
 
 /// The guest's end of the xenstore ring.
-pub struct Xenstore<'p, N> {
+pub struct Client<'p, N> {
     page: &'p Page,
     requests: Producer<'p>,
     responses: Consumer<'p>,
@@ -135,7 +135,7 @@ pub struct Xenstore<'p, N> {
     broken: Option<Violation>,
 }
 
-impl<'p, N: Notify> Xenstore<'p, N> {
+impl<'p, N: Notify> Client<'p, N> {
     /// Continues the ring at the indices in the page. `notify` sends the ring's event.
     pub fn new(page: &'p Page, buffers: &'p mut Buffers, notify: N) -> Self {
         Self {
@@ -241,7 +241,7 @@ impl<'p, N: Notify> Xenstore<'p, N> {
         }
         let op = request.op();
         let bad = |why| Error::BadRequest { op, why };
-        if !request.tx().is_of(self.connection) {
+        if request.tx().is_some_and(|tx| !tx.is_of(self.connection)) {
             return Err(bad(BadRequest::StaleTransaction));
         }
         if self.is_waiting() || self.is_full() {

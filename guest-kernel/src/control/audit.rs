@@ -46,7 +46,11 @@ pub fn run(deadline: Deadline) -> Result<(), Finding> {
         &if is_pv() {
             Rules::pv(mode)
         } else {
-            Rules::pvh(mode)
+            Rules {
+                // All tables are listed, so that each can be held to it.
+                structure: true,
+                ..Rules::pvh(mode)
+            }
         },
         REPORTED,
         in_time,

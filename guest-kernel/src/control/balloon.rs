@@ -21,8 +21,9 @@ use crate::memory::layout::CHUNK;
 use crate::memory::Pfn;
 use crate::sets::drain;
 use crate::sets::frames::{self, Extent};
+use crate::xen::duty::Duty;
 use crate::xen::store::Store;
-use crate::xen::wants::{self, Duty};
+use crate::xen::wants;
 use crate::xen::{report, time};
 
 /// How long frames are given and taken each time round vCPU 0's loop, nanoseconds. It has other
@@ -142,7 +143,7 @@ impl Driver {
     /// Reads the target; if that cannot be had now, it stands to be done.
     fn read(&mut self, store: &mut Store) {
         let read = self.read_nodes(store);
-        self.target.settle(read, Party::Toolstack);
+        self.target.settle(read);
     }
 
     fn read_nodes(&mut self, store: &mut Store) -> Result<(), StoreError> {

@@ -18,6 +18,7 @@ mod trim;
 mod workload;
 mod xenstore;
 
+use kernel_glue::asked::is_settled;
 use migration::balloon::TooMuch;
 use migration::shutdown;
 use migration::{Blame, Cause, Limits, Machine, Member, Phase, Resumed, SuspendFailed};
@@ -81,7 +82,7 @@ pub fn suspend(store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug, roun
         }
         Err(failed) => {
             report_failed(guest.store, round, &failed);
-            !matches!(failed.cause, Cause::Store(_))
+            is_settled(&failed)
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use kernel_glue::asked::{Asked, Requests};
 use migration::balloon::TooMuch;
-use migration::shutdown::{self, Accepts, Activity, Answer, Request};
+use migration::shutdown::{self, Accepts, Request};
 use migration::xenstore::{StoreError, Xenstore};
-use migration::{Limits, Party};
+use migration::{Blame, Blamed, Party};
 use spin::Mutex;
 
 use crate::arch::{self, cpu};
@@ -16,8 +17,10 @@ use crate::sets::{drain, pool};
 use crate::vcpus::hotplug::Hotplug;
 use crate::vcpus::trim;
 use crate::workload::churn;
-use crate::xen::store::{Change, Store, PING};
-use crate::xen::wants::{self, Duty, Wants};
+use crate::xen::duty::Duty;
+use crate::xen::here::Here;
+use crate::xen::store::{self, Change, Store, PING};
+use crate::xen::wants::{self, Wants};
 use crate::xen::{calls, console, cpus, events, report, time};
 
 /// Longest wait for a vCPU to fill its cache, and for a drain, nanoseconds. Far above what an
@@ -36,8 +39,8 @@ struct Control {
     wants: Wants,
     /// To take up this domain's console.
     console: Duty,
-    /// To read `control/shutdown` and answer it.
-    shutdown: Duty,
+    /// What is asked in `control/shutdown`.
+    requests: Requests,
     /// To answer who asks at [`PING`].
     ping: Duty,
     /// To say why the guest cannot be saved, or that it can.
@@ -60,17 +63,17 @@ static READY: AtomicBool = AtomicBool::new(false);
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
 pub fn start(extent: Extent) {
-    let mut store = Store::new();
-    if let Err(error) = store.attach() {
+    let mut store = store::new();
+    if let Err(error) = store::attach(&mut store) {
         report::error(Party::Xen, "xenstore", error);
     }
     // Before more frames are touched than the guest may have.
     balloon::start(extent, &mut store);
     let mut control = Control {
         store,
-        wants: Wants::everything(),
+        wants: Wants::everything(Accepts::USUAL),
         console: Duty::new("console"),
-        shutdown: Duty::new(shutdown::NODE),
+        requests: Requests::new(Accepts::USUAL),
         ping: Duty::new(PING),
         cant_suspend: Duty::new(shutdown::CANT_SUSPEND_NODE),
         obstacle: None,
@@ -88,7 +91,7 @@ pub fn start(extent: Extent) {
             "the domain has none: nobody can ask anything of it",
         );
     }
-    control.wants.pursue(&mut control.store);
+    wants::pursue(&mut control.wants, &mut control.store);
     control.hotplug.follow(&mut control.store, "boot");
     wants::look_again();
     *CONTROL.lock() = Some(control);
@@ -126,7 +129,9 @@ impl Control {
         self.console.ask_again();
         if self.console.is_due() {
             // Told when there is somebody to tell.
-            self.console.settle(console::connect(), Party::Xen);
+            let connected = console::connect();
+            self.console
+                .settle(connected.map_err(|error| Blamed(Party::Xen, error)));
         }
     }
 
@@ -135,12 +140,10 @@ impl Control {
         // Before a suspend is asked for, which needs the target reached.
         let obstacle = balloon::poll(&mut self.store);
         self.note_obstacle(obstacle);
-        if !self.wants.pursue(&mut self.store) {
+        if !wants::pursue(&mut self.wants, &mut self.store) {
             return;
         }
-        if self.shutdown.is_due() {
-            self.answer_shutdown();
-        }
+        self.answer_shutdown();
         if self.hotplug.is_due() {
             self.hotplug.follow(&mut self.store, "hotplug");
         }
@@ -166,61 +169,44 @@ impl Control {
             None => self.store.remove(shutdown::CANT_SUSPEND_NODE),
             Some(obstacle) => shutdown::say_cannot_suspend(&mut self.store, obstacle),
         };
-        self.cant_suspend.settle(told, Party::Toolstack);
+        self.cant_suspend.settle(told);
     }
 
     /// Notes what there is to be done.
     fn note_changes(&mut self) {
         if wants::take_look_again() {
-            self.shutdown.ask_again();
+            self.requests.ask_again();
             self.hotplug.ask_again();
             balloon::ask_again();
         }
         let changed = self.store.changes();
-        if changed.contains(Change::Shutdown) {
-            self.shutdown.ask();
+        if Change::Shutdown.is_in(changed) {
+            self.requests.ask();
         }
-        if changed.contains(Change::Availability) {
+        if Change::Availability.is_in(changed) {
             self.hotplug.ask();
         }
-        if changed.contains(Change::Ping) {
+        if Change::Ping.is_in(changed) {
             self.ping.ask();
         }
-        if changed.contains(Change::Memory) {
+        if Change::Memory.is_in(changed) {
             balloon::ask();
         }
     }
 
     fn answer_shutdown(&mut self) {
-        let accepts = Accepts::USUAL;
-        let tries = Limits::DEFAULT.transaction_tries;
-        let received = shutdown::receive(&mut self.store, Activity::Running, &accepts, tries);
-        let (request, answer) = match received {
-            Ok(received) => received,
-            Err(error) => {
-                self.shutdown.failed();
-                return self.shutdown.complain(Party::Toolstack, error);
-            }
-        };
-        if (request, answer) == (Request::Suspend, Answer::Obey) {
-            return self.suspend();
-        }
-        self.shutdown.done();
         // Built only to be sent: an event that is being written keeps others of this CPU waiting.
-        let say = |answer| {
+        let say = |request, answer| {
             report::event("control")
                 .text("request", request)
                 .text("answer", answer)
         };
-        match answer {
-            Answer::Nothing | Answer::Defer => {}
-            Answer::Refuse(why) => {
-                if self.shutdown.is_news(request) {
-                    say("refused").text("msg", why).send();
-                }
-            }
-            Answer::Obey => {
-                say("acknowledged").send();
+        match self.requests.look(&mut self.store) {
+            Asked::Nothing => {}
+            Asked::Suspend => self.suspend(),
+            Asked::Refused(request, why) => say(request, "refused").text("msg", why).send(),
+            Asked::End(request) => {
+                say(request, "acknowledged").send();
                 ending::end(match request {
                     Request::Reboot => ending::End::Reboot,
                     Request::Halt => ending::End::Halt,
@@ -237,19 +223,16 @@ impl Control {
             wants,
             hotplug,
             rounds,
+            requests,
             ..
         } = self;
         if let Err(too_much) = balloon::prepare_suspend() {
             // The balloon asks for another look when the target is reached.
-            self.shutdown.done();
+            requests.refused();
             return suspend::refuse(store, *rounds, too_much);
         }
-        match suspend::suspend(store, wants, hotplug, *rounds) {
-            true => self.shutdown.done(),
-            // The request stands, and is looked at again. Not at once: it would fail as fast as it
-            // can be tried.
-            false => self.shutdown.failed(),
-        }
+        let settled = suspend::suspend(store, wants, hotplug, *rounds);
+        requests.suspended(Here, settled);
         self.next_report = time::now();
     }
 
@@ -258,7 +241,7 @@ impl Control {
             self.ping.failed();
             return self
                 .ping
-                .complain(Party::Toolstack, format_args!("{node}: {error}"));
+                .complain(error.party(), format_args!("{node}: {error}"));
         }
         self.ping.done();
     }

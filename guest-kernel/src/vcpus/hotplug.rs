@@ -6,8 +6,9 @@ use migration::{Party, Return};
 
 use crate::cmdline;
 use crate::vcpus::{admission, requests};
+use crate::xen::duty::Duty;
 use crate::xen::store::Store;
-use crate::xen::wants::{self, Duty};
+use crate::xen::wants;
 use crate::xen::{calls, report};
 
 /// Keeps hotplug and suspend apart.

@@ -2,7 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use migration::Outcome;
+use kernel_glue::insist::insist;
+use kernel_glue::time::SystemTime;
 use pagetable_pool::Drained;
 use spin::Once;
 use xen_bindings::cpuid::{Leaves, Version};
@@ -15,7 +16,6 @@ use crate::arch::park::Parked;
 pub use crate::arch::vcpu::InitialiseError;
 use crate::arch::{self, apic, cpu, vectors};
 use crate::cmdline;
-use crate::xen::insist::insist;
 
 static LEAVES: Once<Leaves> = Once::new();
 static MAX_VCPUS: AtomicUsize = AtomicUsize::new(1);
@@ -39,10 +39,10 @@ pub fn connect() -> Result<()> {
 
 /// Sets `HVM_PARAM_CALLBACK_IRQ`. It does two things the guest needs, whatever the value, as long
 /// as that is not zero:
-/// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
-///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
 /// - xl's tools report a cancelled suspend only if it is not zero (`modify_returncode`,
 ///   `tools/libs/guest/xg_resume.c`).
+/// - Xen takes the word size of the shared-info page from the caller's mode now (`hvmop_set_param`,
+///   `xen/arch/x86/hvm/hvm.c`); a restored domain begins as a 64-bit one.
 ///
 /// With an APIC the value delivers nothing (1: type 0, GSI 1; a PVH guest has no interrupt
 /// controller for it), because each vCPU has its own upcall vector. Without, it is what delivers
@@ -70,9 +70,9 @@ pub fn yield_cpu() {
 }
 
 /// Gives this CPU away until Xen's system time is `at`, or an event comes for this vCPU.
-pub fn sleep_until(at: u64) {
+pub fn sleep_until(at: SystemTime) {
     // Refused at worst, and then it was no sleep.
-    let _ = sched::poll(&[], at);
+    let _ = sched::poll(&[], Some(at));
 }
 
 /// Has Xen start vCPU `cpu`, which is down, at the entry code. It is no error if Xen has a state of
@@ -151,10 +151,8 @@ pub fn incarnation() -> Option<u32> {
     (time.incarnation != 0).then_some(time.incarnation)
 }
 
-/// Suspends the domain. Without the evidence that nothing is cached, and that nobody else runs, this
-/// cannot be called.
-pub fn suspend(proof: &Drained<'_>, parked: &Parked, alone: &CpuGuard) -> Result<Outcome> {
-    let returned = arch::suspend::call(proof, parked, alone)?;
-    // Not negative, so no refusal; and restored only if it is 0.
-    Ok(Outcome::from_hypercall(returned as i64).unwrap_or(Outcome::Cancelled))
+/// Suspends the domain; gives what the call returned. Without the evidence that nothing is cached,
+/// and that nobody else runs, this cannot be called.
+pub fn suspend(proof: &Drained<'_>, parked: &Parked, alone: &CpuGuard) -> Result<usize> {
+    arch::suspend::call(proof, parked, alone)
 }

@@ -6,42 +6,29 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use kernel_glue::doorbell::Doorbell;
+use kernel_glue::outlet::{Manner, Outlet};
 use spin::Mutex;
-use xen_bindings::console::{Console, Error};
 use xen_bindings::Result;
 
 use crate::arch;
 use crate::arch::cpu::{self, CpuGuard};
 use crate::arch::rings::ConsoleRing;
 use crate::cmdline;
-use crate::xen::ports::{self, Doorbell};
-use crate::xen::{calls, time};
+use crate::xen::{calls, ports, time};
 
 /// Longest wait for room in the ring, nanoseconds: a dom0 that does not read must not stop the
 /// guest.
 const ROOM_LIMIT: u64 = 2_000_000_000;
 
-/// Bytes that can wait for dom0 beside the ring's 2048: more than twice what a whole suspend has to
-/// say.
-const QUEUE: usize = 16 << 10;
-
 struct State {
-    ring: Option<Console<'static, Doorbell>>,
-    queue: Queue,
-    /// Bytes that found no room.
-    dropped: u64,
+    outlet: Outlet<Doorbell>,
     /// dom0 did not read in time, and has not read since.
     stalled: bool,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
-    ring: None,
-    queue: Queue {
-        bytes: [0; QUEUE],
-        start: 0,
-        len: 0,
-    },
-    dropped: 0,
+    outlet: Outlet::new(),
     stalled: false,
 });
 
@@ -80,10 +67,7 @@ impl Drop for Silence {
     fn drop(&mut self) {
         SILENT.store(false, Ordering::Relaxed);
         let _guard = CpuGuard::new();
-        if let Some(ring) = STATE.lock().ring.as_mut() {
-            // What was written is there all the same, and the next event says so.
-            let _ = ring.ring();
-        }
+        STATE.lock().outlet.tell();
     }
 }
 
@@ -121,7 +105,7 @@ pub fn connect_early() {
     // A hypercall that is refused is one that [`connect`] makes again.
     if let Ok(Some(ring)) = arch::rings::console_ring() {
         let _guard = CpuGuard::new();
-        STATE.lock().ring = Some(map(ring));
+        map(&mut STATE.lock(), ring);
     }
 }
 
@@ -149,26 +133,30 @@ pub fn connect() -> Result<()> {
     };
     {
         let _guard = CpuGuard::new();
-        let mut state = STATE.lock();
-        match state.ring.as_mut() {
-            Some(console) => console.reset(Doorbell(ring.port())),
-            None => state.ring = Some(map(ring)),
-        }
+        map(&mut STATE.lock(), ring);
     }
     ports::listen(0, ring.port())?;
     CONNECTED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
-fn map(ring: ConsoleRing) -> Console<'static, Doorbell> {
-    Console::new(ring.page(), Doorbell(ring.port()))
+fn map(state: &mut State, ring: ConsoleRing) {
+    state.outlet.connect(ring.page(), Doorbell(ring.port()));
+}
+
+/// How it is written now.
+fn manner() -> Manner {
+    Manner {
+        silent: SILENT.load(Ordering::Relaxed) && !PANICKING.load(Ordering::Relaxed),
+        vital: WINDOW.load(Ordering::Relaxed),
+    }
 }
 
 /// Writes all of `text`, or has it wait for dom0.
 pub fn write(text: &[u8]) {
     let _guard = CpuGuard::new();
     let mut state = STATE.lock();
-    if state.ring.is_none() {
+    if !state.outlet.is_connected() {
         // Only last words: a domain without a console is not to fill Xen's.
         if PANICKING.load(Ordering::Relaxed) {
             arch::host::say_on_xens_console(text);
@@ -183,7 +171,7 @@ pub fn write(text: &[u8]) {
             return;
         }
         if state.may_not_wait() {
-            return state.keep(rest);
+            return state.outlet.keep(rest, manner());
         }
         let limit = limit.get_or_insert_with(|| {
             WAITED.fetch_add(1, Ordering::Relaxed);
@@ -191,7 +179,7 @@ pub fn write(text: &[u8]) {
         });
         if limit.is_over() {
             state.stalled = true;
-            return state.keep(rest);
+            return state.outlet.keep(rest, manner());
         }
         calls::yield_cpu();
     }
@@ -201,45 +189,11 @@ impl State {
     /// Puts what waits, and then as much of `text` as there is room for, into the ring; gives how
     /// much of `text` that was.
     fn push(&mut self, text: &[u8]) -> usize {
-        let State { ring, queue, .. } = self;
-        let Some(ring) = ring else { return 0 };
-        while !queue.is_empty() {
-            match put(ring, queue.first()) {
-                0 => return 0,
-                put => queue.take(put),
-            }
-        }
-        if self.dropped > 0 && !self.push_note() {
-            return 0;
-        }
-        let Some(ring) = &mut self.ring else { return 0 };
-        let pushed = put(ring, text);
+        let pushed = self.outlet.push(text, manner());
         if pushed > 0 {
             self.stalled = false;
         }
         pushed
-    }
-
-    /// Tells of what was dropped, between two lines; gives whether there was room.
-    fn push_note(&mut self) -> bool {
-        let mut note = Note {
-            bytes: [0; 64],
-            len: 0,
-        };
-        let lost = self.dropped;
-        let _ = core::fmt::write(
-            &mut note,
-            format_args!("({lost} bytes were not read in time and are lost)\n"),
-        );
-        let Some(ring) = &mut self.ring else {
-            return false;
-        };
-        if ring.room().is_ok_and(|room| room < note.len) {
-            return false;
-        }
-        put(ring, &note.bytes[..note.len]);
-        self.dropped = 0;
-        true
     }
 
     /// Whether a writer has to go on at once.
@@ -251,81 +205,6 @@ impl State {
         time::stands_still()
             || (WINDOW.load(Ordering::Relaxed) || self.stalled)
                 && !cmdline::options().switches.console_waits()
-    }
-
-    /// Has the rest of a text wait in the queue. One that does not fit is dropped as a whole, so
-    /// that no line is cut: of the text whose beginning is in the ring already the rest always
-    /// fits, for then the queue is empty.
-    ///
-    /// Half of the queue is kept for what a suspend has to say.
-    fn keep(&mut self, rest: &[u8]) {
-        let most = if WINDOW.load(Ordering::Relaxed) {
-            QUEUE
-        } else {
-            QUEUE / 2
-        };
-        if self.queue.len + rest.len() > most || !self.queue.add(rest) {
-            self.dropped += rest.len() as u64;
-        }
-    }
-}
-
-/// Puts as much of `text` into the ring as there is room for; gives how much that was.
-fn put(ring: &mut Console<'static, Doorbell>, text: &[u8]) -> usize {
-    let silent = SILENT.load(Ordering::Relaxed) && !PANICKING.load(Ordering::Relaxed);
-    let written = if silent {
-        ring.write_silently(text)
-    } else {
-        ring.write(text)
-    };
-    match written {
-        Ok(written) => written,
-        // The bytes are there; only the event was not sent, and the next one says the same.
-        Err(Error::Notify { moved, .. }) => moved,
-        // Whoever owns the other end broke the ring: nothing can be said on it.
-        Err(Error::BadIndices(_)) => text.len(),
-    }
-}
-
-/// Text that waits for room in the ring.
-///
-/// # Invariants
-/// `start < QUEUE` and `len <= QUEUE`: the bytes are the `len` from `start` on, which go on at the
-/// beginning.
-struct Queue {
-    bytes: [u8; QUEUE],
-    start: usize,
-    len: usize,
-}
-
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The first bytes, as many as lie in one piece.
-    fn first(&self) -> &[u8] {
-        let end = (self.start + self.len).min(QUEUE);
-        &self.bytes[self.start..end]
-    }
-
-    /// Takes the first `count` away.
-    fn take(&mut self, count: usize) {
-        self.start = (self.start + count) % QUEUE;
-        self.len -= count;
-    }
-
-    /// Adds all of `text`, or nothing; gives whether it fitted.
-    fn add(&mut self, text: &[u8]) -> bool {
-        if text.len() > QUEUE - self.len {
-            return false;
-        }
-        let at = (self.start + self.len) % QUEUE;
-        let (here, rest) = text.split_at(text.len().min(QUEUE - at));
-        self.bytes[at..at + here.len()].copy_from_slice(here);
-        self.bytes[..rest.len()].copy_from_slice(rest);
-        self.len += text.len();
-        true
     }
 }
 
@@ -359,13 +238,7 @@ impl Limit {
 pub fn flush(deadline: u64) -> bool {
     let drained = || {
         let _guard = CpuGuard::new();
-        let mut state = STATE.lock();
-        state.push(&[]);
-        let empty = state.queue.is_empty();
-        state
-            .ring
-            .as_ref()
-            .is_none_or(|ring| ring.is_drained().map_or(true, |read| read && empty))
+        STATE.lock().outlet.is_drained(manner())
     };
     let mut limit = Limit::at(deadline);
     loop {
@@ -383,13 +256,7 @@ pub fn flush(deadline: u64) -> bool {
 /// for dom0 is sent on here.
 pub fn read(room: &mut [u8]) -> usize {
     let _guard = CpuGuard::new();
-    let mut state = STATE.lock();
-    // What waits goes out even if nothing more is said.
-    state.push(&[]);
-    match state.ring.as_mut().map(|ring| ring.read(room)) {
-        Some(Ok(read) | Err(Error::Notify { moved: read, .. })) => read,
-        Some(Err(Error::BadIndices(_))) | None => 0,
-    }
+    STATE.lock().outlet.read(room, manner())
 }
 
 /// Takes the console from whoever has it, for a last message. Gives false to all but the first.
@@ -400,20 +267,4 @@ pub fn seize() -> bool {
     }
     arch::unlock::force_unlock(&STATE);
     true
-}
-
-/// A short text on the stack.
-struct Note {
-    bytes: [u8; 64],
-    len: usize,
-}
-
-impl core::fmt::Write for Note {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        for byte in s.bytes().take(self.bytes.len() - self.len) {
-            self.bytes[self.len] = byte;
-            self.len += 1;
-        }
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use kernel_glue::insist::insist;
 use xen_bindings::event_channel::{self as channel, Port, Virq};
 use xen_bindings::two_level;
 use xen_bindings::{vcpu, Result};
@@ -12,7 +13,6 @@ use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::is_pv;
 use crate::arch::shared_info::shared_info;
 use crate::cmdline;
-use crate::xen::insist::insist;
 use crate::xen::report::{self, Party};
 use crate::xen::{ports, time};
 

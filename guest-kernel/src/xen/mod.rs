@@ -3,8 +3,9 @@
 pub mod calls;
 pub mod console;
 pub mod cpus;
+pub mod duty;
 pub mod events;
-pub mod insist;
+pub mod here;
 pub mod ports;
 pub mod report;
 pub mod store;

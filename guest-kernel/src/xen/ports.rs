@@ -1,13 +1,11 @@
-//! Ports of event channels: which vCPU handles which, and how the other side of a ring is told.
+//! Ports of event channels: which vCPU handles which.
 
 use core::sync::atomic::Ordering;
 
-use xen_bindings::event_channel::{self as channel, Port};
-use xen_bindings::ring::Notify;
+use xen_bindings::event_channel::Port;
 use xen_bindings::two_level::{self, PortSet};
 use xen_bindings::Result;
 
-use super::insist::insist;
 use crate::arch::cpu::MAX_CPUS;
 use crate::arch::shared_info::shared_info;
 
@@ -38,15 +36,4 @@ pub fn listen(cpu: usize, port: Port) -> Result<()> {
 pub fn ignore(cpu: usize, port: Port) {
     two_level::mask(shared_info(), port);
     MINE[cpu].remove(port);
-}
-
-/// The port of a ring, to tell its other side that something changed. Asks again if Xen refuses:
-/// what is in the ring would lie there unread.
-#[derive(Clone, Copy, Debug)]
-pub struct Doorbell(pub Port);
-
-impl Notify for Doorbell {
-    fn notify(&mut self) -> Result<()> {
-        insist(|| channel::send(self.0), drop)
-    }
 }

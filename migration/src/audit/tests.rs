@@ -221,6 +221,37 @@ fn foreign_frames_are_found_on_every_level() {
         let mut pvh = guest.clone();
         pvh.set(1, 0, XEN << 12 | P | RW);
         assert!(pvh.audit(&Rules::pvh(mode)).0.is_clean());
+        // Nor is a hole of an identity map anything under PVH, and the rule brings it back.
+        let mut pvh = guest.clone();
+        pvh.set(1, 0, NONE << 12 | P | RW);
+        pvh.set(2, 9, (NONE + 512) << 12 | P | RW | PSE);
+        assert!(pvh.audit(&Rules::pvh(mode)).0.is_clean());
+        let holes = Rules {
+            holes: true,
+            ..Rules::pvh(mode)
+        };
+        assert_eq!(pvh.audit(&holes).1.len(), 2);
+    }
+}
+
+/// A PVH guest that lists the tables of its sets alone: they stand under the kernel's own L3, and
+/// point to tables that it keeps no list of.
+#[test]
+fn a_pvh_guest_need_not_list_its_kernels_tables() {
+    for (mode, _) in all_modes() {
+        let mut guest = Guest::healthy(mode);
+        guest.add(0x50, Level::L2);
+        guest.set(0x50, 3, to(0x60, P | RW)); // an L1 of the kernel's
+        guest.set(0x50, 4, to(0x50, P)); // the window
+        assert!(guest.audit(&Rules::pvh(mode)).0.is_clean());
+        let strict = Rules {
+            structure: true,
+            ..Rules::pvh(mode)
+        };
+        assert_eq!(
+            guest.audit(&strict).0.first.map(|f| f.problem),
+            Some(Problem::NotATable { target: 0x60 })
+        );
     }
 }
 

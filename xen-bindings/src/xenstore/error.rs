@@ -93,8 +93,8 @@ pub enum Error {
         /// The reason it gave.
         refusal: Refusal,
     },
-    /// xenstored broke the protocol. The client is of no use until [`Xenstore::reset`](super::Xenstore::reset) or
-    /// [`Xenstore::reconnect`](super::Xenstore::reconnect).
+    /// xenstored broke the protocol. The client is of no use until [`Client::reset`](super::Client::reset) or
+    /// [`Client::reconnect`](super::Client::reconnect).
     Violation(Violation),
     /// Xen refused the ring's event. The next poll tries again.
     Notify(HypercallError),

@@ -21,7 +21,7 @@ impl Page {
     /// # Safety
     /// For `'a`, `page` is where the xenstore page is mapped, readable and writable, and nothing
     /// but one
-    /// [`Xenstore`](super::Xenstore) uses it.
+    /// [`Client`](super::Client) uses it.
     #[must_use]
     pub unsafe fn at<'a>(page: NonNull<ffi::xenstore_domain_interface>) -> &'a Self {
         // SAFETY: the caller's contract; the type is transparent and allows change behind shared

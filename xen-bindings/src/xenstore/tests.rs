@@ -262,7 +262,7 @@ fn pumping(daemon: &mut Daemon) -> impl FnMut() -> bool + '_ {
 
 /// A client and its daemon, which exchange bytes in the pieces given, again and again.
 struct Pair {
-    client: Xenstore<'static, fn() -> crate::Result<()>>,
+    client: Client<'static, fn() -> crate::Result<()>>,
     daemon: Rc<RefCell<Daemon>>,
     pieces: Rc<RefCell<VecDeque<(usize, usize)>>>,
 }
@@ -271,7 +271,7 @@ impl Pair {
     fn new(pieces: &[(usize, usize)]) -> Self {
         let page = page();
         Self {
-            client: Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>),
+            client: Client::new(page, buffers(), quiet as fn() -> crate::Result<()>),
             daemon: Rc::new(RefCell::new(Daemon::new(page))),
             pieces: Rc::new(RefCell::new(pieces.iter().copied().collect())),
         }
@@ -323,7 +323,7 @@ impl Pair {
     }
 }
 
-const TX: Tx = Tx::NONE;
+const TX: Option<Tx> = None;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -409,7 +409,7 @@ proptest! {
                 Step::Transaction(n, collide) => {
                     let pump = pair.pump();
                     let tx = pair.client.transaction_start(pump).unwrap();
-                    pair.call(Request::Write { tx, path: &name(n), value: b"in" }).unwrap();
+                    pair.call(Request::Write { tx: Some(tx), path: &name(n), value: b"in" }).unwrap();
                     // Not to be seen from outside yet.
                     let outside = pair.call(Request::Read { tx: TX, path: &name(n) }).ok();
                     prop_assert_eq!(outside.as_ref(), model.get(&name(n)));
@@ -466,7 +466,7 @@ proptest! {
         noise in proptest::collection::vec(any::<u8>(), 64),
     ) {
         let page = page();
-        let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+        let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
         let mut broken = None;
         for (what, a, b) in steps {
             // SAFETY: the page lives on; the test has one thread.
@@ -534,7 +534,7 @@ proptest! {
 /// sent.
 fn answer_to(kind: u32, id: u32, len: u32, payload: &[u8]) -> Result<Status, Error> {
     let page = page();
-    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     client.submit(&Request::Read { tx: TX, path: "a" }).unwrap();
     assert_eq!(client.poll(), Ok(Status::Pending));
     let mut daemon = Daemon::new(page);
@@ -581,7 +581,7 @@ fn each_violation_is_found_and_named() {
 #[test]
 fn a_reply_to_half_a_request_is_a_violation() {
     let page = page();
-    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     // Longer than the ring.
     client
         .submit(&Request::Write {
@@ -600,7 +600,7 @@ fn a_reply_to_half_a_request_is_a_violation() {
 #[test]
 fn impossible_indices_and_complaints_name_xenstored() {
     let page = page();
-    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     // SAFETY: the page lives on; the test has one thread.
     unsafe { (*page.raw()).rsp_prod = 1025 };
     assert_eq!(
@@ -625,7 +625,7 @@ fn impossible_indices_and_complaints_name_xenstored() {
 fn a_transaction_without_a_number_is_a_violation() {
     for bad in [&b"0\0"[..], b"x\0", b""] {
         let page = page();
-        let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+        let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
         let mut daemon = Daemon::new(page);
         let result = client.transaction_start(|| {
             daemon.send(ffi::XS_TRANSACTION_START, 1, 0, bad);
@@ -701,7 +701,7 @@ fn a_request_given_up_half_sent_is_sent_to_its_end() {
 #[test]
 fn a_reset_drops_half_messages_both_ways() {
     let page = page();
-    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     let mut daemon = Daemon::new(page);
     // An event that waits, half a request in the ring, half an event received.
     daemon.send(ffi::XS_WATCH_EVENT, 0, 0, b"a\0t\0");
@@ -796,7 +796,7 @@ fn an_event_that_xen_refuses_is_sent_by_the_next_poll() {
         sent.set(sent.get() + 1);
         Ok(())
     };
-    let mut client = Xenstore::new(page(), buffers(), notify);
+    let mut client = Client::new(page(), buffers(), notify);
     client.submit(&Request::ResetWatches).unwrap();
     let error = client.poll().unwrap_err();
     assert_eq!(
@@ -818,7 +818,7 @@ fn no_wake_up_is_lost_when_both_sides_sleep() {
         event.set(true);
         Ok(())
     };
-    let mut client = Xenstore::new(page, buffers(), notify);
+    let mut client = Client::new(page, buffers(), notify);
     let mut daemon = Daemon::new(page);
     let value: Vec<u8> = (0..4000u32).map(|i| (i * 7) as u8).collect();
     // Wakes the daemon if it was sent an event; wakes the client if the daemon did something then.
@@ -910,7 +910,7 @@ fn what_is_in_the_ring_is_taken_before_the_time_is_judged() {
 #[test]
 fn a_transaction_from_before_a_restore_acts_on_nobody() {
     let page = page();
-    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     let mut daemon = Daemon::new(page);
     let old = client.transaction_start(pumping(&mut daemon)).unwrap();
     // Restored.
@@ -919,7 +919,7 @@ fn a_transaction_from_before_a_restore_acts_on_nobody() {
     let new = client.transaction_start(pumping(&mut daemon)).unwrap();
     let asked = daemon.requests;
     let write = |tx| Request::Write {
-        tx,
+        tx: Some(tx),
         path: "a",
         value: b"v",
     };
@@ -944,7 +944,10 @@ fn a_transaction_whose_end_finds_no_room_is_ended_later() {
     let mut pair = Pair::new(&[(2000, 2000)]);
     let pump = pair.pump();
     let tx = pair.client.transaction_start(pump).unwrap();
-    let read = Request::Read { tx, path: "a" };
+    let read = Request::Read {
+        tx: Some(tx),
+        path: "a",
+    };
     for _ in 0..4 {
         pair.client.call(&read, || false).unwrap_err();
     }
@@ -971,7 +974,7 @@ fn serve_reconnection(page: &Page, daemon: &mut Daemon) {
 fn a_broken_ring_is_begun_anew_where_xenstored_offers_it() {
     let page = page();
     let quiet = quiet as fn() -> crate::Result<()>;
-    let mut client = Xenstore::new(page, buffers(), quiet);
+    let mut client = Client::new(page, buffers(), quiet);
     let mut daemon = Daemon::new(page);
     let old = client.transaction_start(pumping(&mut daemon)).unwrap();
     // SAFETY: the page lives on; the test has one thread.
@@ -1004,7 +1007,9 @@ fn a_broken_ring_is_begun_anew_where_xenstored_offers_it() {
     let read = |tx| Request::Read { tx, path: "name" };
     let reply = client.call(&read(TX), pumping(&mut daemon));
     assert_eq!(reply, Ok(&b"guest"[..]));
-    let error = client.call(&read(old), pumping(&mut daemon)).unwrap_err();
+    let error = client
+        .call(&read(Some(old)), pumping(&mut daemon))
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "XS_READ not sent: its transaction ended with an earlier connection"
@@ -1023,7 +1028,7 @@ fn a_connection_that_is_being_made_is_waited_for() {
         ((*page.raw()).req_prod, (*page.raw()).req_cons) = (77, 70);
         ((*page.raw()).rsp_prod, (*page.raw()).rsp_cons) = (50, 41);
     }
-    let mut client = Xenstore::new(page, buffers(), quiet as fn() -> crate::Result<()>);
+    let mut client = Client::new(page, buffers(), quiet as fn() -> crate::Result<()>);
     let mut daemon = Daemon::new(page);
     let path = "name";
     client.submit(&Request::Read { tx: TX, path }).unwrap();
@@ -1043,7 +1048,12 @@ fn a_reset_of_the_watches_ends_the_transactions() {
     let pump = pair.pump();
     let tx = pair.client.transaction_start(pump).unwrap();
     pair.call(Request::ResetWatches).unwrap();
-    let error = pair.call(Request::Read { tx, path: "a" }).unwrap_err();
+    let error = pair
+        .call(Request::Read {
+            tx: Some(tx),
+            path: "a",
+        })
+        .unwrap_err();
     assert!(matches!(
         error,
         Error::BadRequest {

@@ -9,7 +9,11 @@ pub(super) const HEADER: usize = size_of::<ffi::xsd_sockmsg>();
 /// The most that may follow a header.
 pub const PAYLOAD_MAX: usize = ffi::XENSTORE_PAYLOAD_MAX as usize;
 
-/// A transaction, by the number xenstored gave it and the connection that began it.
+/// What a message outside any transaction has in its header (`XBT_NULL`, `xs_wire.h`).
+const NO_TRANSACTION: u32 = 0;
+
+/// A transaction, by the number xenstored gave it and the connection that began it. An operation
+/// outside any transaction has `None` in its place.
 ///
 /// xenstored counts anew for each connection: the number of a transaction from before a restore may
 /// be another's by now. A request that names such a transaction is refused here and not sent
@@ -21,13 +25,6 @@ pub struct Tx {
 }
 
 impl Tx {
-    /// No transaction: the operation stands alone, on any connection.
-    #[doc(alias = "XBT_NULL")]
-    pub const NONE: Self = Self {
-        number: 0,
-        connection: 0,
-    };
-
     /// The transaction of this number; `connection` says which of the client's connections it
     /// belongs to.
     pub(super) const fn new(number: u32, connection: u32) -> Self {
@@ -36,7 +33,7 @@ impl Tx {
 
     /// Whether it can be named on this connection.
     pub(super) fn is_of(self, connection: u32) -> bool {
-        self == Self::NONE || self.connection == connection
+        self.connection == connection
     }
 
     pub(super) const fn number(self) -> u32 {
@@ -51,16 +48,16 @@ pub enum Request<'a> {
     /// Read a node's value: the reply.
     #[doc(alias = "XS_READ")]
     Read {
-        /// In which transaction.
-        tx: Tx,
+        /// In which transaction; none: it stands alone.
+        tx: Option<Tx>,
         /// The node.
         path: &'a str,
     },
     /// Write a node's value, and make the node if there is none.
     #[doc(alias = "XS_WRITE")]
     Write {
-        /// In which transaction.
-        tx: Tx,
+        /// In which transaction; none: it stands alone.
+        tx: Option<Tx>,
         /// The node.
         path: &'a str,
         /// Its value, any bytes.
@@ -69,24 +66,24 @@ pub enum Request<'a> {
     /// Make a node with an empty value, if there is none.
     #[doc(alias = "XS_MKDIR")]
     Mkdir {
-        /// In which transaction.
-        tx: Tx,
+        /// In which transaction; none: it stands alone.
+        tx: Option<Tx>,
         /// The node.
         path: &'a str,
     },
     /// Remove a node and what is below it.
     #[doc(alias = "XS_RM")]
     Rm {
-        /// In which transaction.
-        tx: Tx,
+        /// In which transaction; none: it stands alone.
+        tx: Option<Tx>,
         /// The node.
         path: &'a str,
     },
     /// The names of a node's children; see [`names`].
     #[doc(alias = "XS_DIRECTORY")]
     Directory {
-        /// In which transaction.
-        tx: Tx,
+        /// In which transaction; none: it stands alone.
+        tx: Option<Tx>,
         /// The node.
         path: &'a str,
     },
@@ -111,8 +108,8 @@ pub enum Request<'a> {
     #[doc(alias = "XS_RESET_WATCHES")]
     ResetWatches,
     /// Begin a transaction: the reply is its number; see
-    /// [`Xenstore::transaction_start`](super::Xenstore::transaction_start) and
-    /// [`Xenstore::transaction_reply`](super::Xenstore::transaction_reply).
+    /// [`Client::transaction_start`](super::Client::transaction_start) and
+    /// [`Client::transaction_reply`](super::Client::transaction_reply).
     #[doc(alias = "XS_TRANSACTION_START")]
     TransactionStart,
     /// End a transaction. `EAGAIN` means that nothing was done and all of it is to be done again.
@@ -208,19 +205,19 @@ impl Request<'_> {
     }
 
     /// In which transaction it is to be done.
-    pub(super) fn tx(&self) -> Tx {
+    pub(super) fn tx(&self) -> Option<Tx> {
         match *self {
             Self::Read { tx, .. }
             | Self::Write { tx, .. }
             | Self::Mkdir { tx, .. }
             | Self::Rm { tx, .. }
-            | Self::Directory { tx, .. }
-            | Self::TransactionEnd { tx, .. } => tx,
+            | Self::Directory { tx, .. } => tx,
+            Self::TransactionEnd { tx, .. } => Some(tx),
             Self::Watch { .. }
             | Self::Unwatch { .. }
             | Self::ResetWatches
             | Self::TransactionStart
-            | Self::GetDomainPath { .. } => Tx::NONE,
+            | Self::GetDomainPath { .. } => None,
         }
     }
 
@@ -258,7 +255,8 @@ impl Request<'_> {
             out[len..len + part.len()].copy_from_slice(part);
             len += part.len();
         };
-        for word in [self.op().kind, id, self.tx().number(), bytes as u32] {
+        let tx = self.tx().map_or(NO_TRANSACTION, Tx::number);
+        for word in [self.op().kind, id, tx, bytes as u32] {
             put(&word.to_le_bytes());
         }
         for text in texts.into_iter().flatten() {
@@ -399,7 +397,7 @@ mod tests {
     #[test]
     fn requests_have_the_documented_form() {
         let message = encoded(Request::Write {
-            tx: Tx::new(3, 1),
+            tx: Some(Tx::new(3, 1)),
             path: "a/b",
             value: b"v\0",
         });
@@ -437,7 +435,7 @@ mod tests {
     fn requests_that_cannot_be_are_refused_here() {
         let mut out = [0; HEADER + PAYLOAD_MAX];
         let mut try_it = |request: Request<'_>| request.encode(1, &mut out);
-        let tx = Tx::NONE;
+        let tx = None;
         assert_eq!(
             try_it(Request::Read { tx, path: "" }),
             Err(BadRequest::BadText)

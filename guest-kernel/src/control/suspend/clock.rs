@@ -6,12 +6,13 @@ use super::error::Error;
 use super::steps::Guest;
 use crate::xen::time;
 
-/// Suspended after all others, which may look at it, and back before them.
+/// Suspended after all others, which may look at it, and back before them. Vital: without it every
+/// wait is for ever.
 pub struct Clock;
 
 impl Participant<Guest<'_>> for Clock {
     fn role(&self) -> Role {
-        Role::new("clock").stages(&[Stage::Alone])
+        Role::new("clock").stages(&[Stage::Alone]).vital()
     }
 
     fn suspend(&mut self, _: Stage, _: &mut Guest<'_>, _: Deadline) -> Result<(), Error> {
@@ -20,12 +21,10 @@ impl Participant<Guest<'_>> for Clock {
     }
 
     fn undo(&mut self, _: Stage, _: &mut Guest<'_>) -> Result<(), Error> {
-        time::thaw();
-        Ok(())
+        Ok(time::thaw()?)
     }
 
     fn restored(&mut self, _: Stage, _: &mut Guest<'_>) -> Result<(), Error> {
-        time::thaw();
-        Ok(())
+        Ok(time::thaw()?)
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use kernel_glue::time::NotMapped;
 use migration::balloon::TooMuch;
 use migration::{Blame, Party};
 use xen_bindings::HypercallError;
@@ -38,6 +39,8 @@ pub enum Error {
     HotplugBusy,
     /// A frame that the toolstack named is not the domain's.
     NotOurs(NotOurs),
+    /// The clock cannot go on: the shared-info page is not where it should be.
+    NoClock(NotMapped),
 }
 
 /// How Xen refused something that the way back needs.
@@ -71,6 +74,7 @@ impl fmt::Display for Error {
             Error::TooMuchMemory(e) => e.fmt(f),
             Error::TooMuch(e) => e.fmt(f),
             Error::NotOurs(e) => e.fmt(f),
+            Error::NoClock(e) => e.fmt(f),
             Error::HotplugBusy => f.write_str("a hotplug operation did not end in time"),
         }
     }
@@ -81,7 +85,7 @@ impl Blame for Error {
         match self {
             Error::NotOurs(_) => Party::Toolstack,
             Error::TooMuch(e) => e.party(),
-            Error::Xen(_) | Error::Needed(..) | Error::Tables(_) => Party::Xen,
+            Error::Xen(_) | Error::Needed(..) | Error::Tables(_) | Error::NoClock(_) => Party::Xen,
             Error::Stuck(_)
             | Error::Drain(_)
             | Error::Proof(_)
@@ -95,6 +99,12 @@ impl Blame for Error {
 impl From<HypercallError> for Error {
     fn from(error: HypercallError) -> Self {
         Error::Xen(error)
+    }
+}
+
+impl From<NotMapped> for Error {
+    fn from(error: NotMapped) -> Self {
+        Error::NoClock(error)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Calls of the way back, made again when Xen refuses them: there is no other way to go.
 
+use kernel_glue::insist::insist;
 use migration::Blame;
 
 use super::error::{Error, Refusal};
-use crate::xen::insist::insist;
 use crate::xen::report;
 
 /// The last refusal that was followed by a grant, or by giving up.

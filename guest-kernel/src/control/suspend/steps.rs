@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use migration::hotplug::Hold;
-use migration::{Clock, Deadline, Outcome, Phase, Platform, Return};
+use migration::{Clock, Deadline, Incarnation, Outcome, Phase, Platform, Return};
 use xen_bindings::count;
 
 use super::error::Error;
@@ -245,21 +245,22 @@ impl Platform for Guest<'_> {
             xen_bindings::faults::probe(nr, "SCHEDOP_shutdown(suspend)").map_err(Error::Xen)?;
             return Ok(Outcome::Cancelled);
         }
-        let incarnation = calls::incarnation();
+        let before = calls::incarnation();
         #[cfg(feature = "switches")]
         resume_fault::arm();
         self.hypercalls.1 = count::made();
         let (Some(parked), Some(alone)) = (&self.parked, &self.alone) else {
             unreachable!("the machine parks the others first");
         };
-        let outcome = calls::suspend(proof, parked, alone).map_err(Error::Xen)?;
-        // The tools always tell a PV guest that its suspend was cancelled. And one in the shim is
-        // restored without its own incarnation going up: that number is the shim's, which was
-        // restored around it.
-        if arch::is_pv() || cmdline::options().switches.no_cancel_trick() {
-            return Ok(outcome);
-        }
-        Ok(outcome.checked(incarnation, calls::incarnation()))
+        let returned = calls::suspend(proof, parked, alone).map_err(Error::Xen)?;
+        let unasked = arch::is_pv() || cmdline::options().switches.no_cancel_trick();
+        let incarnation = if unasked {
+            Incarnation::Unasked
+        } else {
+            let after = calls::incarnation();
+            Incarnation::Seen { before, after }
+        };
+        Ok(Outcome::decode(returned, incarnation))
     }
 
     fn reread(&mut self, _: Return) -> Result<(), Error> {

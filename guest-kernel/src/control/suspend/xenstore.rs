@@ -6,6 +6,7 @@ use migration::{Participant, Role, Stage};
 use super::error::Error;
 use super::steps::Guest;
 use crate::cmdline;
+use crate::xen::{store, wants};
 
 /// What is refused here stands, and vCPU 0 tries again later (decision 0017).
 pub struct Xenstore;
@@ -36,7 +37,7 @@ fn attach(guest: &mut Guest<'_>) -> Result<(), Error> {
     let Guest {
         store, refusals, ..
     } = guest;
-    refusals.insist(|| store.attach())
+    refusals.insist(|| store::attach(store))
 }
 
 /// What was written and learnt in the old domain is written and learnt in the new one, and the
@@ -46,5 +47,5 @@ fn ask_for_everything(guest: &mut Guest<'_>) {
     if !cmdline::options().switches.no_watches() {
         guest.wants.watches_anew();
     }
-    guest.wants.pursue(guest.store);
+    wants::pursue(guest.wants, guest.store);
 }

@@ -41,6 +41,19 @@ pub struct Made {
 const LINUX_READY: &str = "user-work ready";
 
 impl Made {
+    /// A PVH guest of this kernel, with so many vCPUs and so many MiB.
+    pub fn pvh(kernel: PathBuf, vcpus: u32, mem: u32) -> Self {
+        Self {
+            kernel: Some(kernel),
+            ramdisk: None,
+            cmdline: String::new(),
+            pv: false,
+            linux: false,
+            vcpus,
+            mem,
+        }
+    }
+
     fn kind(&self) -> Kind {
         if self.pv {
             Kind::Pv

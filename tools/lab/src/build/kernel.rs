@@ -110,6 +110,33 @@ pub fn ensure_one(arch: Arch, test: bool) -> Result<()> {
     Ok(())
 }
 
+/// Builds the example kernel, once in the life of this process; gives where it is.
+///
+/// # Errors
+/// As [`build`].
+pub fn ensure_minimal() -> Result<PathBuf> {
+    let elf = repo::guests().join("minimal.elf");
+    let mut built = built();
+    if !built.contains(&elf) {
+        prepare()?;
+        progress::step(&format!("building {}", repo::shown(&elf)), || {
+            let mut command = Command::new("/usr/bin/cargo");
+            about_kernel(&mut command, "build", Arch::X86_64, false);
+            command.args(["--example", "minimal"]);
+            child::run(command, b"", Duration::from_secs(900))?
+                .success("cargo build of the example in guest-kernel")?;
+            let path = work(false).join("x86_64-unknown-none/release/examples/minimal");
+            let bytes =
+                fs::read(&path).with_context(|| format!("cargo left no {}", repo::shown(&path)))?;
+            check(&bytes, Arch::X86_64)
+                .with_context(|| format!("{} must not be used", repo::shown(&elf)))?;
+            repo::write(&elf, &bytes)
+        })?;
+        built.push(elf.clone());
+    }
+    Ok(elf)
+}
+
 fn prepare() -> Result<()> {
     packages::ensure(packages::KERNEL)?;
     compiler()?;

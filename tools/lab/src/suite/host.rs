@@ -14,7 +14,7 @@ use crate::base::stop;
 use crate::build::bindings;
 use crate::build::kernel;
 use crate::report;
-use crate::suite::layers;
+use crate::suite::{layers, minimal};
 
 /// What a test on the host may take, its build on a busy machine included. The longest takes a
 /// minute or two.
@@ -60,6 +60,7 @@ pub const TESTS: &[(&str, HostTest)] = &[
         })
     }),
     ("host/layers", |_| layers::check()),
+    ("host/minimal-lines", |_| minimal::count_lines()),
     ("host/doc", |log| {
         cargo(
             log,
@@ -72,6 +73,9 @@ pub const TESTS: &[(&str, HostTest)] = &[
     }),
     ("host/unit-migration", |log| {
         cargo(log, "test --locked -p xen-guest-migration", &[])
+    }),
+    ("host/unit-kernel-glue", |log| {
+        cargo(log, "test --locked -p xen-kernel-glue", &[])
     }),
     ("host/unit-xen-bindings", |log| {
         cargo(log, "test --locked -p xen-bindings", &[])

@@ -6,6 +6,7 @@ mod differential;
 mod host;
 mod layers;
 mod list;
+mod minimal;
 mod on_xen;
 mod run;
 pub mod scenarios;

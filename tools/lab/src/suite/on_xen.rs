@@ -17,7 +17,7 @@ use crate::host::pair;
 use crate::life::{Life, Step, Timeline};
 use crate::suite::args::Args;
 use crate::suite::scenarios::test::{judge, LabTest, Other};
-use crate::suite::{agreement, differential};
+use crate::suite::{agreement, differential, minimal};
 
 /// Runs one lab test on the worker's machine. What the guest says and what is done to it goes to
 /// `log`, a folder.
@@ -44,7 +44,8 @@ pub fn run(
     };
     // Also when no test of the build was asked for: yesterday's kernels would be tested.
     match test.other {
-        Some(_) => kernel::ensure()?,
+        Some(Other::Differential | Other::Agreement) => kernel::ensure()?,
+        Some(Other::Minimal) => drop(kernel::ensure_minimal()?),
         None => kernel::ensure_one(test.arch, test.switches)?,
     }
     let fits = |m: &Machine| {
@@ -62,6 +63,7 @@ pub fn run(
     match test.other {
         Some(Other::Differential) => differential::run(machine, test.arch),
         Some(Other::Agreement) => agreement::run(machine),
+        Some(Other::Minimal) => minimal::run(machine, test.limit),
         None => live(args, test, machine, log),
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::build::kernel::Arch;
 use crate::life::{main_job, Action};
-use test::LabTest;
+use test::{LabTest, Other};
 
 /// All of them.
 pub fn all() -> Vec<LabTest> {
@@ -77,6 +77,9 @@ fn requests_and_hotplug() -> Vec<LabTest> {
     let mut faults = LabTest::new(arch, "faults", hardship::faulty_life());
     faults.switches = true;
     tests.push(faults);
+    let mut minimal = LabTest::new(arch, "minimal", Vec::new());
+    minimal.other = Some(Other::Minimal);
+    tests.push(minimal);
     tests.push(LabTest::new(
         arch,
         "requests",

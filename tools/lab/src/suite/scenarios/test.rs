@@ -51,6 +51,8 @@ pub enum Other {
     Differential,
     /// [`crate::suite::agreement`].
     Agreement,
+    /// [`crate::suite::minimal`].
+    Minimal,
 }
 
 impl LabTest {
