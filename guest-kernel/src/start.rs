@@ -43,7 +43,10 @@ fn set_up(off: CpuGuard) {
     if let Err(error) = arch::host::learn() {
         panic!("{error}");
     }
-    let extent = frames::take_over(&boot.memory);
+    let extent = match frames::take_over(&boot.memory) {
+        Ok(extent) => extent,
+        Err(error) => panic!("{error}"),
+    };
     arch::boot::enter();
 
     if let Err(error) = calls::connect() {

@@ -13,8 +13,11 @@ pub mod boot;
 pub mod changes;
 pub mod cpu;
 pub mod direct;
+#[cfg(target_arch = "x86_64")]
+mod far;
 pub mod frames;
 pub mod host;
+pub mod ledger;
 mod mode;
 mod page;
 pub mod park;
