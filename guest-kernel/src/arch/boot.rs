@@ -5,8 +5,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::cpu::CpuGuard;
-use super::mode::{is_pv, set_pv};
 use super::ledger::{self, Ledger};
+use super::mode::{is_pv, set_pv};
 use super::{apic, frames, pv, shared_info, start_info, tables, traps};
 use crate::memory::layout::MOST_FRAMES;
 use crate::memory::map::MemoryMap;
@@ -178,10 +178,8 @@ pub fn take_over_memory(map: &MemoryMap) -> Result<Memory, TooLittleMemory> {
     once(&DONE);
     let end = map.end_below(MOST_FRAMES as u32);
     let behind_tables = frames::first_free().0 + tables::frames_needed(end);
-    let needs = behind_tables
-        + frames::frame_list_needed(end)
-        + ledger::pages(end.0 as usize)
-        + LEAST;
+    let needs =
+        behind_tables + frames::frame_list_needed(end) + ledger::pages(end.0 as usize) + LEAST;
     // What there is without a hole behind the image, where all of it goes.
     let has = map.end_below(needs).0;
     if has < needs || !frames::is_populated(Pfn(needs - 1)) {

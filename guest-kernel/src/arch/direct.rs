@@ -12,9 +12,11 @@ use super::frames::is_managed;
 use super::mode::is_pv;
 use super::pv::m2p;
 use crate::memory::entry::{Entry, Flags};
+use crate::memory::layout::{
+    CHUNK, ENTRIES, KERNEL_BASE, MOST_FRAMES, NEAR_FRAMES, NEAR_SLOTS, PAGE_SIZE,
+};
 #[cfg(target_arch = "x86_64")]
 use crate::memory::layout::{FAR_BASE, GIB_FRAMES};
-use crate::memory::layout::{CHUNK, ENTRIES, KERNEL_BASE, MOST_FRAMES, NEAR_FRAMES, NEAR_SLOTS, PAGE_SIZE};
 use crate::memory::Pfn;
 
 /// Where the near map ends: at a multiple of 2 MiB.
@@ -160,7 +162,11 @@ pub fn is_writable(address: usize) -> bool {
     let Some(page) = frame_at(address) else {
         return false;
     };
-    let bits = if place(page).0 == Pfn(0) { 0 } else { bits(page) };
+    let bits = if place(page).0 == Pfn(0) {
+        0
+    } else {
+        bits(page)
+    };
     let needed = Flags::PRESENT.union(Flags::WRITABLE).bits();
     bits & needed == needed
 }

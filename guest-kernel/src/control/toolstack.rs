@@ -9,8 +9,9 @@ use migration::{Limits, Party};
 use spin::Mutex;
 
 use crate::arch::{self, cpu};
-use crate::control::{balloon, bench, ending, fill, strays, suspend};
+use crate::control::{balloon, bench, ending, fill, strays, suspend, unused};
 use crate::memory::layout::PAGE_SIZE;
+use crate::memory::map::MemoryMap;
 use crate::sets::frames::{self, Extent};
 use crate::sets::{drain, pool};
 use crate::vcpus::hotplug::Hotplug;
@@ -44,6 +45,8 @@ struct Control {
     cant_suspend: Duty,
     /// What is to stand there.
     obstacle: Option<TooMuch>,
+    /// To say what of the domain is not used.
+    unused: unused::Unused,
     hotplug: Hotplug,
     rounds: u64,
     next_report: u64,
@@ -59,7 +62,7 @@ static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
 static READY: AtomicBool = AtomicBool::new(false);
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
-pub fn start(extent: Extent) {
+pub fn start(extent: Extent, map: &MemoryMap) {
     let mut store = Store::new();
     if let Err(error) = store.attach() {
         report::error(Party::Xen, "xenstore", error);
@@ -74,6 +77,7 @@ pub fn start(extent: Extent) {
         ping: Duty::new(PING),
         cant_suspend: Duty::new(shutdown::CANT_SUSPEND_NODE),
         obstacle: None,
+        unused: unused::Unused::new(map),
         hotplug: Hotplug::new(),
         rounds: 0,
         next_report: time::now() + SECOND,
@@ -150,6 +154,7 @@ impl Control {
         if self.cant_suspend.is_due() {
             self.tell_obstacle();
         }
+        self.unused.pursue(&mut self.store);
     }
 
     /// A reason is news if there was none, or another.
@@ -250,6 +255,7 @@ impl Control {
             // can be tried.
             false => self.shutdown.failed(),
         }
+        self.unused.anew();
         self.next_report = time::now();
     }
 

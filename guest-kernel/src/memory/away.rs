@@ -28,7 +28,10 @@ fn bits() -> &'static [AtomicU32] {
 
 /// Notes whether Xen has this frame.
 pub fn set_away(pfn: Pfn, is: bool) {
-    let (word, bit) = (&bits()[(pfn.0 / PER_WORD) as usize], 1 << (pfn.0 % PER_WORD));
+    let (word, bit) = (
+        &bits()[(pfn.0 / PER_WORD) as usize],
+        1 << (pfn.0 % PER_WORD),
+    );
     if is {
         word.fetch_or(bit, Ordering::Relaxed);
     } else {

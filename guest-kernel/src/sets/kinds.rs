@@ -24,6 +24,11 @@ fn kinds() -> &'static [AtomicU8] {
 /// One past the highest frame that was ever marked: the allocator hands out low frames first.
 static MARKED_END: AtomicU32 = AtomicU32::new(0);
 
+/// The highest frame that ever was a page table or a set's page.
+pub fn highest_marked() -> Pfn {
+    Pfn(MARKED_END.load(Ordering::Relaxed).saturating_sub(1))
+}
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -16,9 +16,9 @@ use crate::arch::direct;
 use crate::arch::page::Page;
 #[cfg(feature = "switches")]
 use crate::cmdline;
+use crate::memory::layout::PAGE_SIZE;
 #[cfg(target_arch = "x86")]
 use crate::memory::layout::WINDOW_END;
-use crate::memory::layout::PAGE_SIZE;
 use crate::memory::Pfn;
 
 /// The list `mfn_list`: a machine word for each page of the domain.

@@ -5,6 +5,7 @@ pub mod controls;
 mod hardship;
 mod memory;
 mod pv;
+mod sizes;
 pub mod test;
 pub mod two_hosts;
 mod vcpus;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<LabTest> {
         }
     }
     tests.extend(pv::all());
+    tests.extend(sizes::all());
     // Those for one hypervisor side by side: one machine serves them all.
     tests.sort_by_key(|test| (test.xen as u8, test.hardware.mib, test.hardware.xen_options));
     tests
