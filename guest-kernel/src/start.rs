@@ -96,7 +96,7 @@ fn without_xen(error: pvh::InstallError) -> ! {
 /// Another vCPU arrives, from the entry code.
 fn secondary(me: usize, off: CpuGuard) -> ! {
     arch::boot::enter_secondary();
-    life::run(me, off, || {})
+    life::run(me, off, || events::NEVER)
 }
 
 fn report_boot(boot: &arch::start_info::BootInfo) {

@@ -98,11 +98,12 @@ pub fn start(extent: Extent, map: &MemoryMap) {
     *CONTROL.lock() = Some(control);
 }
 
-/// One pass of vCPU 0's duties. Short when there is nothing to do.
-pub fn poll() {
+/// One pass of vCPU 0's duties. Short when there is nothing to do. Gives when the next one is due,
+/// if no event comes before.
+pub fn poll() -> u64 {
     let mut control = CONTROL.lock();
     let Some(control) = control.as_mut() else {
-        return;
+        return events::NEVER;
     };
     if !READY.swap(true, Ordering::Relaxed) {
         report::event("ready")
@@ -119,9 +120,30 @@ pub fn poll() {
         control.next_report = time::now() + SECOND;
         report_churn();
     }
+    control.next_pass()
 }
 
 impl Control {
+    /// Soon, as long as something is to be done that no event will announce.
+    fn next_pass(&self) -> u64 {
+        let duties = [
+            &self.console,
+            &self.shutdown,
+            &self.ping,
+            &self.cant_suspend,
+        ];
+        let busy = duties.into_iter().any(Duty::stands)
+            || self.unused.stands()
+            || self.wants.stand()
+            || self.hotplug.is_busy()
+            || balloon::is_moving();
+        if busy {
+            time::now() + events::TICK
+        } else {
+            self.next_report
+        }
+    }
+
     /// Takes up the console, if that was refused.
     fn mend_console(&mut self) {
         if console::is_connected() {
@@ -375,6 +397,7 @@ fn report_churn() {
         .num("in_flight", pool.in_flight)
         .num("no_frames", sum(|c| &c.no_frames))
         .nums("timer_ticks", possible().map(events::ticks))
+        .nums("wakeups", possible().map(events::wakeups))
         .nums(
             "stack_left",
             possible().map(|cpu| cpu::stack_untouched(cpu) as u64),

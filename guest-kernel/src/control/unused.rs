@@ -69,6 +69,11 @@ impl Unused {
         self.duty.ask();
     }
 
+    /// Is it still to be written?
+    pub fn stands(&self) -> bool {
+        self.duty.stands()
+    }
+
     /// Writes what is due.
     pub fn pursue(&mut self, store: &mut Store) {
         if self.duty.is_due() {

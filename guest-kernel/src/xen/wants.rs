@@ -149,6 +149,13 @@ impl Wants {
         self.watches.ask();
     }
 
+    /// Is any of it still to be done?
+    pub fn stand(&self) -> bool {
+        [&self.connection, &self.domid, &self.features, &self.watches]
+            .into_iter()
+            .any(Duty::stands)
+    }
+
     /// Does what is due. Stops at the first request that has no answer: the next would wait as
     /// long.
     ///
