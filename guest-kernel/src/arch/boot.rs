@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::cpu::CpuGuard;
 use super::ledger::{self, Ledger};
 use super::mode::{is_pv, set_pv};
-use super::{apic, frames, pv, shared_info, start_info, tables, traps};
+use super::{apic, balloon, frames, pv, shared_info, start_info, tables, traps};
 use crate::memory::layout::MOST_FRAMES;
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
@@ -180,10 +180,11 @@ pub fn take_over_memory(map: &MemoryMap) -> Result<Memory, TooLittleMemory> {
     let behind_tables = frames::first_free().0 + tables::frames_needed(end);
     let needs =
         behind_tables + frames::frame_list_needed(end) + ledger::pages(end.0 as usize) + LEAST;
-    // What there is without a hole behind the image, where all of it goes.
-    let has = map.end_below(needs).0;
-    if has < needs || !frames::is_populated(Pfn(needs - 1)) {
-        let has = map.count(0, u32::MAX);
+    // The map has what the domain may come to have, Xen knows what it has.
+    let has = balloon::reservation().map_or(u32::MAX, |frames| frames as u32);
+    let has = has.min(map.count(0, u32::MAX));
+    // All of it goes behind the image, in one piece.
+    if has < needs || map.end_below(needs).0 < needs {
         return Err(TooLittleMemory { has, needs });
     }
     let mut first = tables::build_kernel_tables(end, map);

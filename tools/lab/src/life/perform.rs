@@ -147,6 +147,8 @@ impl Life<'_> {
             Action::CheckpointUnheard => self.checkpoint_unheard(step),
             Action::CheckpointUnread => self.checkpoint_unread(step),
             Action::Unanswerable => self.unanswerable(step),
+            Action::Idle(n) => self.idle(n, step),
+            Action::IdleCheckpoint => self.idle_checkpoint(step),
             Action::UsesMemory(mib, at) => self.uses_memory(mib, at, step),
             Action::Unused(kib, vcpus) => self.unused(kib, vcpus, step),
             Action::CannotSuspend(cannot) => self.cannot_suspend(cannot, step),

@@ -15,6 +15,7 @@ pub fn all() -> Vec<LabTest> {
     tests.extend(very_large());
     tests.extend(more_than_used());
     tests.extend(too_small());
+    tests.extend(idle());
     tests
 }
 
@@ -98,13 +99,37 @@ fn more_than_used() -> [LabTest; 1] {
     [test]
 }
 
-/// Less than the kernel can begin with: it says so, and how much it needs.
+/// MiB of the smallest guest. With less the domain builder finds no room for the kernel, and says so.
+const LEAST: u32 = 4;
+
+/// A guest with nothing to do is left alone by its own timers, and is suspended all the same.
+fn idle() -> Vec<LabTest> {
+    use Action::{Boot, Idle, IdleCheckpoint};
+    const NOTHING: &str = " churn=off live=0 prefill=4";
+    let mut tests = [Kind::Pvh, Kind::Pv].map(|kind| {
+        let life = vec![Boot, Idle(5), IdleCheckpoint, Idle(5)];
+        guest(kind, 32, "idle", life)
+    });
+    for test in &mut tests {
+        test.config.cmdline += NOTHING;
+    }
+    let mut ticks = LabTest::new(Arch::X86_64, "control/tick=always", vec![Boot, Idle(5)]);
+    ticks.config.cmdline = format!("{NOTHING} tick=always");
+    ticks.switches = true;
+    ticks.expect = Some(&["has nothing to do, and was woken"]);
+    let mut tests = Vec::from(tests);
+    tests.push(ticks);
+    tests
+}
+
+/// The least that a guest can have, and less than it needs for all that it might come to have: it
+/// says so, and how much that is.
 fn too_small() -> Vec<LabTest> {
     use Action::{BootFails, Create, Poweroff};
     let mut tests = Vec::new();
     for arch in [Arch::X86_64, Arch::I686] {
         for kind in [Kind::Pvh, Kind::Pv] {
-            let test = |name: &str, mib, life| {
+            let test = |name: &str, mib: u32, life| {
                 let mut test = match kind {
                     Kind::Pv => LabTest::pv(arch, kind, Xen::Pv32, name, life),
                     _ => LabTest::new(arch, name, life),
@@ -112,9 +137,13 @@ fn too_small() -> Vec<LabTest> {
                 (test.config.mem, test.config.max_vcpus, test.config.vcpus) = (mib, 1, 1);
                 test
             };
-            let words = "KiB of memory, and this kernel needs";
-            tests.push(test("sizes-too-small", 4, vec![BootFails(words)]));
-            tests.push(test("sizes-least", 5, vec![Create, Poweroff]));
+            tests.push(test("sizes-least", LEAST, vec![Create, Poweroff]));
+            if kind == Kind::Pvh {
+                let words = "has 4096 KiB of memory, and this kernel needs";
+                let mut small = test("sizes-too-small", LEAST, vec![BootFails(words)]);
+                small.config.extra = "maxmem = 1024\n".into();
+                tests.push(small);
+            }
         }
     }
     tests
