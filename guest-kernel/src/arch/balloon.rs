@@ -14,6 +14,7 @@ use core::fmt;
 use xen_bindings::frame::{Gfn, Mfn};
 use xen_bindings::{memory as xen, version, HypercallError};
 
+use super::address::near_end;
 use super::changes::{Changes, Pins, TableError};
 use super::direct;
 use super::frames::{bits_of, first_managed, is_populated, word};
@@ -95,7 +96,7 @@ pub fn give(frames: &[Pfn]) -> Done {
 
 /// What the far map has of a frame stays: a superpage that maps a hole as well.
 fn map_pvh(frames: &[Pfn], mapped: bool) {
-    for &pfn in frames.iter().filter(|&&pfn| pfn < direct::near_end()) {
+    for &pfn in frames.iter().filter(|&&pfn| pfn < near_end()) {
         let entry = if mapped {
             Entry::new(pfn, Flags::KERNEL)
         } else {

@@ -11,7 +11,7 @@ use xen_bindings::frame::Mfn;
 
 use spin::Once;
 
-use super::direct::address;
+use super::address::address;
 use super::mode::is_pv;
 use super::pv::{m2p, start_info};
 use crate::memory::entry::Entry;

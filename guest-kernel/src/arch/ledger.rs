@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU8};
 
-use super::direct::{address, side_by_side};
+use super::address::{address, side_by_side};
 use crate::memory::away;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::Pfn;

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+mod address;
 pub mod apic;
 pub mod balloon;
 pub mod boot;
@@ -15,6 +16,8 @@ pub mod cpu;
 pub mod direct;
 #[cfg(target_arch = "x86_64")]
 mod far;
+#[cfg(target_arch = "x86_64")]
+mod far_tables;
 pub mod frames;
 pub mod host;
 pub mod ledger;

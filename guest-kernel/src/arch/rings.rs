@@ -6,7 +6,7 @@ use xen_bindings::event_channel::Port;
 use xen_bindings::hvm::{self, Ring};
 use xen_bindings::{console, ffi, xenstore, Result};
 
-use super::direct::address;
+use super::address::address;
 use super::mode::is_pv;
 use super::pv::start_info;
 use super::tables::map_ring;

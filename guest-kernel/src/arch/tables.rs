@@ -5,15 +5,16 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::address::address;
 use super::changes::{Changes, Pins, TableError};
 use super::cpu::{self, MAX_CPUS, STACK_SIZE};
-use super::direct::{self, address};
-#[cfg(target_arch = "x86_64")]
-use super::far;
+use super::direct;
 use super::frames::{bits_of, image_end, is_managed, is_populated, write_word};
 use super::mode::is_pv;
 use super::page::Page;
 use super::pv::boot_tables;
+#[cfg(target_arch = "x86_64")]
+use super::{address, far, far_tables};
 use crate::memory::entry::{Entry, Flags};
 use crate::memory::layout::*;
 use crate::memory::map::MemoryMap;
@@ -237,8 +238,8 @@ pub(super) fn build_kernel_tables(end: Pfn, map: &MemoryMap) -> Pfn {
     let behind = build_near_pvh(near_end, entry);
     #[cfg(target_arch = "x86_64")]
     {
-        direct::end_near(near_end);
-        far::build_pvh(behind, end, |first, end| map.count(first, end) > 0)
+        address::end_near(near_end);
+        far_tables::build_pvh(behind, end, |first, end| map.count(first, end) > 0)
     }
     #[cfg(target_arch = "x86")]
     behind

@@ -11,9 +11,9 @@ use xen_bindings::frame::Mfn;
 use super::{m2p, start_info};
 use crate::arch::changes::{Changes, Pins, TableError};
 use crate::arch::direct;
-#[cfg(target_arch = "x86_64")]
-use crate::arch::far;
 use crate::arch::frames::bits_of;
+#[cfg(target_arch = "x86_64")]
+use crate::arch::{address, far_tables};
 use crate::memory::entry::Entry;
 #[cfg(target_arch = "x86")]
 use crate::memory::entry::Flags;
@@ -116,8 +116,8 @@ fn complete(
     let adopted = adopt(upper, entry)?;
     #[cfg(target_arch = "x86_64")]
     {
-        direct::end_near(Pfn(adopted as u32 * CHUNK));
-        far::build_pv(builders_root, memory_end, entry, next)
+        address::end_near(Pfn(adopted as u32 * CHUNK));
+        far_tables::build_pv(builders_root, memory_end, entry, next)
     }
     #[cfg(target_arch = "x86")]
     {
@@ -162,7 +162,7 @@ fn add_near(
         let l1 = *next;
         next.0 += 1;
         for index in 0..ENTRIES {
-            let place = direct::address(l1) as *mut u64;
+            let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
             let bits = bits_of(entry(slot * ENTRIES + index));
             // SAFETY: behind all that the builder made, not handed out yet, and in the part of the
             // direct map that stands: it reaches 512 frames further with each table.

@@ -12,7 +12,7 @@ use xen_bindings::pv::MachineToPhysical;
 use xen_bindings::shared_info::SharedInfo;
 use xen_bindings::HypercallError;
 
-use crate::arch::direct;
+use crate::arch::address;
 use crate::arch::page::Page;
 #[cfg(feature = "switches")]
 use crate::cmdline;
@@ -65,12 +65,12 @@ pub fn frames_needed(pages: usize) -> u32 {
 pub fn grow(pages: usize, first: Pfn) -> Pfn {
     let before = self::pages();
     let frames = pages.div_ceil(PER_PAGE) as u32;
-    let start = direct::side_by_side(first, frames);
+    let start = address::side_by_side(first, frames);
     let behind = Pfn(start.0 + frames);
     if pages <= before || !(start.0..behind.0).all(|pfn| is_populated(Pfn(pfn))) {
         return first;
     }
-    let at = direct::address(start);
+    let at = address::address(start);
     for n in 0..frames as usize * PER_PAGE {
         let entry = listed(Pfn(n as u32)).unwrap_or(INVALID);
         // SAFETY: frames behind all that the builder made, in the direct map, not handed out.
@@ -294,11 +294,11 @@ pub fn publish(shared: &SharedInfo) {
         return;
     }
     let pages = PAGES.load(Ordering::Relaxed);
-    let Some(list) = direct::frame_at(LIST.load(Ordering::Relaxed)) else {
+    let Some(list) = address::frame_at(LIST.load(Ordering::Relaxed)) else {
         return;
     };
     for n in 0..pages.div_ceil(PER_PAGE) {
-        let place = direct::address(frame_list(n)) as *mut usize;
+        let place = address::address(frame_list(n)) as *mut usize;
         // SAFETY: a page that was taken for this (`place_frame_lists`), in the direct map; the number
         // of pages is what its length was made for (checked above).
         unsafe {
