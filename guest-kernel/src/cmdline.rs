@@ -19,6 +19,8 @@ pub struct Options {
     pub burst: usize,
     /// How the frames of a set lie.
     pub order: Order,
+    /// Frames are taken from the top of the memory down: a large guest uses high ones then.
+    pub frames_from_top: bool,
     /// Sets constructed and cached before anything else.
     pub prefill: usize,
     /// Empty the caches as soon as a suspend is asked for.
@@ -40,6 +42,7 @@ const DEFAULTS: Options = Options {
     live: 8,
     burst: 12,
     order: Order::AsTheyCome,
+    frames_from_top: false,
     prefill: 0,
     trim_early: false,
     switches: Switches::NONE,
@@ -86,6 +89,8 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
                 _ => return Err("a number from 1 to 64 is needed"),
             }
         }
+        Some(("frames", "high")) => options.frames_from_top = true,
+        Some(("frames", "low")) => options.frames_from_top = false,
         Some(("order", word)) => options.order = Order::parse(word)?,
         Some(("prefill", count)) => {
             options.prefill = match count.parse() {

@@ -5,7 +5,7 @@ use xen_bindings::pvh;
 use crate::arch;
 use crate::arch::cpu::{self, CpuGuard};
 use crate::cmdline;
-use crate::control::toolstack;
+use crate::control::{toolstack, unused};
 use crate::sets::set::SetError;
 use crate::sets::{frames, pool};
 use crate::vcpus::life;
@@ -43,7 +43,10 @@ fn set_up(off: CpuGuard) {
     if let Err(error) = arch::host::learn() {
         panic!("{error}");
     }
-    let extent = frames::take_over(&boot.memory);
+    let extent = match frames::take_over(&boot.memory) {
+        Ok(extent) => extent,
+        Err(error) => panic!("{error}"),
+    };
     arch::boot::enter();
 
     if let Err(error) = calls::connect() {
@@ -66,7 +69,7 @@ fn set_up(off: CpuGuard) {
     if let Err(error) = pool::try_one() {
         cannot_construct(error);
     }
-    toolstack::start(extent);
+    toolstack::start(extent, &boot.memory);
 }
 
 /// No constructed set can be had here, so there is nothing for this guest to do.
@@ -95,7 +98,7 @@ fn without_xen(error: pvh::InstallError) -> ! {
 /// Another vCPU arrives, from the entry code.
 fn secondary(me: usize, off: CpuGuard) -> ! {
     arch::boot::enter_secondary();
-    life::run(me, off, || {})
+    life::run(me, off, || events::NEVER)
 }
 
 fn report_boot(boot: &arch::start_info::BootInfo) {
@@ -137,16 +140,7 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
             format_args!("`{word}`: {why}"),
         );
     }
-    if calls::has_vcpu(cpu::MAX_CPUS) {
-        report::error(
-            Party::Guest,
-            "vcpus",
-            format_args!(
-                "the domain has more vCPUs than this kernel runs: {} are used",
-                cpu::MAX_CPUS
-            ),
-        );
-    }
+    unused::say(&boot.memory);
     if boot.memory.dropped > 0 {
         report::error(
             Party::Toolstack,

@@ -30,6 +30,7 @@ bitflags::bitflags! {
         const STORE_RETRIED = 1 << 20;
         const CONSOLE_QUEUED = 1 << 19;
         const BALLOON_NOTED = 1 << 21;
+        const TICK_STOPPED = 1 << 22;
     }
 }
 
@@ -58,6 +59,7 @@ const WORDS: &[(&str, Off)] = &[
     ("balloon=unnoted", Off::BALLOON_NOTED),
     ("store=once", Off::STORE_RETRIED),
     ("console=wait", Off::CONSOLE_QUEUED),
+    ("tick=always", Off::TICK_STOPPED),
 ];
 
 /// What a test wants the audit to find.
@@ -154,6 +156,8 @@ impl Switches {
         unpin_only UNPIN_ONLY;
         /// Arm the timers for a quarter of the time that is noted?
         timer_early TIMER_EARLY;
+        /// Let a vCPU have its tick when it has no work?
+        tick_always TICK_STOPPED;
         /// End in a panic at an NMI?
         nmi_is_lost NMI_BORNE;
         /// Leave an NMI pending for a vCPU that starts anew?

@@ -1,9 +1,9 @@
 //! Memory that goes back to Xen, and memory that comes from there.
 //!
 //! What makes the functions here safe to call: they touch only frames behind the kernel's image,
-//! where no Rust object lives. The direct map's entry of a frame that is given is cleared first.
-//! Under PVH that spares a Xen with shadow paging a search of all its tables for each frame
-//! (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`); nothing needs to be flushed, for
+//! where no Rust object lives. The direct map's entry of a frame that is given is cleared first, but
+//! for the far map of a PVH guest, which has superpages. That spares a Xen with shadow paging a search
+//! of all its tables for each frame (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`); nothing needs to be flushed, for
 //! Xen does so when the frame leaves the guest's physical address space. Frames that nobody has
 //! touched go with their entries in place, which map a hole then. Under PV the entry leaves all
 //! CPUs' TLBs, then the frame's entry in the physical-to-machine list goes, and the machine frame
@@ -14,6 +14,7 @@ use core::fmt;
 use xen_bindings::frame::{Gfn, Mfn};
 use xen_bindings::{memory as xen, version, HypercallError};
 
+use super::address::near_end;
 use super::changes::{Changes, Pins, TableError};
 use super::direct;
 use super::frames::{bits_of, first_managed, is_populated, word};
@@ -21,7 +22,7 @@ use super::mode::is_pv;
 use super::pv::m2p;
 use super::shared_info::shared_info;
 use crate::memory::entry::{Entry, Flags};
-use crate::memory::layout::{CHUNK, DIRECT_MAP_FRAMES};
+use crate::memory::layout::{CHUNK, MOST_FRAMES};
 use crate::memory::Pfn;
 
 /// Frames given or taken with one call.
@@ -93,8 +94,9 @@ pub fn give(frames: &[Pfn]) -> Done {
     done
 }
 
+/// What the far map has of a frame stays: a superpage that maps a hole as well.
 fn map_pvh(frames: &[Pfn], mapped: bool) {
-    for &pfn in frames.iter().filter(is_mapped) {
+    for &pfn in frames.iter().filter(|&&pfn| pfn < near_end()) {
         let entry = if mapped {
             Entry::new(pfn, Flags::KERNEL)
         } else {
@@ -114,7 +116,7 @@ pub fn give_chunks(chunks: &[Pfn]) -> Done {
 
 /// Is it in the direct map?
 fn is_mapped(pfn: &&Pfn) -> bool {
-    (pfn.0 as usize) < DIRECT_MAP_FRAMES
+    (pfn.0 as usize) < MOST_FRAMES
 }
 
 fn unmap(frames: &[Pfn]) -> Result<(), TableError> {

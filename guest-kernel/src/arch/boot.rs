@@ -1,12 +1,14 @@
 //! From the entry code into Rust, and what each vCPU stands on then.
 
 use core::arch::global_asm;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::cpu::CpuGuard;
+use super::ledger::{self, Ledger};
 use super::mode::{is_pv, set_pv};
-use super::{apic, frames, pv, shared_info, start_info, tables, traps};
-use crate::memory::layout::DIRECT_MAP_FRAMES;
+use super::{apic, balloon, frames, pv, shared_info, start_info, tables, traps};
+use crate::memory::layout::MOST_FRAMES;
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
 
@@ -132,22 +134,71 @@ pub fn read_start_info() -> Result<start_info::BootInfo, start_info::BadStartInf
     }
 }
 
-/// Builds the tables that the kernel stands on, and gives the frames that nobody has: the first and
-/// one past the last. On vCPU 0, before any other runs.
+/// The domain has less memory than the kernel can begin with.
+#[derive(Clone, Copy, Debug)]
+pub struct TooLittleMemory {
+    has: u32,
+    needs: u32,
+}
+
+impl fmt::Display for TooLittleMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = |frames| u64::from(frames) * 4;
+        write!(
+            f,
+            "the domain has {} KiB of memory, and this kernel needs {} KiB",
+            kib(self.has),
+            kib(self.needs)
+        )
+    }
+}
+
+/// Frames that there must be beside the image, the tables and the ledger: for one set and what it
+/// takes to get as far as xenstore, with some to spare. 256 KiB.
+const LEAST: u32 = 64;
+
+/// What the allocator is given.
+pub struct Memory {
+    /// The frames that nobody has: the first and one past the last; those between that are RAM.
+    pub frames: (Pfn, Pfn),
+    /// What is noted of each frame.
+    pub ledger: Ledger,
+}
+
+/// Builds the tables that the kernel stands on, and the ledger, and has vCPU 0 stand on them; gives
+/// the frames that nobody has. On vCPU 0, before any other runs.
+///
+/// # Errors
+/// If the domain has too little memory for that. Nothing was touched.
 ///
 /// # Panics
 /// At the second call.
-pub fn take_over_memory(map: &MemoryMap) -> (Pfn, Pfn) {
+pub fn take_over_memory(map: &MemoryMap) -> Result<Memory, TooLittleMemory> {
     static DONE: AtomicBool = AtomicBool::new(false);
     once(&DONE);
-    let end = map.end_below(DIRECT_MAP_FRAMES as u32);
-    let first = tables::build_kernel_tables(end, |pfn| map.is_ram(pfn));
-    let first = frames::grow_frame_list(end, first);
-    frames::set_managed(first, end);
-    (first, end)
+    let end = map.end_below(MOST_FRAMES as u32);
+    let behind_tables = frames::first_free().0 + tables::frames_needed(end);
+    let needs =
+        behind_tables + frames::frame_list_needed(end) + ledger::pages(end.0 as usize) + LEAST;
+    // The map has what the domain may come to have, Xen knows what it has.
+    let has = balloon::reservation().map_or(u32::MAX, |frames| frames as u32);
+    let has = has.min(map.count(0, u32::MAX));
+    // All of it goes behind the image, in one piece.
+    if has < needs || map.end_below(needs).0 < needs {
+        return Err(TooLittleMemory { has, needs });
+    }
+    let mut first = tables::build_kernel_tables(end, map);
+    tables::enter_kernel_tables();
+    first = frames::grow_frame_list(end, first);
+    let ledger = ledger::take(&mut first, end.0 as usize);
+    frames::set_managed(first, end, map);
+    Ok(Memory {
+        frames: (first, end),
+        ledger,
+    })
 }
 
-/// Makes vCPU 0, whose tables are built, stand on them, and able to take interrupts.
+/// Makes vCPU 0, whose tables are built, able to take interrupts.
 pub fn enter() {
     if is_pv() {
         if let Err(error) = pv::vcpu::load_first_gdt() {
@@ -155,7 +206,6 @@ pub fn enter() {
         }
         return;
     }
-    tables::enter_kernel_tables();
     apic::enable();
 }
 

@@ -51,17 +51,20 @@ idt_pointer:
     .word 256 * 8 - 1
     .long idt
 
-/* The tables a vCPU enters paging on: physical 0..1 GiB at 0 and at
- * KERNEL_BASE. Every vCPU leaves them for its own in Rust. */
+/* The tables a vCPU enters paging on: physical 0..768 MiB at 0 and at
+ * KERNEL_BASE, and the fixmap. Every vCPU leaves them for its own in Rust. */
 .section .data.boot_tables, "aw"
 .balign 4096
 boot_l2:
     .set frame, 0
-    .rept 512
+    .rept 384
     .long (frame << 21) + 0x83
     .long 0
     .set frame, frame + 1
     .endr
+    .long fixmap_l1 - KERNEL_BASE + 3   /* FIXMAP_SLOT of layout.rs: for the console's ring */
+    .long 0
+    .skip 127 * 8
 .balign 32
 boot_l3:
     .long boot_l2 - KERNEL_BASE + 1, 0

@@ -61,8 +61,8 @@ idt_pointer:
     .word 256 * 16 - 1
     .quad idt
 
-/* The tables a vCPU enters paging on: physical 0..1 GiB at 0 and at
- * KERNEL_BASE. Every vCPU leaves them for its own in Rust. */
+/* The tables a vCPU enters paging on: physical 0..768 MiB at 0 and at
+ * KERNEL_BASE, and the fixmap. Every vCPU leaves them for its own in Rust. */
 .section .data.boot_tables, "aw"
 .balign 4096
 boot_l4:
@@ -78,10 +78,12 @@ boot_l3_high:
     .skip 8
 boot_l2:
     .set frame, 0
-    .rept 512
+    .rept 384
     .quad (frame << 21) + 0x83
     .set frame, frame + 1
     .endr
+    .quad fixmap_l1 - KERNEL_BASE + 3   /* FIXMAP_SLOT of layout.rs: for the console's ring */
+    .skip 127 * 8
 
 .section .text
 /* Where every trap stub (boot_stubs.S) goes on. */

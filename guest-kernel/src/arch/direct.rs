@@ -1,23 +1,31 @@
-//! The direct map: which L1 tables it has, and its entries.
+//! The direct map: which tables it has, and its entries.
+//!
+//! It has two parts, and each frame is in one of them alone, so that a page which becomes a table is
+//! made read-only at one place. This file has the near map, and asks [`super::far`] for the rest.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::address::{address, frame_at, near_end};
+#[cfg(target_arch = "x86_64")]
+use super::far;
 use super::frames::is_managed;
 use super::mode::is_pv;
 use super::pv::m2p;
 use crate::memory::entry::{Entry, Flags};
-use crate::memory::layout::{DIRECT_MAP_SLOTS, ENTRIES, KERNEL_BASE, PAGE_SIZE};
+#[cfg(target_arch = "x86_64")]
+use crate::memory::layout::GIB_FRAMES;
+use crate::memory::layout::{CHUNK, ENTRIES, NEAR_SLOTS};
 use crate::memory::Pfn;
 
-/// The L1 tables of the direct map, by L2 slot.
-static DIRECT_L1: [AtomicU32; DIRECT_MAP_SLOTS] = [const { AtomicU32::new(0) }; DIRECT_MAP_SLOTS];
+/// The L1 tables of the near map, by L2 slot.
+static DIRECT_L1: [AtomicU32; NEAR_SLOTS] = [const { AtomicU32::new(0) }; NEAR_SLOTS];
 /// The lowest and one past the highest of them.
 static DIRECT_L1_FIRST: AtomicU32 = AtomicU32::new(u32::MAX);
 static DIRECT_L1_END: AtomicU32 = AtomicU32::new(0);
 /// How many there are: one for each L2 slot from 0.
 static DIRECT_L1_SLOTS: AtomicU32 = AtomicU32::new(0);
 
-/// Which L2 slot's L1 of the direct map a frame is; `None` for any other frame.
+/// Which L2 slot's L1 of the near map a frame is; `None` for any other frame.
 ///
 /// The tables stand one behind the other: all of them, or, under PV, those that the builder made
 /// and then the others. So the distance to the first or to the last one tells which it is; the
@@ -41,17 +49,26 @@ pub fn slot_of(l1: Pfn) -> Option<usize> {
         .find(is)
 }
 
-/// The first of the frames whose entries this L1 of the direct map was made with, if it is one and
-/// the CPU sees them as they are (PVH).
-pub fn frames(l1: Pfn) -> Option<Pfn> {
+/// What a table of the direct map was made with, if the CPU sees it as it is (PVH): the frame that
+/// its first entry maps, and how many each maps.
+pub fn made_with(table: Pfn) -> Option<(Pfn, u32)> {
     if is_pv() {
         return None;
     }
-    slot_of(l1).map(|slot| Pfn((slot * ENTRIES) as u32))
+    #[cfg(target_arch = "x86_64")]
+    if let Some(gib) = far::l2_of(table) {
+        return Some((Pfn(gib * GIB_FRAMES), CHUNK));
+    }
+    slot_of(table).map(|slot| (Pfn(slot as u32 * CHUNK), 1))
 }
 
-/// The L1 table and the slot in it that map `page` in the direct map.
+/// The L1 table and the slot in it that map `page` in the direct map. Of the far map under PV alone:
+/// under PVH it has none.
 pub fn place(page: Pfn) -> (Pfn, usize) {
+    #[cfg(target_arch = "x86_64")]
+    if page >= near_end() {
+        return (far::l1_of_chunk(page.0 / CHUNK), page.0 as usize % ENTRIES);
+    }
     let l1 = DIRECT_L1[page.0 as usize / ENTRIES].load(Ordering::Relaxed);
     (Pfn(l1), page.0 as usize % ENTRIES)
 }
@@ -67,16 +84,16 @@ pub fn entry_address(page: Pfn) -> u64 {
 pub fn bits(page: Pfn) -> u64 {
     let (l1, slot) = place(page);
     assert!(l1.0 != 0);
-    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *const u64;
+    let place = address(l1) as *const u64;
     // SAFETY: an L1 of the direct map, which maps itself; in bounds.
     unsafe { place.add(slot).read_volatile() }
 }
 
-/// Writes the entry that maps `page` in the direct map (PVH).
+/// Writes the entry that maps `page` in the near map (PVH).
 pub(super) fn write(page: Pfn, entry: Entry) {
-    assert!(!is_pv() && is_managed(page));
+    assert!(!is_pv() && is_managed(page) && page < near_end());
     let (l1, slot) = place(page);
-    let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
+    let place = address(l1) as *mut u64;
     // SAFETY: an L1 of the direct map, which maps itself; in bounds. No Rust object is where it
     // maps.
     unsafe { place.add(slot).write_volatile(entry.bits()) };
@@ -89,16 +106,14 @@ pub fn is_read_only(page: Pfn) -> bool {
 
 /// Can the direct map be written at `address`? A question of the trap handler's (PV).
 pub fn is_writable(address: usize) -> bool {
-    let Some(page) = address
-        .checked_sub(KERNEL_BASE)
-        .map(|offset| offset / PAGE_SIZE)
-    else {
+    let Some(page) = frame_at(address) else {
         return false;
     };
-    let mapped = DIRECT_L1
-        .get(page / ENTRIES)
-        .is_some_and(|l1| l1.load(Ordering::Relaxed) != 0);
-    let bits = if mapped { bits(Pfn(page as u32)) } else { 0 };
+    let bits = if place(page).0 == Pfn(0) {
+        0
+    } else {
+        bits(page)
+    };
     let needed = Flags::PRESENT.union(Flags::WRITABLE).bits();
     bits & needed == needed
 }
@@ -111,7 +126,7 @@ pub(super) fn adopt(slot: usize, l1: Pfn) {
     DIRECT_L1_SLOTS.fetch_max(slot as u32 + 1, Ordering::Relaxed);
 }
 
-/// The L2 slots that the direct map takes, from 0 on, and the L1 table of each.
+/// The L2 slots that the near map takes, from 0 on, and the L1 table of each.
 pub fn tables() -> impl Iterator<Item = (usize, Pfn)> {
     DIRECT_L1
         .iter()

@@ -9,15 +9,21 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use xen_bindings::frame::Mfn;
 
+use spin::Once;
+
+use super::address::address;
 use super::mode::is_pv;
-use super::pv::m2p;
+use super::pv::{m2p, start_info};
 use crate::memory::entry::Entry;
-use crate::memory::layout::{DIRECT_MAP_FRAMES, ENTRIES, KERNEL_BASE, PAGE_SIZE};
+use crate::memory::layout::{ENTRIES, MOST_FRAMES};
+use crate::memory::map::MemoryMap;
 use crate::memory::{away, Pfn};
 
 /// The frames that the allocator manages: first and one past the last.
 static MANAGED_FIRST: AtomicU32 = AtomicU32::new(u32::MAX);
 static MANAGED_END: AtomicU32 = AtomicU32::new(0);
+/// Which of them there are: between two ranges of RAM lies what is Xen's tools' and devices'.
+static RAM: Once<MemoryMap> = Once::new();
 
 extern "C" {
     static kernel_end: u8;
@@ -26,6 +32,16 @@ extern "C" {
 /// First frame behind the kernel's image.
 pub(super) fn image_end() -> Pfn {
     Pfn::of_kernel(&raw const kernel_end as usize)
+}
+
+/// First frame behind all that was there when the kernel began: its image, and under PV what the
+/// domain builder put behind it.
+pub(super) fn first_free() -> Pfn {
+    if is_pv() {
+        let (_, end) = start_info::boot_tables();
+        return Pfn::of_kernel(end);
+    }
+    image_end()
 }
 
 /// Does the domain have memory at this frame of its map? Under PV the toolstack may have left
@@ -39,14 +55,23 @@ pub fn can_be_populated(pfn: Pfn) -> bool {
     !is_pv() || (pfn.0 as usize) < m2p::pages()
 }
 
-/// PV: makes room in the physical-to-machine list for the frames below `end`, in frames from
-/// `first` on. Gives the first frame that is free afterwards. Once, on vCPU 0, when the direct map
+/// PV: makes room in the physical-to-machine list for the frames below `end`, and for the lists that
+/// a save reads it by, in frames from `first` on. Gives the first frame that is free afterwards. Once, on vCPU 0, when the direct map
 /// stands.
 pub(super) fn grow_frame_list(end: Pfn, first: Pfn) -> Pfn {
     if is_pv() {
-        m2p::grow(end.0 as usize, first)
+        m2p::place_frame_lists(m2p::grow(end.0 as usize, first))
     } else {
         first
+    }
+}
+
+/// The most frames that [`grow_frame_list`] takes.
+pub(super) fn frame_list_needed(end: Pfn) -> u32 {
+    if is_pv() {
+        m2p::frames_needed(end.0 as usize)
+    } else {
+        0
     }
 }
 
@@ -83,26 +108,27 @@ pub fn own_frame(number: u64) -> Option<Pfn> {
     u32::try_from(number).ok().map(Pfn).filter(ours)
 }
 
-/// Hands `first..end` to the allocator. Once, on vCPU 0.
+/// Hands the RAM in `first..end` to the allocator. Once, on vCPU 0.
 ///
 /// # Panics
 /// If the range overlaps the kernel's image or leaves the direct map: a bug of the caller.
-pub(super) fn set_managed(first: Pfn, end: Pfn) {
-    assert!(first >= image_end() && end.0 as usize <= DIRECT_MAP_FRAMES && first <= end);
+pub(super) fn set_managed(first: Pfn, end: Pfn, map: &MemoryMap) {
+    assert!(first >= image_end() && end.0 as usize <= MOST_FRAMES && first <= end);
+    RAM.call_once(|| *map);
     MANAGED_FIRST.store(first.0, Ordering::Relaxed);
     MANAGED_END.store(end.0, Ordering::Relaxed);
 }
 
 /// Is it a frame that the allocator manages?
 pub fn is_managed(pfn: Pfn) -> bool {
-    pfn.0 >= MANAGED_FIRST.load(Ordering::Relaxed) && pfn.0 < MANAGED_END.load(Ordering::Relaxed)
+    pfn.0 >= MANAGED_FIRST.load(Ordering::Relaxed) && is_ram(pfn)
 }
 
 /// Where a word of a managed frame is in the direct map.
 pub(super) fn word(pfn: Pfn, index: usize) -> *mut u64 {
     assert!(is_managed(pfn), "frame {:#x} is not the allocator's", pfn.0);
     assert!(index < ENTRIES);
-    ((KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *mut u64).wrapping_add(index)
+    (address(pfn) as *mut u64).wrapping_add(index)
 }
 
 /// Fills a frame with zeros.
@@ -164,7 +190,5 @@ pub fn end_of_memory() -> Pfn {
 
 /// Is the frame one of the domain's RAM, as the kernel maps it?
 pub fn is_ram(pfn: Pfn) -> bool {
-    // The direct map ends with RAM. Holes in it are mapped nowhere, so no entry can name one by
-    // accident.
-    pfn < end_of_memory()
+    pfn < end_of_memory() && RAM.get().is_some_and(|map| map.is_ram(pfn))
 }

@@ -7,14 +7,20 @@
 
 #![allow(unsafe_code)]
 
+mod address;
 pub mod apic;
 pub mod balloon;
 pub mod boot;
 pub mod changes;
 pub mod cpu;
 pub mod direct;
+#[cfg(target_arch = "x86_64")]
+mod far;
+#[cfg(target_arch = "x86_64")]
+mod far_tables;
 pub mod frames;
 pub mod host;
+pub mod ledger;
 mod mode;
 mod page;
 pub mod park;

@@ -6,10 +6,11 @@ use xen_bindings::event_channel::Port;
 use xen_bindings::hvm::{self, Ring};
 use xen_bindings::{console, ffi, xenstore, Result};
 
+use super::address::address;
 use super::mode::is_pv;
 use super::pv::start_info;
 use super::tables::map_ring;
-use crate::memory::layout::{KERNEL_BASE, PAGE_SIZE};
+use crate::memory::Pfn;
 
 /// Slots of the fixmap.
 const CONSOLE_SLOT: usize = 0;
@@ -46,7 +47,7 @@ pub fn store_ring() -> Result<Option<StoreRing>> {
 /// Where a ring's page is mapped. Under PV it is RAM that the builder took for it.
 fn ring_page(ring: Ring, slot: usize) -> usize {
     if is_pv() {
-        return KERNEL_BASE + ring.frame.0 * PAGE_SIZE;
+        return address(Pfn(ring.frame.0 as u32));
     }
     map_ring(slot, ring.frame.0 as u64)
 }

@@ -12,7 +12,7 @@ use crate::memory::map::MemoryMap;
 /// Longest command line kept, bytes.
 const COMMAND_LINE: usize = 1024;
 /// The tables of the entry code map this much physical memory.
-const REACHABLE: u64 = 1 << 30;
+const REACHABLE: u64 = 768 << 20;
 /// More entries than any toolstack makes; a larger count is not believed.
 const MAX_ENTRIES: u32 = 256;
 
@@ -63,7 +63,7 @@ pub enum BadStartInfo {
 impl fmt::Display for BadStartInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BadStartInfo::OutOfReach => "it lies above 1 GiB, or not at all",
+            BadStartInfo::OutOfReach => "it lies above 768 MiB, or not at all",
             BadStartInfo::Magic => "it does not begin with its magic number",
             BadStartInfo::NoMemoryMap => "it has no memory map",
         })

@@ -5,6 +5,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::address::address;
 use super::changes::{Changes, Pins, TableError};
 use super::cpu::{self, MAX_CPUS, STACK_SIZE};
 use super::direct;
@@ -12,8 +13,11 @@ use super::frames::{bits_of, image_end, is_managed, is_populated, write_word};
 use super::mode::is_pv;
 use super::page::Page;
 use super::pv::boot_tables;
+#[cfg(target_arch = "x86_64")]
+use super::{address, far, far_tables};
 use crate::memory::entry::{Entry, Flags};
 use crate::memory::layout::*;
+use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
 
 /// Writes an entry of a page that is no table under PV yet, or in a PVH guest.
@@ -27,6 +31,9 @@ fn write(page: &Page, slot: usize, entry: Entry) {
 /// Not under 32-bit PV, where Xen allows each root an L2 of its own in slot 3 and no other
 /// (decision 0008).
 static KERNEL_L2: Page = Page::new();
+/// The tables of the entry code have it too, so that a PVH guest can say what is wrong before it has
+/// tables of its own.
+#[export_name = "fixmap_l1"]
 static FIXMAP_L1: Page = Page::new();
 #[cfg(target_arch = "x86_64")]
 static KERNEL_L3: Page = Page::new();
@@ -90,8 +97,12 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
             pae_xen_l2: false,
         })
     };
-    if direct::slot_of(pfn).is_some() {
+    if direct::slot_of(pfn).is_some() || is_far_l1(pfn) {
         return found(1);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if far::l2_of(pfn).is_some() {
+        return found(2);
     }
     if !is_pv() {
         return if pfn == KERNEL_L2.pfn() {
@@ -119,12 +130,24 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
     #[cfg(target_arch = "x86_64")]
     if place(&CPU_L4) {
         return found(4);
-    } else if pfn == KERNEL_L3.pfn() {
+    } else if pfn == KERNEL_L3.pfn() || pfn == far::l3() {
         return found(3);
     } else if pfn == KERNEL_L2.pfn() {
         return found(2);
     }
     None
+}
+
+/// Is it an L1 table of the far map (PV)? There is one for each 2 MiB of the domain's memory, and
+/// nothing but a call of [`super::changes`] alters one: the audit need not read them.
+pub fn is_far_l1(pfn: Pfn) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return far::is_l1(pfn);
+    #[cfg(target_arch = "x86")]
+    {
+        let _ = pfn;
+        false
+    }
 }
 
 /// Entries looked at together: a cache line.
@@ -140,8 +163,8 @@ const LINE: usize = 8;
 /// If the frame is neither: a bug.
 pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
     assert!(is_managed(pfn) || kernel_table(pfn).is_some());
-    let direct = direct::frames(pfn);
-    let table = (KERNEL_BASE + pfn.0 as usize * PAGE_SIZE) as *const u64;
+    let direct = direct::made_with(pfn);
+    let table = address(pfn) as *const u64;
     // SAFETY: a page table, in the direct map (checked above), and every slot here is below
     // `ENTRIES`; only read.
     let read = |slot: usize| unsafe { table.wrapping_add(slot).read_volatile() };
@@ -151,8 +174,8 @@ pub fn for_each_used(pfn: Pfn, mut visit: impl FnMut(usize, u64) -> bool) {
             continue;
         }
         let made = |i: usize| {
-            direct.map_or(0, |frame| {
-                u64::from(frame.0 + (first + i) as u32) << 12 | Flags::PRESENT.bits()
+            direct.map_or(0, |(frame, step)| {
+                u64::from(frame.0 + (first + i) as u32 * step) << 12 | Flags::PRESENT.bits()
             })
         };
         let differs =
@@ -187,12 +210,12 @@ pub fn copy_kernel_entries(holder: Pfn) {
     }
 }
 
-/// Builds the tables that the kernel stands on: the direct map of the frames below `end` that
-/// `is_ram` accepts. Once, on vCPU 0. Gives the first frame that is free afterwards.
+/// Builds the tables that the kernel stands on: the direct map of the RAM of `map` below `end`.
+/// Once, on vCPU 0. Gives the first frame that is free afterwards.
 ///
 /// The lowest page of each stack stays unmapped, so that an overflow faults instead of writing
 /// into the neighbour's stack.
-pub(super) fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn {
+pub(super) fn build_kernel_tables(end: Pfn, map: &MemoryMap) -> Pfn {
     let guard_first = Pfn::of_kernel(&raw const stacks as usize).0 as usize;
     let guard_every = STACK_SIZE / PAGE_SIZE;
     let is_guard = |pfn: usize| {
@@ -202,21 +225,54 @@ pub(super) fn build_kernel_tables(end: Pfn, is_ram: impl Fn(Pfn) -> bool) -> Pfn
     };
     let entry = |pfn: usize| {
         let frame = Pfn(pfn as u32);
-        if is_ram(frame) && is_populated(frame) && !is_guard(pfn) {
+        if frame < end && map.is_ram(frame) && is_populated(frame) && !is_guard(pfn) {
             Entry::new(frame, Flags::KERNEL)
         } else {
             Entry::EMPTY
         }
     };
-    let slots = (end.0 as usize).div_ceil(ENTRIES);
     if is_pv() {
-        return boot_tables::take_over(slots, entry, build_pv_root);
+        return boot_tables::take_over(end, entry, build_pv_root);
     }
+    let near_end = near_end_pvh(end);
+    let behind = build_near_pvh(near_end, entry);
+    #[cfg(target_arch = "x86_64")]
+    {
+        address::end_near(near_end);
+        far_tables::build_pvh(behind, end, |first, end| map.count(first, end) > 0)
+    }
+    #[cfg(target_arch = "x86")]
+    behind
+}
+
+/// Where the near map of a PVH guest ends: on x86_64 behind the kernel's image.
+fn near_end_pvh(end: Pfn) -> Pfn {
+    let all = if cfg!(target_arch = "x86_64") {
+        image_end()
+    } else {
+        end
+    };
+    Pfn(all.0.next_multiple_of(CHUNK))
+}
+
+/// Frames that the kernel's tables take behind the image, for memory up to `end`. Under PV the
+/// builder has made some of them.
+pub(super) fn frames_needed(end: Pfn) -> u32 {
+    let near_end = near_end_pvh(end);
+    #[cfg(target_arch = "x86_64")]
+    return near_end.0 / CHUNK + far::tables_needed(near_end, end);
+    #[cfg(target_arch = "x86")]
+    return near_end.0 / CHUNK;
+}
+
+/// Builds the near map of a PVH guest, and what stands above it; on the tables of the entry code.
+fn build_near_pvh(end: Pfn, entry: impl Fn(usize) -> Entry) -> Pfn {
+    let slots = (end.0 / CHUNK) as usize;
     let first = image_end();
     for slot in 0..slots {
         let l1 = Pfn(first.0 + slot as u32);
         for index in 0..ENTRIES {
-            let place = (KERNEL_BASE + l1.0 as usize * PAGE_SIZE) as *mut u64;
+            let place = address(l1) as *mut u64;
             let bits = entry(slot * ENTRIES + index).bits();
             // SAFETY: a frame behind the image, in RAM, and not handed out yet; the tables of the
             // entry code map it.
@@ -275,6 +331,8 @@ pub(super) fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
             511,
             Entry::new(KERNEL_L3.pfn(), Flags::KERNEL),
         );
+        let (slot, far) = far::root_entry();
+        write(&CPU_L4[cpu], slot, far);
     }
     if is_pv() {
         let mut changes = Changes::<2>::new();

@@ -108,8 +108,11 @@ impl Tables {
 
 impl PageTables for Tables {
     fn tables(&self, visit: &mut dyn FnMut(Table) -> bool) {
-        // The kernel's own lie below all that the allocator manages.
-        let kernels = (0..frames::first_managed().0).map(Pfn);
+        // The kernel's own lie below all that the allocator manages. Those of the far map are most of
+        // them under PV, and what can be wrong in them Xen would have refused.
+        let kernels = (0..frames::first_managed().0)
+            .map(Pfn)
+            .filter(|&pfn| !tables::is_far_l1(pfn));
         let _ = kernels
             .chain(all_marked().map(|(pfn, _)| pfn))
             .filter_map(Tables::describe)

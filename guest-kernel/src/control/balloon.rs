@@ -53,6 +53,8 @@ struct Driver {
     batch: usize,
     /// A suspend was refused for want of the target.
     refused: bool,
+    /// There was more to give or to take when the time was over.
+    moving: bool,
     /// What Xen said the domain has, before the suspend.
     reserved: Option<usize>,
 }
@@ -72,6 +74,7 @@ pub fn start(extent: Extent, store: &mut Store) {
         measured: arch::is_pv(),
         batch: LEAST,
         refused: false,
+        moving: false,
         reserved: None,
     };
     driver.target.ask();
@@ -95,6 +98,14 @@ pub fn ask_again() {
     }
 }
 
+/// Is the next round to come soon?
+pub fn is_moving() -> bool {
+    let driver = DRIVER.lock();
+    driver
+        .as_ref()
+        .is_some_and(|driver| driver.moving || driver.target.stands())
+}
+
 /// Reads the target if that is to be done, and goes a few steps towards it.
 ///
 /// Gives what keeps the guest from being saved, as long as that lasts: it has more memory than it
@@ -106,7 +117,10 @@ pub fn poll(store: &mut Store) -> Option<TooMuch> {
         driver.read(store);
     }
     let until = time::now() + PER_ROUND;
-    while driver.step() && time::now() < until {}
+    driver.moving = true;
+    while driver.moving && time::now() < until {
+        driver.moving = driver.step();
+    }
     driver.settle();
     let too_much = driver.books.check().err()?;
     too_much.why.is_some().then_some(too_much)

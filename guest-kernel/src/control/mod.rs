@@ -12,3 +12,4 @@ mod rehearse;
 mod strays;
 mod suspend;
 pub mod toolstack;
+pub mod unused;

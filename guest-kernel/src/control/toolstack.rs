@@ -10,8 +10,9 @@ use migration::{Blame, Blamed, Party};
 use spin::Mutex;
 
 use crate::arch::{self, cpu};
-use crate::control::{balloon, bench, ending, fill, strays, suspend};
+use crate::control::{balloon, bench, ending, fill, strays, suspend, unused};
 use crate::memory::layout::PAGE_SIZE;
+use crate::memory::map::MemoryMap;
 use crate::sets::frames::{self, Extent};
 use crate::sets::{drain, pool};
 use crate::vcpus::hotplug::Hotplug;
@@ -47,6 +48,8 @@ struct Control {
     cant_suspend: Duty,
     /// What is to stand there.
     obstacle: Option<TooMuch>,
+    /// To say what of the domain is not used.
+    unused: unused::Unused,
     hotplug: Hotplug,
     rounds: u64,
     next_report: u64,
@@ -62,7 +65,7 @@ static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
 static READY: AtomicBool = AtomicBool::new(false);
 
 /// Connects to xenstore and brings up the vCPUs that are wanted. On vCPU 0, before its loop.
-pub fn start(extent: Extent) {
+pub fn start(extent: Extent, map: &MemoryMap) {
     let mut store = store::new();
     if let Err(error) = store::attach(&mut store) {
         report::error(Party::Xen, "xenstore", error);
@@ -77,6 +80,7 @@ pub fn start(extent: Extent) {
         ping: Duty::new(PING),
         cant_suspend: Duty::new(shutdown::CANT_SUSPEND_NODE),
         obstacle: None,
+        unused: unused::Unused::new(map),
         hotplug: Hotplug::new(),
         rounds: 0,
         next_report: time::now() + SECOND,
@@ -97,11 +101,12 @@ pub fn start(extent: Extent) {
     *CONTROL.lock() = Some(control);
 }
 
-/// One pass of vCPU 0's duties. Short when there is nothing to do.
-pub fn poll() {
+/// One pass of vCPU 0's duties. Short when there is nothing to do. Gives when the next one is due,
+/// if no event comes before.
+pub fn poll() -> u64 {
     let mut control = CONTROL.lock();
     let Some(control) = control.as_mut() else {
-        return;
+        return events::NEVER;
     };
     if !READY.swap(true, Ordering::Relaxed) {
         report::event("ready")
@@ -118,9 +123,26 @@ pub fn poll() {
         control.next_report = time::now() + SECOND;
         report_churn();
     }
+    control.next_pass()
 }
 
 impl Control {
+    /// Soon, as long as something is to be done that no event will announce.
+    fn next_pass(&self) -> u64 {
+        let duties = [&self.console, &self.ping, &self.cant_suspend];
+        let busy = duties.into_iter().any(Duty::stands)
+            || self.requests.stand()
+            || self.unused.stands()
+            || self.wants.stand()
+            || self.hotplug.is_busy()
+            || balloon::is_moving();
+        if busy {
+            time::now() + events::TICK
+        } else {
+            self.next_report
+        }
+    }
+
     /// Takes up the console, if that was refused.
     fn mend_console(&mut self) {
         if console::is_connected() {
@@ -153,6 +175,7 @@ impl Control {
         if self.cant_suspend.is_due() {
             self.tell_obstacle();
         }
+        self.unused.pursue(&mut self.store);
     }
 
     /// A reason is news if there was none, or another.
@@ -233,6 +256,7 @@ impl Control {
         }
         let settled = suspend::suspend(store, wants, hotplug, *rounds);
         requests.suspended(Here, settled);
+        self.unused.anew();
         self.next_report = time::now();
     }
 
@@ -352,6 +376,7 @@ fn report_churn() {
         .num("in_flight", pool.in_flight)
         .num("no_frames", sum(|c| &c.no_frames))
         .nums("timer_ticks", possible().map(events::ticks))
+        .nums("wakeups", possible().map(events::wakeups))
         .nums(
             "stack_left",
             possible().map(|cpu| cpu::stack_untouched(cpu) as u64),

@@ -61,6 +61,14 @@ impl MemoryMap {
             .unwrap_or(0))
     }
 
+    /// Frames of RAM among those from `first` to `end`, exclusive.
+    pub fn count(&self, first: u32, end: u32) -> u32 {
+        self.ranges[..self.len]
+            .iter()
+            .map(|r| r.1.min(end).saturating_sub(r.0.max(first)))
+            .sum()
+    }
+
     /// All RAM, in KiB.
     pub fn kib(&self) -> u64 {
         self.ranges[..self.len]

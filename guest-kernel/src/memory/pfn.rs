@@ -17,7 +17,7 @@ impl core::fmt::Debug for Pfn {
 }
 
 impl Pfn {
-    /// The frame of an address in the kernel's image or its direct map.
+    /// The frame of an address in the kernel's image.
     pub fn of_kernel(address: usize) -> Pfn {
         Pfn(((address - KERNEL_BASE) / PAGE_SIZE) as u32)
     }

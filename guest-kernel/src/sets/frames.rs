@@ -1,4 +1,5 @@
-//! The frame allocator: a list of free frames, linked through frame metadata.
+//! The frame allocator: frames that nobody has touched, and a list of those that were given back,
+//! linked through frame metadata.
 //!
 //! It is plain on purpose: one lock, last in, first out. What makes page-table pages cheap is the
 //! pool above it. Interrupt handlers never allocate, so the lock is taken with interrupts as they
@@ -6,29 +7,38 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use spin::Mutex;
+use spin::{Mutex, Once};
 
+use super::kinds;
 use crate::arch;
-use crate::memory::away::{is_away, set_away};
-use crate::memory::layout::{CHUNK, DIRECT_MAP_FRAMES};
+use crate::arch::boot::TooLittleMemory;
+use crate::cmdline;
+use crate::memory::away::{self, set_away};
+use crate::memory::layout::{CHUNK, MOST_FRAMES};
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
 
 /// Ends the list: frame 0 is below the kernel and never managed.
 const NONE: u32 = 0;
 
-/// Next free frame for each free frame, or NONE; for one in use, a note of its owner's. The list
-/// goes through here and not through the free pages, so that a page's content stays what its last
-/// user left: a stray write is seen, not followed. 4 bytes for each of 196 608 frames: 768 KiB,
-/// whatever the guest has.
-static NEXT: [AtomicU32; DIRECT_MAP_FRAMES] = [const { AtomicU32::new(NONE) }; DIRECT_MAP_FRAMES];
+/// Next free frame for each free frame that somebody had, or NONE; for one in use, a note of its
+/// owner's. The list goes through here and not through the free pages, so that a page's content
+/// stays what its last user left: a stray write is seen, not followed. 4 bytes for each frame of the
+/// domain.
+static NEXT: Once<&'static [AtomicU32]> = Once::new();
+
+fn next(pfn: u32) -> &'static AtomicU32 {
+    &NEXT.get().copied().unwrap_or_default()[pfn as usize]
+}
 
 /// Frames that are there to begin with, before it is known how many the guest may touch: 2 MiB. It
 /// takes a few dozen to get as far as xenstore.
 const AT_FIRST: u32 = 512;
 
 struct FreeList {
+    /// Frames that somebody had and gave back.
     head: u32,
+    /// How many can be had: those, and the untouched ones that are open.
     free: usize,
     total: usize,
     /// Of the free ones, how many nobody gets.
@@ -36,9 +46,15 @@ struct FreeList {
     /// Frames that Xen has, linked like the free ones.
     away_head: u32,
     away: usize,
-    /// Frames that nobody has touched or may have: from the first up to this end. What is RAM from
-    /// there on, and above the direct map, Xen has.
+    /// Frames that nobody has touched: from the first up to this end. What is RAM from there on, and
+    /// above what the kernel maps, Xen has. A frame costs nothing before it is taken from here.
     untouched: (u32, u32),
+    /// Untouched ones below this frame can be had.
+    open: u32,
+    /// What the last [`pick`] took of the untouched ones: from the first up to this end.
+    picked: (u32, u32),
+    /// The highest untouched ones are taken first.
+    from_top: bool,
     map: MemoryMap,
 }
 
@@ -50,29 +66,36 @@ static FREE: Mutex<FreeList> = Mutex::new(FreeList {
     away_head: NONE,
     away: 0,
     untouched: (0, 0),
+    open: 0,
+    picked: (0, 0),
+    from_top: false,
     map: MemoryMap::new(),
 });
 
 impl FreeList {
     fn push(&mut self, pfn: Pfn) {
-        NEXT[pfn.0 as usize].store(self.head, Ordering::Relaxed);
+        next(pfn.0).store(self.head, Ordering::Relaxed);
         self.head = pfn.0;
         self.free += 1;
     }
 
     fn pop(&mut self) -> Option<Pfn> {
-        let pfn = self.head;
-        if pfn == NONE {
-            return None;
-        }
-        self.head = NEXT[pfn as usize].load(Ordering::Relaxed);
+        let pfn = if self.head != NONE {
+            let pfn = self.head;
+            self.head = next(pfn).load(Ordering::Relaxed);
+            Pfn(pfn)
+        } else if self.from_top && self.untouched.1 <= self.open {
+            self.pop_highest()?
+        } else {
+            self.pop_lowest()?
+        };
         self.free -= 1;
-        Some(Pfn(pfn))
+        Some(pfn)
     }
 
     fn push_away(&mut self, pfn: Pfn) {
         set_away(pfn, true);
-        NEXT[pfn.0 as usize].store(self.away_head, Ordering::Relaxed);
+        next(pfn.0).store(self.away_head, Ordering::Relaxed);
         self.away_head = pfn.0;
         self.away += 1;
     }
@@ -82,7 +105,7 @@ impl FreeList {
         if pfn == NONE {
             return None;
         }
-        self.away_head = NEXT[pfn as usize].load(Ordering::Relaxed);
+        self.away_head = next(pfn).load(Ordering::Relaxed);
         self.away -= 1;
         set_away(Pfn(pfn), false);
         Some(Pfn(pfn))
@@ -92,8 +115,20 @@ impl FreeList {
         self.map.is_ram(pfn) && arch::frames::is_populated(pfn)
     }
 
-    /// The highest frame that nobody has touched.
-    fn pop_untouched(&mut self) -> Option<Pfn> {
+    /// The lowest frame that nobody has touched and that can be had.
+    fn pop_lowest(&mut self) -> Option<Pfn> {
+        while self.untouched.0 < self.untouched.1.min(self.open) {
+            let pfn = Pfn(self.untouched.0);
+            self.untouched.0 += 1;
+            if self.is_usable(pfn) {
+                return Some(pfn);
+            }
+        }
+        None
+    }
+
+    /// The highest frame that nobody has touched, whether it can be had or not.
+    fn pop_highest(&mut self) -> Option<Pfn> {
         while self.untouched.0 < self.untouched.1 {
             self.untouched.1 -= 1;
             let pfn = Pfn(self.untouched.1);
@@ -104,9 +139,21 @@ impl FreeList {
         None
     }
 
-    /// Is there nobody but Xen who can know of this frame?
-    fn is_untouched(&self, pfn: Pfn) -> bool {
-        pfn.0 >= self.untouched.0
+    /// The untouched frames from `first` to `end` that are memory: all RAM of a PVH guest is.
+    fn count(&self, first: u32, end: u32) -> usize {
+        if !arch::is_pv() {
+            return self.map.count(first, end) as usize;
+        }
+        (first..end).filter(|&pfn| self.is_usable(Pfn(pfn))).count()
+    }
+
+    /// Frames that could be had are Xen's now, or the other way round.
+    fn open_up_to(&mut self, open: u32) {
+        let (first, end) = self.untouched;
+        let more = self.count(first.max(self.open), end.min(open));
+        self.open = open;
+        self.free += more;
+        self.total += more;
     }
 }
 
@@ -125,51 +172,47 @@ pub struct Extent {
 /// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it. Once, on
 /// vCPU 0.
 ///
-/// Only the first frames can be had at once; the others when [`release`] is called.
-pub fn take_over(map: &MemoryMap) -> Extent {
-    let (first, end) = arch::boot::take_over_memory(map);
+/// Only the first frames can be had at once; the others when [`release`] is called. None is touched.
+///
+/// # Errors
+/// If there are not enough to begin with.
+pub fn take_over(map: &MemoryMap) -> Result<Extent, TooLittleMemory> {
+    let taken = arch::boot::take_over_memory(map)?;
+    NEXT.call_once(|| taken.ledger.next);
+    kinds::place(taken.ledger.kinds);
+    away::place(taken.ledger.away);
+    let (first, end) = taken.frames;
+    let ram_end = map.end_below(u32::MAX).0;
     let mut list = FREE.lock();
     list.map = *map;
-    let waiting = first.0.saturating_add(AT_FIRST).min(end.0);
-    list.untouched = (waiting, map.end_below(u32::MAX).0);
+    list.from_top = cmdline::options().frames_from_top;
+    list.untouched = (first.0, ram_end);
+    list.open_up_to(first.0.saturating_add(AT_FIRST).min(end.0));
+    if !arch::is_pv() {
+        let all = u64::from(map.count(0, ram_end));
+        return Ok(Extent {
+            have: all,
+            most: all,
+        });
+    }
+    // The builder gave the first frames memory, and the others may come to have some.
     for pfn in (first.0..end.0).rev().map(Pfn) {
-        if !list.is_usable(pfn) {
-            if map.is_ram(pfn) && arch::frames::can_be_populated(pfn) {
-                list.push_away(pfn);
-            }
-        } else if pfn.0 < waiting {
-            list.push(pfn);
+        if map.is_ram(pfn) && !list.is_usable(pfn) && arch::frames::can_be_populated(pfn) {
+            list.push_away(pfn);
         }
     }
-    list.total = list.free;
-    let all = || {
-        (0..list.untouched.1)
-            .map(Pfn)
-            .filter(|&pfn| map.is_ram(pfn))
-    };
-    Extent {
+    let all = || (0..ram_end).map(Pfn).filter(|&pfn| map.is_ram(pfn));
+    Ok(Extent {
         have: all().filter(|&pfn| arch::frames::is_populated(pfn)).count() as u64,
         most: all()
             .filter(|&pfn| arch::frames::can_be_populated(pfn))
             .count() as u64,
-    }
+    })
 }
 
-/// Lets all frames be had that are in the direct map and that Xen has not.
+/// Lets all frames be had that the kernel maps and that Xen has not.
 pub fn release() {
-    let mut list = FREE.lock();
-    let (first, end) = list.untouched;
-    let below = end.min(DIRECT_MAP_FRAMES as u32);
-    if first >= below {
-        return;
-    }
-    list.untouched.0 = below;
-    for pfn in (first..below).rev().map(Pfn) {
-        if list.is_usable(pfn) {
-            list.push(pfn);
-            list.total += 1;
-        }
-    }
+    FREE.lock().open_up_to(MOST_FRAMES as u32);
 }
 
 /// Takes 2 MiB that nobody has touched and that begin at a multiple of 2 MiB, for Xen.
@@ -179,59 +222,77 @@ pub fn pick_chunk() -> Option<Pfn> {
     let start = end
         .checked_sub(CHUNK)
         .filter(|&start| start >= first && start.is_multiple_of(CHUNK))?;
-    if !(start..end).map(Pfn).all(|pfn| list.is_usable(pfn)) {
+    if list.count(start, end) != CHUNK as usize {
         return None;
     }
+    let open = list.open.clamp(start, end) - start;
+    if list.free < list.withheld + open as usize {
+        return None;
+    }
+    list.free -= open as usize;
+    list.total -= open as usize;
     list.untouched.1 = start;
+    list.picked = (start, end);
     Some(Pfn(start))
 }
 
-/// Takes frames for Xen: those that nobody has touched, the highest first, and then free ones.
 /// Gives how many.
 pub fn pick(room: &mut [Pfn]) -> usize {
     let mut list = FREE.lock();
+    let before = list.untouched.1;
     let mut count = 0;
     for place in room {
-        let pfn = match list.pop_untouched() {
-            Some(pfn) => pfn,
-            None if list.free > list.withheld => match list.pop() {
-                Some(pfn) => {
-                    list.total -= 1;
-                    pfn
-                }
-                None => break,
-            },
-            None => break,
-        };
+        let mut pfn = None;
+        // Those that nobody may have yet are no part of what is withheld.
+        if list.untouched.1 > list.open || list.free > list.withheld {
+            pfn = list.pop_highest();
+        }
+        let opened = pfn.is_none_or(|pfn| pfn.0 < list.open);
+        if pfn.is_none() && list.free > list.withheld {
+            pfn = list.pop().inspect(|_| list.free += 1);
+        }
+        let Some(pfn) = pfn else { break };
+        if opened {
+            list.free -= 1;
+            list.total -= 1;
+        }
         *place = pfn;
         count += 1;
     }
+    list.picked = (list.untouched.1, before);
     count
 }
 
 /// Xen has these frames now, which were [picked](pick).
 pub fn gone(frames: impl Iterator<Item = Pfn>) {
     let mut list = FREE.lock();
-    // Above the direct map Xen has all from the end of the untouched ones on.
+    // Above what the kernel maps Xen has all from the end of the untouched ones on.
     frames
-        .filter(|pfn| (pfn.0 as usize) < DIRECT_MAP_FRAMES)
+        .filter(|pfn| (pfn.0 as usize) < MOST_FRAMES)
         .for_each(|pfn| list.push_away(pfn));
 }
 
 /// Xen did not take these, which were the last that were [picked](pick): they are what they were.
 pub fn put_back(frames: impl Iterator<Item = Pfn>) {
     let mut list = FREE.lock();
+    let (first, end) = list.picked;
     for pfn in frames {
-        if list.is_untouched(pfn) {
+        let opened = if (first..end).contains(&pfn.0) {
             list.untouched.1 = list.untouched.1.max(pfn.0 + 1);
+            pfn.0 < list.open
         } else {
             list.push(pfn);
+            list.free -= 1;
+            true
+        };
+        if opened {
+            list.free += 1;
             list.total += 1;
         }
     }
 }
 
-/// Chooses frames that Xen has, to ask for memory there. Those of the direct map first: the kernel
+/// Chooses frames that Xen has, to ask for memory there. Those that the kernel maps first: it
 /// uses no others. Gives how many.
 pub fn pick_away(room: &mut [Pfn]) -> usize {
     let mut list = FREE.lock();
@@ -241,7 +302,7 @@ pub fn pick_away(room: &mut [Pfn]) -> usize {
         *place = match list.pop_away() {
             Some(pfn) => pfn,
             None => {
-                let first = list.untouched.1.max(DIRECT_MAP_FRAMES as u32);
+                let first = list.untouched.1.max(MOST_FRAMES as u32);
                 let Some(pfn) = (first..ram_end).map(Pfn).find(|&pfn| list.map.is_ram(pfn)) else {
                     break;
                 };
@@ -279,14 +340,11 @@ pub fn stay_away(frames: &[Pfn]) {
 pub fn all_away() -> impl Iterator<Item = Pfn> {
     let (map, first) = {
         let list = FREE.lock();
-        (list.map, list.untouched.1.max(DIRECT_MAP_FRAMES as u32))
+        (list.map, list.untouched.1.max(MOST_FRAMES as u32))
     };
     let above = (first..map.end_below(u32::MAX).0).map(Pfn);
     let is_ram = move |&pfn: &Pfn| map.is_ram(pfn);
-    (0..DIRECT_MAP_FRAMES as u32)
-        .map(Pfn)
-        .filter(|&pfn| is_away(pfn))
-        .chain(above.filter(is_ram))
+    away::all().chain(above.filter(is_ram))
 }
 
 /// Takes a frame. Its content is whatever its last user left.
@@ -332,10 +390,10 @@ pub fn counts() -> (usize, usize) {
 
 /// Notes a frame number with a frame that is in use; whoever has the frame has the note.
 pub fn set_note(pfn: Pfn, note: Pfn) {
-    NEXT[pfn.0 as usize].store(note.0, Ordering::Relaxed);
+    next(pfn.0).store(note.0, Ordering::Relaxed);
 }
 
 /// What [`set_note`] noted.
 pub fn note(pfn: Pfn) -> Pfn {
-    Pfn(NEXT[pfn.0 as usize].load(Ordering::Relaxed))
+    Pfn(next(pfn.0).load(Ordering::Relaxed))
 }

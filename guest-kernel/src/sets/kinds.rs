@@ -2,19 +2,32 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 
-use crate::memory::layout::DIRECT_MAP_FRAMES;
+use spin::Once;
+
 use crate::memory::Pfn;
 
 /// Frames whose marks are looked at together.
 const GROUP: usize = 64;
-const _: () = assert!(DIRECT_MAP_FRAMES.is_multiple_of(GROUP));
 
-/// What a managed frame is, for the audit. One byte each.
-static KINDS: [AtomicU8; DIRECT_MAP_FRAMES] =
-    [const { AtomicU8::new(Kind::Plain as u8) }; DIRECT_MAP_FRAMES];
+/// What a managed frame is, for the audit. One byte each, for as many frames as the domain has.
+static KINDS: Once<&'static [AtomicU8]> = Once::new();
+
+/// Gives the marks their place: zeroes, so all frames are plain. Once, at boot.
+pub fn place(kinds: &'static [AtomicU8]) {
+    KINDS.call_once(|| kinds);
+}
+
+fn kinds() -> &'static [AtomicU8] {
+    KINDS.get().copied().unwrap_or_default()
+}
 
 /// One past the highest frame that was ever marked: the allocator hands out low frames first.
 static MARKED_END: AtomicU32 = AtomicU32::new(0);
+
+/// The highest frame that ever was a page table or a set's page.
+pub fn highest_marked() -> Pfn {
+    Pfn(MARKED_END.load(Ordering::Relaxed).saturating_sub(1))
+}
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +63,8 @@ pub fn marked(kind: Kind) -> impl Iterator<Item = Pfn> {
 pub fn all_marked() -> impl Iterator<Item = (Pfn, u8)> {
     let load = |kind: &AtomicU8| kind.load(Ordering::Relaxed);
     let groups = (MARKED_END.load(Ordering::Relaxed) as usize).div_ceil(GROUP);
-    KINDS
-        .chunks_exact(GROUP)
+    kinds()
+        .chunks(GROUP)
         .take(groups)
         .enumerate()
         .filter(move |(_, group)| {
@@ -64,7 +77,7 @@ pub fn all_marked() -> impl Iterator<Item = (Pfn, u8)> {
 
 /// Notes what a frame is from now on.
 pub fn mark(pfn: Pfn, kind: Kind) {
-    KINDS[pfn.0 as usize].store(kind as u8, Ordering::Relaxed);
+    kinds()[pfn.0 as usize].store(kind as u8, Ordering::Relaxed);
     if pfn.0 >= MARKED_END.load(Ordering::Relaxed) {
         MARKED_END.fetch_max(pfn.0 + 1, Ordering::Relaxed);
     }
@@ -72,5 +85,5 @@ pub fn mark(pfn: Pfn, kind: Kind) {
 
 /// Is it marked so?
 pub fn is_marked(pfn: Pfn, kind: Kind) -> bool {
-    KINDS[pfn.0 as usize].load(Ordering::Relaxed) == kind as u8
+    kinds()[pfn.0 as usize].load(Ordering::Relaxed) == kind as u8
 }

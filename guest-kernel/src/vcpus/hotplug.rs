@@ -53,6 +53,11 @@ impl Hotplug {
         self.wish.is_due()
     }
 
+    /// Is anything still to be done, or a vCPU on its way?
+    pub fn is_busy(&self) -> bool {
+        self.wish.stands() || self.operation.is_some()
+    }
+
     /// Reads what is wanted and does it, as far as it can be done now.
     pub fn follow(&mut self, store: &mut Store, why: &str) {
         if self.operation.is_none() {

@@ -14,17 +14,18 @@ use crate::cmdline;
 use crate::sets::nmi;
 use crate::sets::pool;
 use crate::workload::churn;
-use crate::xen::{calls, events, report};
+use crate::xen::{calls, events, report, time};
 
 /// The life of a vCPU that has its tables: it joins the others, works, leaves when it is told to,
-/// and joins again when `VCPUOP_up` brings it back. Each time round it sees to its own `duties`.
+/// and joins again when `VCPUOP_up` brings it back. Each time round it sees to its own `duties`,
+/// which say when, by the guest's clock, they are to be looked at again whatever happens.
 ///
 /// Each time round begins at the same depth of the stack. A vCPU comes back where it went down, so
 /// calling this function from there would take a little more of its stack with each hotplug, until
 /// none is left.
 ///
 /// It arrives with interrupts off. `off` holds them so while it is not among the others.
-pub fn run(me: usize, mut off: CpuGuard, duties: fn()) -> ! {
+pub fn run(me: usize, mut off: CpuGuard, duties: fn() -> u64) -> ! {
     loop {
         if admission::may_join(me) {
             join(me, off);
@@ -63,7 +64,7 @@ fn join(me: usize, off: CpuGuard) {
 }
 
 /// Works until this vCPU is told to leave.
-fn work(me: usize, duties: fn()) {
+fn work(me: usize, duties: fn() -> u64) {
     loop {
         pool::quiescent();
         #[cfg(feature = "switches")]
@@ -79,7 +80,7 @@ fn work(me: usize, duties: fn()) {
         }
         requests::answer_verify(me);
         requests::answer_fill(me);
-        duties();
+        let mut next = duties();
         if cmdline::options().churn {
             for _ in 0..cmdline::options().burst {
                 // Whoever wants something of this vCPU does not wait for the rest of its work.
@@ -87,17 +88,19 @@ fn work(me: usize, duties: fn()) {
                     break;
                 }
             }
+            next = next.min(time::now() + events::TICK);
         }
-        wait(me);
+        wait(me, next);
     }
 }
 
-/// Sleeps until the next event; to the pool, an idle CPU.
-fn wait(me: usize) {
+/// Sleeps until the next event, or until `next` by the guest's clock; to the pool, an idle CPU.
+fn wait(me: usize, next: u64) {
     let mut guard = CpuGuard::new();
     if events::take_wakeup(me) || wanted(me) {
         return;
     }
+    events::wake_at(me, next);
     pool::idle_enter(&guard);
     guard.sleep();
     pool::idle_exit(&guard);

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::arch::cpu::{self, MAX_CPUS};
 use crate::cmdline;
-use crate::sets::pool;
+use crate::sets::{kinds, pool};
 use crate::workload::churn;
 use crate::xen::cpus::{online, others, wait_while_running, Stuck};
 use crate::xen::{events, report};
@@ -140,6 +140,7 @@ pub fn verify(why: &str) {
             .num("spaces", all.spaces)
             .num("checks", all.checks)
             .num("mismatches", all.mismatches)
+            .num("highest_table", u64::from(kinds::highest_marked().0))
             .nums("online", online().map(|cpu| cpu as u64))
             .send(),
         Err(stuck) => report::error(report::Party::Guest, "verify", stuck),

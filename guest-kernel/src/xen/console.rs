@@ -96,12 +96,9 @@ impl Drop for Window {
     }
 }
 
-/// PV: uses the ring from the first moment on, for the last words of a kernel that does not come
-/// up. Nobody listens yet to what dom0 types.
+/// Uses the ring from the first moment on, for the last words of a kernel that does not come up.
+/// Nobody listens yet to what dom0 types.
 pub fn connect_early() {
-    if !arch::is_pv() {
-        return;
-    }
     // A hypercall that is refused is one that [`connect`] makes again.
     if let Ok(Some(ring)) = arch::rings::console_ring() {
         let _guard = CpuGuard::new();

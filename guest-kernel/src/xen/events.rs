@@ -16,13 +16,16 @@ use crate::cmdline;
 use crate::xen::report::{self, Party};
 use crate::xen::{ports, time};
 
-/// Time between two ticks of a vCPU's timer, nanoseconds.
-const TICK: u64 = 20_000_000;
+/// How long a vCPU with work rests between two passes through its loop, nanoseconds.
+pub const TICK: u64 = 20_000_000;
 
 /// By how much a tick may come before it is due, nanoseconds. Xen's timer goes by the clock of the
 /// processor on which it was set, and each processor's clock is set right once a second
 /// (`local_time_calibration` in `xen/arch/x86/time.c`): a little is no fault.
 const EARLY: u64 = TICK / 4;
+
+/// No time: the loop runs again when there is an event.
+pub const NEVER: u64 = u64::MAX;
 
 /// No port: Xen never hands out port 0.
 const NONE: u32 = 0;
@@ -33,7 +36,9 @@ struct CpuEvents {
     /// An event other than the tick came since the loop last looked.
     woken: AtomicBool,
     ticks: AtomicU64,
-    /// When the next tick is due, by the guest's clock.
+    /// Upcalls: how often something interrupted the vCPU or ended its sleep.
+    wakeups: AtomicU64,
+    /// When the timer is due, by the guest's clock; [`NEVER`] if it is not armed.
     due: AtomicU64,
     /// Ticks that came more than [`EARLY`] before they were due.
     early: AtomicU64,
@@ -45,7 +50,8 @@ static CPUS: [CpuEvents; MAX_CPUS] = [const {
         ipi: AtomicU32::new(NONE),
         woken: AtomicBool::new(false),
         ticks: AtomicU64::new(0),
-        due: AtomicU64::new(0),
+        wakeups: AtomicU64::new(0),
+        due: AtomicU64::new(NEVER),
         early: AtomicU64::new(0),
     }
 }; MAX_CPUS];
@@ -93,12 +99,14 @@ pub fn unbind_cpu(cpu: usize) {
 }
 
 /// Wakes vCPU `cpu`, if it sleeps. It looks at its requests then.
+///
+/// One that has no work has no timer that would wake it a little later: what Xen refuses is asked
+/// for again.
 pub fn kick(cpu: usize) {
     let port = CPUS[cpu].ipi.load(Ordering::Acquire);
-    // Without a port, or if Xen refuses: the vCPU's own tick ends its sleep a little later.
     if port != NONE {
-        if let Err(error) = channel::send(Port::new(port)) {
-            log::debug!("waking vCPU {cpu}: {error}");
+        if let Err(error) = insist(|| channel::send(Port::new(port)), drop) {
+            report::error(Party::Xen, "wake", format_args!("vCPU {cpu}: {error}"));
         }
     }
 }
@@ -109,14 +117,15 @@ pub fn upcall(me: usize) {
     let Some(info) = shared_info().vcpu(me as u32) else {
         return;
     };
+    events.wakeups.fetch_add(1, Ordering::Relaxed);
     two_level::upcall(info, shared_info(), ports::of(me), |port| {
         if port.number() == events.timer.load(Ordering::Acquire) {
             events.ticks.fetch_add(1, Ordering::Relaxed);
-            let due = events.due.load(Ordering::Relaxed);
-            if time::now() + EARLY < due {
+            // The loop arms it again, if there is any work.
+            let due = events.due.swap(NEVER, Ordering::Relaxed);
+            if due != NEVER && time::now() + EARLY < due {
                 events.early.fetch_add(1, Ordering::Relaxed);
             }
-            rearm(me);
         } else {
             events.woken.store(true, Ordering::Release);
         }
@@ -133,15 +142,24 @@ pub fn take_wakeup(me: usize) -> bool {
     CPUS[me].woken.swap(false, Ordering::AcqRel)
 }
 
-/// Arms the timer of vCPU `me`, which is the running one (Xen refuses it for another), for the next
-/// tick.
-pub fn rearm(me: usize) {
+/// Has the loop of vCPU `me`, which is the running one (Xen refuses it for another), go on at `due`
+/// by the guest's clock, or sooner: [`NEVER`] asks for nothing, and a timer that is armed for an
+/// earlier time stays so. Interrupts are off.
+pub fn wake_at(me: usize, due: u64) {
     debug_assert_eq!(me, cpu::id());
-    let due = time::now() + TICK;
+    let due = if cmdline::options().switches.tick_always() {
+        due.min(time::now() + TICK)
+    } else {
+        due
+    };
+    if due >= CPUS[me].due.load(Ordering::Relaxed) {
+        return;
+    }
     CPUS[me].due.store(due, Ordering::Relaxed);
-    let at = time::to_system(due - early_by());
-    // Without a tick the loop still runs on every other event; but there may be none.
+    let at = time::to_system(due.saturating_sub(early_by()));
+    // Without it the loop still runs on every other event; but there may be none.
     if let Err(error) = insist(|| vcpu::set_singleshot_timer(me as u32, at), drop) {
+        CPUS[me].due.store(NEVER, Ordering::Relaxed);
         report::error(Party::Xen, "timer", error);
     }
 }
@@ -175,7 +193,8 @@ pub fn arm(me: usize) {
         shared_info(),
         Port::new(CPUS[me].timer.load(Ordering::Acquire)),
     );
-    rearm(me);
+    CPUS[me].due.store(NEVER, Ordering::Relaxed);
+    wake_at(me, time::now() + TICK);
 }
 
 /// Arms the timer again after a suspend: in a new domain it is not armed.
@@ -200,4 +219,9 @@ pub fn ticks(cpu: usize) -> u64 {
 /// How many of them came before they were due, by more than [`EARLY`].
 pub fn early_ticks(cpu: usize) -> u64 {
     CPUS[cpu].early.load(Ordering::Relaxed)
+}
+
+/// How often something has interrupted vCPU `cpu` or ended its sleep.
+pub fn wakeups(cpu: usize) -> u64 {
+    CPUS[cpu].wakeups.load(Ordering::Relaxed)
 }

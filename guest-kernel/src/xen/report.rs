@@ -9,8 +9,8 @@ use spin::{Mutex, MutexGuard};
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::xen::{console, time};
 
-/// Longest event line, bytes. The longest event is `churn` with 32 vCPUs, four arrays of counts.
-const LINE: usize = 3072;
+/// Longest event line, bytes. The longest event is `churn` with 32 vCPUs, seven arrays of counts.
+const LINE: usize = 4096;
 
 /// A line of text with a fixed room; what does not fit is cut and remembered.
 pub struct Line {

@@ -54,6 +54,12 @@ impl Requests {
         self.duty.ask_again();
     }
 
+    /// Is the node still to be read or answered, now or after a pause?
+    #[must_use]
+    pub fn stand(&self) -> bool {
+        self.duty.stands()
+    }
+
     /// Reads the node, if that is due, and answers it.
     pub fn look<K: Kernel, W: Waiting>(&mut self, store: &mut Store<K, W>) -> Asked {
         let kernel = store.kernel();

@@ -61,6 +61,14 @@ impl Wants {
         self.watches.ask();
     }
 
+    /// Is any of it still to be done, now or after a pause?
+    #[must_use]
+    pub fn stand(&self) -> bool {
+        [&self.connection, &self.domid, &self.features, &self.watches]
+            .into_iter()
+            .any(Duty::stands)
+    }
+
     /// Does what is due. Stops at the first request that has no answer: the next would wait as
     /// long.
     pub fn pursue<K: Kernel, W: Waiting>(&mut self, store: &mut Store<K, W>) -> Pursued {

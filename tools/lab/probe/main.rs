@@ -10,6 +10,7 @@ mod console;
 mod domains;
 mod load;
 mod nmis;
+mod sparse;
 mod store;
 mod stream;
 mod sys;
@@ -19,7 +20,7 @@ mod watch;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: labprobe watch NAME... | passes FILE | backup CHECKPOINTS FILE | replace PATH VALUE | \
+    "usage: labprobe watch NAME... | passes FILE | sparse FILE | backup CHECKPOINTS FILE | replace PATH VALUE | \
      load VCPUS | nmis VCPUS MILLISECONDS FILE | \
                      catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU | unpause DOMAIN";
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["watch", ref names @ ..] if !names.is_empty() => watch::run(names),
         ["passes", file] => stream::run(file),
+        ["sparse", file] => sparse::run(file),
         ["backup", checkpoints, file] => {
             number(checkpoints).and_then(|checkpoints| backup::run(checkpoints, file))
         }

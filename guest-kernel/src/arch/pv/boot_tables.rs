@@ -2,8 +2,8 @@
 //!
 //! The builder maps the kernel, what it put behind it, and at least 512 KiB more from `VIRT_BASE`
 //! on, its own tables read-only (`xen/include/public/xen.h`, "Start-of-day memory layout"). Their
-//! L1 tables become the beginning of the direct map; the rest of it is added in tables taken from
-//! behind, each mapped by the ones before. Then vCPU 0 goes over to its own root, and the builder's
+//! L1 tables become the near map, on i686 its beginning; the rest of the direct map is added in tables
+//! taken from behind, each mapped by the ones before. Then vCPU 0 goes over to its own root, and the builder's
 //! upper tables are cleared: what they hold are machine frames, and a save would carry them along.
 
 use xen_bindings::frame::Mfn;
@@ -12,7 +12,11 @@ use super::{m2p, start_info};
 use crate::arch::changes::{Changes, Pins, TableError};
 use crate::arch::direct;
 use crate::arch::frames::bits_of;
-use crate::memory::entry::{Entry, Flags};
+#[cfg(target_arch = "x86_64")]
+use crate::arch::{address, far_tables};
+use crate::memory::entry::Entry;
+#[cfg(target_arch = "x86")]
+use crate::memory::entry::Flags;
 use crate::memory::layout::*;
 use crate::memory::Pfn;
 
@@ -72,14 +76,15 @@ impl Upper {
     }
 }
 
-/// Completes the direct map, of which `entry` gives each frame's entry, and moves vCPU 0 to its own
-/// root, which `build_root` makes then. Gives the first frame that is free afterwards.
+/// Completes the direct map of the frames below `memory_end`, of which `entry` gives each frame's
+/// entry, and moves vCPU 0 to its own root, which `build_root` makes then. Gives the first frame that
+/// is free afterwards.
 ///
 /// # Panics
 /// If the builder left anything but what its own header describes, or Xen refuses: there is nothing
 /// to go back to.
 pub fn take_over(
-    slots: usize,
+    memory_end: Pfn,
     entry: impl Fn(usize) -> Entry,
     build_root: impl FnOnce() -> Result<Pfn, TableError>,
 ) -> Pfn {
@@ -93,7 +98,7 @@ pub fn take_over(
         );
     };
     let mut next = Pfn::of_kernel(end);
-    let done = complete(&upper, slots, &entry, &mut next)
+    let done = complete(&upper, builders_root, memory_end, &entry, &mut next)
         .and_then(|()| move_over(&upper, builders_root, build_root()?));
     match done {
         Ok(()) => next,
@@ -103,31 +108,57 @@ pub fn take_over(
 
 fn complete(
     upper: &Upper,
-    slots: usize,
+    builders_root: Pfn,
+    memory_end: Pfn,
     entry: &impl Fn(usize) -> Entry,
     next: &mut Pfn,
 ) -> Result<(), TableError> {
-    let mut changes = Changes::<BATCH>::new();
+    let adopted = adopt(upper, entry)?;
+    #[cfg(target_arch = "x86_64")]
+    {
+        address::end_near(Pfn(adopted as u32 * CHUNK));
+        far_tables::build_pv(builders_root, memory_end, entry, next)
+    }
+    #[cfg(target_arch = "x86")]
+    {
+        let _ = builders_root;
+        let slots = (memory_end.0 as usize).div_ceil(ENTRIES);
+        add_near(upper, adopted..slots, entry, next)
+    }
+}
+
+/// Takes the builder's L1 tables over; gives how many they are.
+fn adopt(upper: &Upper, entry: &impl Fn(usize) -> Entry) -> Result<usize, TableError> {
     let mut adopted = 0;
-    while let Some(l1) = (adopted < slots)
+    while let Some(l1) = (adopted < NEAR_SLOTS)
         .then(|| target(upper.l2, adopted))
         .flatten()
     {
         direct::adopt(adopted, l1);
         adopted += 1;
     }
-    for slot in 0..adopted {
-        for pfn in slot * ENTRIES..(slot + 1) * ENTRIES {
-            let (is, should) = (direct::bits(Pfn(pfn as u32)), entry(pfn));
-            // What the builder mapped stays as it is, for its tables are mapped read-only; holes
-            // are filled, guards made.
-            if (is == 0) != (should == Entry::EMPTY) {
-                changes.set_at(direct::entry_address(Pfn(pfn as u32)), bits_of(should));
-            }
+    let mut changes = Changes::<BATCH>::new();
+    for pfn in 0..adopted * ENTRIES {
+        let (is, should) = (direct::bits(Pfn(pfn as u32)), entry(pfn));
+        // What the builder mapped stays as it is, for its tables are mapped read-only; holes are
+        // filled, guards made.
+        if (is == 0) != (should == Entry::EMPTY) {
+            changes.set_at(direct::entry_address(Pfn(pfn as u32)), bits_of(should));
         }
     }
     changes.commit()?;
-    for slot in adopted..slots {
+    Ok(adopted)
+}
+
+/// Adds L1 tables to the near map.
+#[cfg(target_arch = "x86")]
+fn add_near(
+    upper: &Upper,
+    slots: core::ops::Range<usize>,
+    entry: &impl Fn(usize) -> Entry,
+    next: &mut Pfn,
+) -> Result<(), TableError> {
+    for slot in slots {
         let l1 = *next;
         next.0 += 1;
         for index in 0..ENTRIES {

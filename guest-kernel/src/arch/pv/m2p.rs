@@ -5,19 +5,20 @@
 //! (decision 0014).
 
 use core::fmt;
-use core::sync::atomic::{fence, AtomicUsize, Ordering};
+use core::sync::atomic::{fence, AtomicU32, AtomicUsize, Ordering};
 
 use xen_bindings::frame::Mfn;
 use xen_bindings::pv::MachineToPhysical;
 use xen_bindings::shared_info::SharedInfo;
 use xen_bindings::HypercallError;
 
+use crate::arch::address;
 use crate::arch::page::Page;
 #[cfg(feature = "switches")]
 use crate::cmdline;
+use crate::memory::layout::PAGE_SIZE;
 #[cfg(target_arch = "x86")]
 use crate::memory::layout::WINDOW_END;
-use crate::memory::layout::{KERNEL_BASE, PAGE_SIZE};
 use crate::memory::Pfn;
 
 /// The list `mfn_list`: a machine word for each page of the domain.
@@ -29,13 +30,12 @@ static TABLE: MachineToPhysical = MachineToPhysical::unknown();
 
 /// Frame numbers in a page.
 const PER_PAGE: usize = PAGE_SIZE / size_of::<usize>();
-/// Pages of frame lists that there is room for. One describes 1 GiB of a 64-bit domain, 4 GiB of a
-/// 32-bit one.
-const LISTS: usize = 16;
-/// What a save reads, in three levels: the frames of these pages, which hold the frames of the
-/// list's pages.
-static FRAME_LISTS: [Page; LISTS] = [const { Page::new() }; LISTS];
+/// What a save reads, in three levels: the frames of the frame lists, which hold the frames of the
+/// list's pages. A frame list describes 1 GiB of a 64-bit domain, 4 GiB of a 32-bit one.
 static FRAME_LIST_LIST: Page = Page::new();
+/// The frame of the first frame list, and how many there are.
+static FRAME_LISTS: AtomicU32 = AtomicU32::new(0);
+static FRAME_LISTS_LEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the list known. Once, on vCPU 0.
 pub fn set_list(at: usize, pages: usize) {
@@ -51,6 +51,13 @@ pub fn pages() -> usize {
 /// Where the domain has no memory.
 const INVALID: usize = usize::MAX;
 
+/// The most frames that [`grow`] and [`place_frame_lists`] take for `pages` frames.
+pub fn frames_needed(pages: usize) -> u32 {
+    let list = pages.max(self::pages()).div_ceil(PER_PAGE);
+    let grown = if pages > self::pages() { list } else { 0 };
+    (grown + list.div_ceil(PER_PAGE)) as u32
+}
+
 /// Gives the list entries for `pages` frames, without memory at the new ones: the builder's list
 /// ends with the memory that it gave, and the domain may be given more. The new list takes frames
 /// from `first` on, which are mapped; gives the first frame behind it. Once, on vCPU 0, before
@@ -58,11 +65,12 @@ const INVALID: usize = usize::MAX;
 pub fn grow(pages: usize, first: Pfn) -> Pfn {
     let before = self::pages();
     let frames = pages.div_ceil(PER_PAGE) as u32;
-    let behind = Pfn(first.0 + frames);
-    if pages <= before || !(first.0..behind.0).all(|pfn| is_populated(Pfn(pfn))) {
+    let start = address::side_by_side(first, frames);
+    let behind = Pfn(start.0 + frames);
+    if pages <= before || !(start.0..behind.0).all(|pfn| is_populated(Pfn(pfn))) {
         return first;
     }
-    let at = KERNEL_BASE + first.0 as usize * PAGE_SIZE;
+    let at = address::address(start);
     for n in 0..frames as usize * PER_PAGE {
         let entry = listed(Pfn(n as u32)).unwrap_or(INVALID);
         // SAFETY: frames behind all that the builder made, in the direct map, not handed out.
@@ -70,6 +78,24 @@ pub fn grow(pages: usize, first: Pfn) -> Pfn {
     }
     set_list(at, pages);
     behind
+}
+
+/// Takes frames from `first` on for the frame lists, as many as the list needs; gives the first
+/// frame behind them. Once, on vCPU 0, when the list has its length.
+pub fn place_frame_lists(first: Pfn) -> Pfn {
+    let lists = pages().div_ceil(PER_PAGE).div_ceil(PER_PAGE).min(PER_PAGE);
+    let behind = Pfn(first.0 + lists as u32);
+    if (first.0..behind.0).all(|pfn| is_populated(Pfn(pfn))) {
+        FRAME_LISTS.store(first.0, Ordering::Relaxed);
+        FRAME_LISTS_LEN.store(lists, Ordering::Relaxed);
+        return behind;
+    }
+    first
+}
+
+/// The frame list that describes the list's page `n`.
+fn frame_list(n: usize) -> Pfn {
+    Pfn(FRAME_LISTS.load(Ordering::Relaxed) + (n / PER_PAGE) as u32)
 }
 
 /// Changes what machine frames the guest's frames are on; none: there is no memory. On vCPU 0.
@@ -239,7 +265,7 @@ pub struct TooMuchMemory {
 
 impl core::fmt::Display for TooMuchMemory {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let most = LISTS * PER_PAGE * PER_PAGE;
+        let most = FRAME_LISTS_LEN.load(Ordering::Relaxed) * PER_PAGE * PER_PAGE;
         write!(
             f,
             "the domain has {} pages, and the kernel can describe {most} for a save",
@@ -251,7 +277,7 @@ impl core::fmt::Display for TooMuchMemory {
 /// Can the domain be described for a save?
 pub fn check_size() -> Result<(), TooMuchMemory> {
     let pages = PAGES.load(Ordering::Relaxed);
-    if pages.div_ceil(PER_PAGE) > LISTS * PER_PAGE {
+    if pages.div_ceil(PER_PAGE) > FRAME_LISTS_LEN.load(Ordering::Relaxed) * PER_PAGE {
         return Err(TooMuchMemory { pages });
     }
     Ok(())
@@ -268,12 +294,21 @@ pub fn publish(shared: &SharedInfo) {
         return;
     }
     let pages = PAGES.load(Ordering::Relaxed);
-    let list = Pfn::of_kernel(LIST.load(Ordering::Relaxed));
+    let Some(list) = address::frame_at(LIST.load(Ordering::Relaxed)) else {
+        return;
+    };
     for n in 0..pages.div_ceil(PER_PAGE) {
-        FRAME_LISTS[n / PER_PAGE].write_word(n % PER_PAGE, machine(Pfn(list.0 + n as u32)).0);
+        let place = address::address(frame_list(n)) as *mut usize;
+        // SAFETY: a page that was taken for this (`place_frame_lists`), in the direct map; the number
+        // of pages is what its length was made for (checked above).
+        unsafe {
+            place
+                .add(n % PER_PAGE)
+                .write_volatile(machine(Pfn(list.0 + n as u32)).0)
+        };
     }
-    for (n, page) in FRAME_LISTS.iter().enumerate() {
-        FRAME_LIST_LIST.write_word(n, machine(page.pfn()).0);
+    for n in 0..FRAME_LISTS_LEN.load(Ordering::Relaxed) {
+        FRAME_LIST_LIST.write_word(n, machine(frame_list(n * PER_PAGE)).0);
     }
     let arch = shared.as_ptr();
     // SAFETY: fields of the mapped shared-info page that only this guest writes and only Xen's

@@ -18,7 +18,7 @@ use xen_bindings::memory::{memory_map, MapEntry};
 
 use super::m2p;
 use crate::arch::start_info::{BadStartInfo, BootInfo};
-use crate::memory::layout::{DIRECT_MAP_FRAMES, KERNEL_BASE, PAGE_SIZE};
+use crate::memory::layout::{KERNEL_BASE, MOST_FRAMES, PAGE_SIZE};
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
 
@@ -89,7 +89,7 @@ fn most_pages(pages: usize) -> usize {
         // None, or one of the host's, which says nothing of how much is ours.
         _ => 0,
     };
-    most.min(DIRECT_MAP_FRAMES).min(pages * 32).max(pages)
+    most.min(MOST_FRAMES).min(pages * 32).max(pages)
 }
 
 /// Address of the builder's page tables, the root first, and the first address behind all that it

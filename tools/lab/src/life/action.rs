@@ -136,6 +136,16 @@ pub enum Action {
     Unanswerable,
     /// The guest says in xenstore why it cannot be suspended, or does not.
     CannotSuspend(bool),
+    /// So many reports long nothing wakes a vCPU that has nothing to do.
+    Idle(usize),
+    /// `xl save -c` of a guest without churn.
+    IdleCheckpoint,
+    /// At least so many MiB are free in the guest, and, since it was last suspended, it has page
+    /// tables at this MiB of its memory or above.
+    UsesMemory(u64, u64),
+    /// The guest says that it does not use so many KiB and vCPUs of the domain, on the console and
+    /// in xenstore.
+    Unused(u64, u64),
 }
 
 impl Action {
@@ -195,6 +205,10 @@ impl Action {
             Self::CheckpointUnread => "xl save -c while nobody reads the console".into(),
             Self::RestoreCrashes(_) => "xl restore of a guest that cannot live on".into(),
             Self::Unanswerable => "a request that cannot be answered".into(),
+            Self::Idle(n) => format!("nothing to do, {n} reports long"),
+            Self::IdleCheckpoint => "xl save -c of a guest with nothing to do".into(),
+            Self::UsesMemory(mib, at) => format!("{mib} MiB are free, tables from {at} MiB on"),
+            Self::Unused(..) => "what is not used is said".into(),
             Self::CannotSuspend(true) => "xenstore says why it cannot be suspended".into(),
             Self::CannotSuspend(false) => "xenstore says nothing against a suspend".into(),
             Self::SaveRefused(_) | Self::SaveGivenUp(..) => "xl save, refused by the guest".into(),

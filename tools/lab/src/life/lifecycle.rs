@@ -13,6 +13,9 @@ use crate::host::xl::{Xl, RECEIVE};
 use crate::life::state::{Life, XL};
 use crate::life::timeline::Step;
 
+/// MiB of a guest whose image may not fit into dom0's memory.
+const LARGE: u32 = 512;
+
 /// How a command that asked for a suspend ended.
 pub(super) enum Asked {
     /// By itself.
@@ -74,7 +77,13 @@ impl Life<'_> {
     /// `xl save`, which must succeed; the domain is gone.
     pub(super) fn save(&mut self) -> Result<()> {
         self.round += 1;
-        match self.ask_for_suspend(&Xl::save(&self.config.name, &self.file("save")))? {
+        let image = self.file("save");
+        let asked = if self.config.mem >= LARGE {
+            self.save_sparsely(&image)?
+        } else {
+            self.ask_for_suspend(&Xl::save(&self.config.name, &image))?
+        };
+        match asked {
             Asked::Refused(event) => bail!("the guest refused: {}", event.body),
             Asked::Answered(output) => output.success("in dom0: xl save")?,
         };
@@ -92,12 +101,35 @@ impl Life<'_> {
     /// only read. What `xl` says after a minute ("guest did not suspend, timed out") is libxl's to
     /// test.
     pub(super) fn ask_for_suspend(&self, command: &Xl) -> Result<Asked> {
-        let dom0 = &self.machine.dom0;
         let pid = self.file("pid");
         let script = format!("echo $$ > {pid}; exec {command}");
+        self.run_that_suspends(&script, &pid)
+    }
+
+    /// The same with `xl save` to a file of which the zeros are left out: an image as large as the
+    /// guest's memory would not fit into dom0's, where its files are.
+    fn save_sparsely(&self, image: &str) -> Result<Asked> {
+        let dom0 = &self.machine.dom0;
+        labprobe::put(dom0)?;
+        let (pid, pipe) = (self.file("pid"), self.file("pipe"));
+        let save = Xl::save(&self.config.name, &pipe);
+        let script = format!(
+            "rm -f {pipe}; mkfifo {pipe} || exit
+             {} sparse {image} < {pipe} & writer=$!
+             {save} & echo $! > {pid}; wait $!; status=$?
+             wait $writer || status=1; rm -f {pipe}; exit $status",
+            labprobe::PLACE
+        );
+        self.run_that_suspends(&script, &pid)
+    }
+
+    /// Runs a script in dom0, of which the process that `pid` names asks the guest to suspend itself.
+    fn run_that_suspends(&self, script: &str, pid: &str) -> Result<Asked> {
+        let dom0 = &self.machine.dom0;
+        let limit = self.xl_limit();
         let id = self.domid()?;
         std::thread::scope(|scope| {
-            let running = scope.spawn(|| dom0.run(&script, XL));
+            let running = scope.spawn(|| dom0.run(script, limit));
             let mut refused = None;
             while refused.is_none() && !running.is_finished() {
                 std::thread::sleep(stop::POLL);
@@ -116,7 +148,7 @@ impl Life<'_> {
             }
             let output = running
                 .join()
-                .unwrap_or_else(|_| bail!("the thread that ran {command} panicked"))?;
+                .unwrap_or_else(|_| bail!("the thread that ran {script} panicked"))?;
             Ok(refused.map_or(Asked::Answered(output), Asked::Refused))
         })
     }

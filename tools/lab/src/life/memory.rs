@@ -44,6 +44,50 @@ impl Life<'_> {
         Ok(())
     }
 
+    /// The guest has so many MiB to hand out, and its page tables lie where they should.
+    pub(super) fn uses_memory(&mut self, mib: u64, at: u64, step: &mut Step) -> Result<()> {
+        self.churn_on(step, 1)?;
+        let events = self.events();
+        let last = |ev: &str, key: &str| {
+            let event = events.iter().rfind(|e| e.ev == ev)?;
+            event.num(key)
+        };
+        let free = last("churn", "free_kib").context("churn has no free_kib")? / 1024;
+        let highest = last("verify", "highest_table").context("verify has no highest_table")? / 256;
+        if free < mib {
+            let finding = format!("{free} MiB are free, and {mib} should be");
+            step.findings.push(finding);
+        }
+        if highest < at {
+            let finding = format!("the highest table is at {highest} MiB, and not from {at} on");
+            step.findings.push(finding);
+        }
+        step.checked = format!("{free} MiB free, the highest table at {highest} MiB");
+        Ok(())
+    }
+
+    /// What of the domain the guest does not use.
+    pub(super) fn unused(&mut self, kib: u64, vcpus: u64, step: &mut Step) -> Result<()> {
+        let event = self.wait("unused", |e| e.ev == "unused")?;
+        let said = (event.num("memory_kib"), event.num("vcpus"));
+        if said != (Some(kib), Some(vcpus)) {
+            step.findings.push(format!(
+                "the console says {}, and not {kib} KiB and {vcpus} vCPUs",
+                event.body
+            ));
+        }
+        for (node, number) in [("unused-memory-kib", kib), ("unused-vcpus", vcpus)] {
+            let path = format!("{}/data/{node}", self.store()?);
+            let script = format!("xenstore-read {path} 2>/dev/null || echo 0");
+            stop::wait_for(&format!("{node} to be {number}"), self.limit, || {
+                let text = self.machine.dom0.must(&script, XL)?;
+                Ok((text.trim() == number.to_string()).then_some(()))
+            })?;
+        }
+        step.checked = format!("{kib} KiB and {vcpus} vCPUs");
+        Ok(())
+    }
+
     /// `xl mem-set` while `xl migrate` is under way. The new domain may have no more than the
     /// target at the start, so the migration may fail; then the guest goes on where it was. In the
     /// end it has what its domain's target says.

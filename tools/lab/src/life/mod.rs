@@ -12,6 +12,7 @@ mod cuts;
 mod expected;
 pub mod fault;
 mod hardship;
+mod idle;
 pub mod libvirt;
 mod lifecycle;
 mod measure;

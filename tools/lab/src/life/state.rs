@@ -155,9 +155,15 @@ impl<'m> Life<'m> {
         format!("/lab/{}.{end}", self.config.name)
     }
 
+    /// How long a command of Xen's tools may take. They copy a large guest's memory, and so take as
+    /// long as the guest may take for an event.
+    pub(super) fn xl_limit(&self) -> Duration {
+        XL.max(self.limit)
+    }
+
     /// A command of `xl` that must succeed.
     pub(super) fn xl(&self, command: &Xl) -> Result<()> {
-        command.must(&self.machine.dom0, XL).map(drop)
+        command.must(&self.machine.dom0, self.xl_limit()).map(drop)
     }
 
     /// A script of dom0's shell that must succeed.

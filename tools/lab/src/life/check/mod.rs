@@ -34,6 +34,22 @@ pub fn alarms(events: &[Event]) -> Findings {
     found
 }
 
+/// Wake-ups of an idle guest's vCPUs in so many seconds. vCPU 0 reports once a second, and is told
+/// when dom0 has read that; the others have no reason to wake.
+///
+/// With a tick it is 50 times a second, or as often as an emulated machine gets to it.
+pub fn idle(woken: &[u64], seconds: u64) -> Findings {
+    let most = |vcpu| if vcpu == 0 { 12 * seconds } else { seconds };
+    woken
+        .iter()
+        .enumerate()
+        .filter(|&(vcpu, &woken)| woken > most(vcpu))
+        .map(|(vcpu, woken)| {
+            format!("vCPU {vcpu} has nothing to do, and was woken {woken} times in {seconds} s")
+        })
+        .collect()
+}
+
 /// Timer ticks came before they were due, more of them than the wrong clocks of a busy emulated
 /// machine explain.
 ///

@@ -267,3 +267,9 @@ fn verify_and_cpu_down_can_fail() {
     assert!(!cpu_down(&log(&[&down.replace("\"left\":0", "\"left\":2")]), 3).is_empty());
     assert!(!cpu_down(&log(&[&down.replace("\"drained\":5,", "")]), 3).is_empty());
 }
+
+#[test]
+fn an_idle_vcpu_is_not_woken() {
+    assert!(super::idle(&[40, 0, 5, 1], 5).is_empty());
+    assert_eq!(super::idle(&[61, 0, 6, 0], 5).len(), 2);
+}

@@ -6,6 +6,7 @@ mod hardship;
 pub mod long;
 mod memory;
 mod pv;
+mod sizes;
 pub mod test;
 pub mod two_hosts;
 mod vcpus;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<LabTest> {
         }
     }
     tests.extend(pv::all());
+    tests.extend(sizes::all());
     long::leave_out(&mut tests);
     // Those for one hypervisor side by side: one machine serves them all.
     tests.sort_by_key(|test| {

@@ -1,0 +1,150 @@
+//! Guests as large as they come, and as small.
+
+use std::time::Duration;
+
+use crate::build::kernel::Arch;
+use crate::guest::config::Kind;
+use crate::host::qemu::Hardware;
+use crate::host::xen_build::Xen;
+use crate::life::Action;
+use crate::suite::scenarios::test::LabTest;
+
+/// Those of each size.
+pub fn all() -> Vec<LabTest> {
+    let mut tests = large();
+    tests.extend(very_large());
+    tests.extend(more_than_used());
+    tests.extend(too_small());
+    tests.extend(idle());
+    tests
+}
+
+/// A 64-bit guest of so many MiB, which uses its highest frames.
+fn guest(kind: Kind, mib: u32, name: &str, actions: Vec<Action>) -> LabTest {
+    let mut test = match kind {
+        Kind::Pv => LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, name, actions),
+        _ => LabTest::new(Arch::X86_64, name, actions),
+    };
+    test.config.mem = mib;
+    test.config.cmdline += " frames=high";
+    test
+}
+
+/// More than the 768 MiB that a 32-bit guest maps. Their memory is sent twice: there is no room for
+/// an image.
+fn large() -> Vec<LabTest> {
+    use Action::{Checkpoint, Create, MemSet, Migrate, Poweroff, UsesMemory};
+    [Kind::Pvh, Kind::Pv]
+        .map(|kind| {
+            let life = vec![
+                Create,
+                Migrate,
+                UsesMemory(970, 1000),
+                MemSet(64),
+                Checkpoint,
+                Poweroff,
+            ];
+            let mut test = guest(kind, 1024, "sizes-1-gib", life);
+            test.hardware.mib = 4096;
+            test.limit = Duration::from_secs(240);
+            test
+        })
+        .into()
+}
+
+/// Memory above 4 GiB.
+fn very_large() -> Vec<LabTest> {
+    use Action::{Churn, Create, Migrate, Ping, Poweroff, Restore, Save, UsesMemory, VcpuSet};
+    [Kind::Pvh, Kind::Pv]
+        .map(|kind| {
+            let life = vec![
+                Create,
+                Churn(3),
+                Save,
+                Restore,
+                UsesMemory(6000, 6000),
+                VcpuSet(2),
+                VcpuSet(4),
+                Migrate,
+                UsesMemory(6000, 6000),
+                Ping,
+                Poweroff,
+            ];
+            let mut test = guest(kind, 6144, "", life);
+            test.name = format!("long/sizes-6-gib/{}", kind.name());
+            // Twice the guest, and what dom0 takes. Nobody touches most of it.
+            test.hardware.mib = 16 << 10;
+            test.limit = Duration::from_secs(1200);
+            test
+        })
+        .into()
+}
+
+/// What the kernel leaves unused is said.
+fn more_than_used() -> [LabTest; 1] {
+    use Action::{Checkpoint, Create, Poweroff, Unused};
+    let mut test = LabTest::pv(
+        Arch::I686,
+        Kind::Pv,
+        Xen::Pv32,
+        "sizes-more-than-used",
+        vec![Create, Unused(256 << 10, 1), Checkpoint, Poweroff],
+    );
+    test.config.mem = 1024;
+    test.config.max_vcpus = 33;
+    test.hardware = Hardware {
+        mib: 4096,
+        ..Hardware::default()
+    };
+    [test]
+}
+
+/// MiB of the smallest guest. With less the domain builder finds no room for the kernel, and says so.
+const LEAST: u32 = 4;
+
+/// A guest with nothing to do is left alone by its own timers, and is suspended all the same.
+fn idle() -> Vec<LabTest> {
+    use Action::{Boot, Idle, IdleCheckpoint};
+    const NOTHING: &str = " churn=off live=0 prefill=4";
+    let mut tests = [Kind::Pvh, Kind::Pv].map(|kind| {
+        let life = vec![Boot, Idle(5), IdleCheckpoint, Idle(5)];
+        guest(kind, 32, "idle", life)
+    });
+    for test in &mut tests {
+        test.config.cmdline += NOTHING;
+    }
+    let mut ticks = LabTest::new(Arch::X86_64, "control/tick=always", vec![Boot, Idle(5)]);
+    ticks.config.cmdline = format!("{NOTHING} tick=always");
+    ticks.switches = true;
+    ticks.expect = Some(&["has nothing to do, and was woken"]);
+    let mut tests = Vec::from(tests);
+    tests.push(ticks);
+    tests
+}
+
+/// The least that a guest can have, and less than it needs for all that it might come to have: it
+/// says so, and how much that is.
+fn too_small() -> Vec<LabTest> {
+    use Action::{BootFails, Create, Poweroff};
+    let mut tests = Vec::new();
+    for arch in [Arch::X86_64, Arch::I686] {
+        for kind in [Kind::Pvh, Kind::Pv] {
+            let test = |name: &str, mib: u32, life| {
+                let mut test = match kind {
+                    Kind::Pv => LabTest::pv(arch, kind, Xen::Pv32, name, life),
+                    _ => LabTest::new(arch, name, life),
+                };
+                (test.config.mem, test.config.max_vcpus, test.config.vcpus) = (mib, 1, 1);
+                test
+            };
+            tests.push(test("sizes-least", LEAST, vec![Create, Poweroff]));
+            if kind == Kind::Pvh {
+                let words = "has 4096 KiB of memory, and this kernel needs";
+                let mut small = test("sizes-too-small", LEAST, vec![BootFails(words)]);
+                small.config.extra = "maxmem = 1024\n".into();
+                tests.push(small);
+            }
+        }
+    }
+    tests
+}
