@@ -44,6 +44,15 @@ pub trait Driver<K: Kernel> {
     /// The backend broke the protocol. [`disconnect`](Driver::disconnect) follows.
     fn serve(&mut self, kernel: &mut K, peer: &Peer, may_ask: bool) -> Result<(), Lie>;
 
+    /// The domain is about to be suspended, and everything the backend has answered was taken:
+    /// what this side still has to read in pages that the backend has mapped is to be written once
+    /// more, by this side.
+    ///
+    /// A backend's writes count as changes of the guest's memory only when it unmaps the page
+    /// (`unmap_common`, `xen/common/grant_table.c`). With persistent grants it does not, and a live
+    /// migration would not send what it wrote.
+    fn rest(&mut self, kernel: &mut K);
+
     /// Gives up rings, ports and grants. Keeps what was asked and not answered.
     fn disconnect(&mut self, kernel: &mut K, name: Name);
 
@@ -155,19 +164,17 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
 
     /// Does all that there is to do at the moment: to be called after the device's event, after its
     /// watch, and, while it is not [connected](Phase::Connected), every few milliseconds: for the
-    /// limits run only here. Never waits.
+    /// limits run only here. Never waits. Between a suspend and the way back it does nothing.
     ///
     /// # Errors
     /// What went wrong, each time that it did; the device goes on by itself, at a growing interval
     /// where a backend fails again and again.
     pub fn poll(&mut self, kernel: &mut K) -> Result<(), Error> {
+        if self.quiet {
+            return Ok(());
+        }
         self.driver.retry(kernel, self.name);
-        let followed = match self.quiet {
-            // A new connection would be one that the suspend knows nothing of.
-            true => Ok(()),
-            false => self.follow(kernel),
-        };
-        let all = [followed, self.serve(kernel), self.expire(kernel)];
+        let all = [self.follow(kernel), self.serve(kernel), self.expire(kernel)];
         let mut errors = all.into_iter().filter_map(Result::err);
         let Some(first) = errors.next() else {
             return Ok(());
@@ -213,10 +220,10 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
 
     fn serve(&mut self, kernel: &mut K) -> Result<(), Problem> {
         let Some(peer) = self.peer else { return Ok(()) };
-        if !matches!(self.phase, Phase::Connected | Phase::Draining) {
+        if self.quiet || !matches!(self.phase, Phase::Connected | Phase::Draining) {
             return Ok(());
         }
-        let may_ask = self.is_connected() && !self.quiet;
+        let may_ask = self.is_connected();
         self.driver.serve(kernel, &peer, may_ask).map_err(|lie| {
             self.part(kernel);
             // The backend learns of it; when it has closed, it may begin anew.
@@ -493,7 +500,17 @@ where
         Role::new(D::KIND).never_waits().back_within(limit)
     }
 
-    fn suspend(&mut self, _: Stage, _: &mut P, _: Deadline) -> Result<(), P::Error> {
+    fn suspend(&mut self, _: Stage, kernel: &mut P, _: Deadline) -> Result<(), P::Error> {
+        // Answers that come later are left in the ring: a restored guest cannot know whether what
+        // they speak of was sent with the rest of its memory, and asks again.
+        if let Some(peer) = self.peer.filter(|_| self.is_connected()) {
+            let taken = self.driver.serve(kernel, &peer, false);
+            if let Err(lie) = taken {
+                // No reason not to be saved; the next poll closes the connection.
+                log::warn!("{}", self.error(lie.into()));
+            }
+        }
+        self.driver.rest(kernel);
         // `&mut self` is the proof that no request is half written.
         self.quiet = true;
         Ok(())

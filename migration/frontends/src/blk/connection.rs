@@ -66,6 +66,12 @@ impl<K: Kernel, const QUEUES: usize, const JOBS: usize, const PAGES: usize> Driv
         Ok(())
     }
 
+    fn rest(&mut self, kernel: &mut K) {
+        for page in self.jobs.unread() {
+            self.pool.touch(kernel, page);
+        }
+    }
+
     fn disconnect(&mut self, kernel: &mut K, name: Name) {
         // None is granted for longer than its request from here on.
         self.active = 0;

@@ -275,6 +275,13 @@ impl<const JOBS: usize> Jobs<JOBS> {
         self.jobs[first].take()
     }
 
+    /// The pages of reads that are done and were not taken.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = u16> + '_ {
+        let jobs = self.jobs.iter().flatten();
+        let reads = jobs.filter(|job| job.is_done() && job.kind == Kind::Read);
+        reads.flat_map(|job| job.pages[..job.count].iter().copied())
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.jobs.iter().flatten().count()

@@ -4,7 +4,7 @@
 //! else: a caller's buffer is not granted, its bytes are copied.
 
 use crate::error::{Name, Problem};
-use crate::kernel::{Access, Kernel, Memory};
+use crate::kernel::{Access, Kernel, Memory, PAGE};
 use crate::lingering::Lingering;
 
 enum Slot<K: Kernel> {
@@ -66,6 +66,17 @@ impl<K: Kernel, const PAGES: usize> Pool<K, PAGES> {
     pub(crate) fn write(&self, kernel: &mut K, page: u16, at: usize, from: &[u8]) {
         if let Some(memory) = self.memory(page) {
             kernel.write(memory, at, from);
+        }
+    }
+
+    /// Writes to a page what is in it, if the backend may have it mapped.
+    pub(crate) fn touch(&self, kernel: &mut K, page: u16) {
+        let mut some = [0; 256];
+        for at in (0..PAGE).step_by(some.len()) {
+            if let Slot::Shared(grant, _) = self.slot(page) {
+                kernel.read(Memory::Shared(grant), at, &mut some);
+                kernel.write(Memory::Shared(grant), at, &some);
+            }
         }
     }
 
@@ -201,7 +212,7 @@ impl<K: Kernel, const PAGES: usize> Pool<K, PAGES> {
 
 fn move_data<K: Kernel>(kernel: &mut K, from: &K::Grant, to: &K::Page) {
     let mut some = [0; 256];
-    for at in (0..crate::kernel::PAGE).step_by(some.len()) {
+    for at in (0..PAGE).step_by(some.len()) {
         kernel.read(Memory::Shared(from), at, &mut some);
         kernel.write(Memory::Own(to), at, &some);
     }

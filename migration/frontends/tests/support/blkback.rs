@@ -292,7 +292,7 @@ impl Blkback {
             );
             assert_eq!(at % self.offers.sector_size as usize, 0);
             assert_eq!(len % self.offers.sector_size as usize, 0);
-            if self.persistent && self.mapped.insert(grant) {
+            if !self.persistent || self.mapped.insert(grant) {
                 guest.map(grant);
             }
             match asked.operation {
@@ -302,6 +302,9 @@ impl Blkback {
                     guest.backend_read(grant, self.domain, first, &mut data);
                     self.disk[at..at + len].copy_from_slice(&data);
                 }
+            }
+            if !self.persistent {
+                guest.unmap(grant);
             }
             at += len;
         }

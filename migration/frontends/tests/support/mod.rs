@@ -173,6 +173,9 @@ pub struct Guest {
     pub now: Duration,
     pub store: Store,
     pages: Vec<RefCell<[u8; PAGE]>>,
+    /// What a live migration has sent of each page: the dirty log sees what the guest writes, and a
+    /// backend's writes when it unmaps the page.
+    sent: Vec<RefCell<[u8; PAGE]>>,
     free: Vec<usize>,
     grants: BTreeMap<u32, Granted>,
     /// As a new table does, each incarnation counts from the same number.
@@ -195,6 +198,7 @@ impl Default for Guest {
             now: Duration::from_secs(100),
             store: Store::default(),
             pages: Vec::new(),
+            sent: Vec::new(),
             free: Vec::new(),
             grants: BTreeMap::new(),
             next_grant: 8,
@@ -276,7 +280,19 @@ impl Guest {
     pub fn unmap(&mut self, reference: u32) {
         if let Some(grant) = self.grants.get_mut(&reference) {
             grant.mapped = grant.mapped.saturating_sub(1);
+            let page = grant.page;
+            self.send(page);
         }
+    }
+
+    fn send(&self, page: usize) {
+        *self.sent[page].borrow_mut() = *self.pages[page].borrow();
+    }
+
+    /// A new domain, with the memory that a live migration sent.
+    pub fn migrate(&mut self) {
+        self.pages.clone_from(&self.sent);
+        self.reincarnate();
     }
 
     pub fn unmap_all(&mut self) {
@@ -311,9 +327,11 @@ impl Kernel for Guest {
         }
         let at = self.free.pop().unwrap_or_else(|| {
             self.pages.push(RefCell::new([0; PAGE]));
+            self.sent.push(RefCell::new([0; PAGE]));
             self.pages.len() - 1
         });
         *self.pages[at].borrow_mut() = [0; PAGE];
+        self.send(at);
         Some(Page(at))
     }
 
@@ -366,7 +384,13 @@ impl Kernel for Guest {
     }
 
     fn write(&mut self, memory: Memory<'_, Page, Grant>, at: usize, from: &[u8]) {
+        let page = match &memory {
+            Memory::Own(page) => page.0,
+            Memory::Shared(grant) => grant.page,
+        };
         self.memory(memory).borrow_mut()[at..at + from.len()].copy_from_slice(from);
+        // As the log would have it: the page is sent as it is now.
+        self.send(page);
     }
 
     fn load(&self, grant: &Grant, at: usize) -> u32 {
