@@ -324,14 +324,16 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
                 true => self.write(kernel, peer, Initialising),
                 false => self.write(kernel, peer, Closed),
             },
+            (Phase::Offered, Initialising | InitWait | Initialised) => {
+                self.write(kernel, peer, D::OFFERED)
+            }
             (Phase::Offered, Connected) => self.connect(kernel, peer),
             (Phase::Offered, Closing | Closed) => {
                 self.part(kernel);
                 self.write(kernel, peer, Closed)
             }
             (Phase::Connected, Connected | Reconfiguring | Reconfigured) => {
-                let news = self.driver.connected(kernel, peer);
-                self.or_part(kernel, news)
+                self.described(kernel, peer)
             }
             (Phase::Connected | Phase::Draining, Initialising | InitWait | Initialised) => {
                 log::warn!("{}: its backend has begun anew", self.name);
@@ -363,18 +365,22 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
             return Ok(());
         }
         let again = core::mem::replace(&mut self.has_offered, true);
-        let offered = self.driver.offer(kernel, peer, again);
-        let offered = offered.and_then(|()| self.write(kernel, peer, D::OFFERED));
-        self.or_part(kernel, offered)?;
+        if again {
+            // The backend must not take the nodes of an earlier offer for this one's.
+            self.write(kernel, peer, State::Initialising)?;
+        }
+        if let Err(problem) = self.driver.offer(kernel, peer, again) {
+            self.part(kernel);
+            return Err(problem);
+        }
         self.phase = Phase::Offered;
         self.wait_for(kernel, Wait::Connect);
-        Ok(())
+        self.write(kernel, peer, D::OFFERED)
     }
 
     fn connect(&mut self, kernel: &mut K, peer: &Peer) -> Result<(), Problem> {
-        let connected = self.driver.connected(kernel, peer);
-        let connected = connected.and_then(|()| self.write(kernel, peer, State::Connected));
-        self.or_part(kernel, connected)?;
+        self.described(kernel, peer)?;
+        self.write(kernel, peer, State::Connected)?;
         self.phase = Phase::Connected;
         self.wait = None;
         self.kept_until = None;
@@ -384,6 +390,16 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         Ok(())
     }
 
+    /// Reads what the backend says of itself. What makes no sense ends the connection; a read that
+    /// failed is tried again.
+    fn described(&mut self, kernel: &mut K, peer: &Peer) -> Result<(), Problem> {
+        let described = self.driver.connected(kernel, peer);
+        if !matches!(described, Ok(()) | Err(Problem::Store(_))) {
+            self.part(kernel);
+        }
+        described
+    }
+
     /// Closes if nothing is in flight.
     fn drained(&mut self, kernel: &mut K, peer: &Peer) -> Result<(), Problem> {
         if self.driver.in_flight() > 0 {
@@ -391,14 +407,6 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         }
         self.part(kernel);
         self.write(kernel, peer, State::Closed)
-    }
-
-    /// On an error, leaves no half of a connection behind.
-    fn or_part(&mut self, kernel: &mut K, result: Result<(), Problem>) -> Result<(), Problem> {
-        if result.is_err() {
-            self.part(kernel);
-        }
-        result
     }
 
     /// Gives the connection up, and waits for the next one.
@@ -412,6 +420,7 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.not_before = now + self.backoff;
         self.driver.disconnect(kernel, self.name);
         self.phase = Phase::Waiting;
+        self.ours = None;
         self.wait = None;
         self.away(kernel);
     }
