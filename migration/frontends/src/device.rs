@@ -210,6 +210,11 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.serve(kernel).map_err(|problem| self.error(problem))
     }
 
+    pub(crate) fn refused(&mut self, kernel: &mut K, lie: Lie) -> Error {
+        let problem = self.refuse(kernel, lie);
+        self.error(problem)
+    }
+
     fn error(&self, problem: Problem) -> Error {
         Error {
             device: self.name,
@@ -224,15 +229,20 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
             return Ok(());
         }
         let may_ask = self.is_connected();
-        self.driver.serve(kernel, &peer, may_ask).map_err(|lie| {
-            self.part(kernel);
+        let served = self.driver.serve(kernel, &peer, may_ask);
+        served.map_err(|lie| self.refuse(kernel, lie))
+    }
+
+    /// The backend broke the protocol: its rings are given up.
+    fn refuse(&mut self, kernel: &mut K, lie: Lie) -> Problem {
+        self.part(kernel);
+        if let Some(peer) = self.peer {
             // The backend learns of it; when it has closed, it may begin anew.
-            let told = self.write(kernel, &peer, State::Closing);
-            if let Err(problem) = told {
+            if let Err(problem) = self.write(kernel, &peer, State::Closing) {
                 log::warn!("{}: its backend was not told: {problem}", self.name);
             }
-            lie.into()
-        })
+        }
+        lie.into()
     }
 
     /// Looks where the backend is, and does what follows.

@@ -98,9 +98,9 @@ impl<K: Kernel> Front<K> {
         self.written & (self.slots - 1)
     }
 
-    /// The slot that the next [`take`](Self::take) reads.
-    pub(crate) fn taken_slot(&self) -> u32 {
-        self.taken & (self.slots - 1)
+    /// The slot of the response that is `ahead` of the next one.
+    pub(crate) fn slot_ahead(&self, ahead: u32) -> u32 {
+        self.taken.wrapping_add(ahead) & (self.slots - 1)
     }
 
     /// Writes a request, which the backend does not see before [`push`](Self::push). The caller has
@@ -144,16 +144,32 @@ impl<K: Kernel> Front<K> {
     /// Copies the next response out and frees its slot. The caller knows that one is
     /// [available](Self::available).
     pub(crate) fn take(&mut self, kernel: &K, response: &mut [u8]) {
-        let at = self.place(self.taken);
+        self.peek(kernel, 0, response);
+        self.skip();
+    }
+
+    /// Copies out the response that is `ahead` of the next one.
+    pub(crate) fn peek(&self, kernel: &K, ahead: u32, response: &mut [u8]) {
+        let at = self.place(self.taken.wrapping_add(ahead));
         let len = response.len().min(self.size);
         kernel.read(Memory::Shared(&self.page), at, &mut response[..len]);
+    }
+
+    /// Frees the slot of the next response.
+    pub(crate) fn skip(&mut self) {
         self.taken = self.taken.wrapping_add(1);
     }
 
     /// Asks for an event at the next response. True if one came meanwhile, without an event.
-    pub(crate) fn rearm(&mut self, kernel: &mut K) -> Result<bool, Lie> {
-        kernel.publish(&self.page, RSP_EVENT, self.taken.wrapping_add(1));
-        Ok(self.available(kernel)? > 0)
+    pub(crate) fn rearm(&self, kernel: &mut K) -> Result<bool, Lie> {
+        self.rearm_after(kernel, 0)
+    }
+
+    /// The same for when the next `seen` responses are known, and are to be taken with a later one.
+    pub(crate) fn rearm_after(&self, kernel: &mut K, seen: u32) -> Result<bool, Lie> {
+        let wanted = self.taken.wrapping_add(seen).wrapping_add(1);
+        kernel.publish(&self.page, RSP_EVENT, wanted);
+        Ok(self.available(kernel)? > seen)
     }
 }
 

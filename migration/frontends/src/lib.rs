@@ -13,8 +13,10 @@ mod kernel;
 mod keys;
 mod limits;
 mod lingering;
+pub mod net;
 mod path;
 mod peer;
+mod roster;
 mod state;
 
 pub use device::{Device, Driver, Phase};
@@ -23,4 +25,5 @@ pub use front::layout;
 pub use kernel::{Access, Kernel, Memory, Refused, Tree, PAGE};
 pub use limits::Limits;
 pub use peer::Peer;
+pub use roster::{Change, Roster};
 pub use state::State;

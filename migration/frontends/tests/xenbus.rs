@@ -363,3 +363,43 @@ fn several_disks_do_not_hold_each_other() {
     guest.now += Duration::from_secs(10);
     assert!(disks[0].poll(&mut guest).is_ok() && disks[1].poll(&mut guest).is_err());
 }
+
+#[test]
+fn devices_that_come_and_go_are_told_once() {
+    use frontends::{Change, Name, Roster};
+    let name = |number| Name {
+        kind: "vbd",
+        number,
+    };
+    let mut guest = Guest::default();
+    let mut roster: Roster<2> = Roster::new("vbd");
+    let scan = |guest: &mut Guest, roster: &mut Roster<2>| {
+        let mut seen = Vec::new();
+        roster
+            .scan(guest, |change| seen.push(change))
+            .map(|()| seen)
+    };
+    assert_eq!(scan(&mut guest, &mut roster), Ok(vec![]));
+    roster.watch(&mut guest).unwrap();
+    roster.watch(&mut guest).unwrap();
+    assert!(roster.is_token("frontends/vbd") && !roster.is_token("frontends/vif"));
+    for number in [51712, 51728] {
+        Blkback::new(&mut guest, number, 0, Offers::ALL);
+    }
+    guest.store.set("device/vbd/nonsense/state", 1);
+    let came = vec![Change::Came(name(51712)), Change::Came(name(51728))];
+    assert_eq!(scan(&mut guest, &mut roster), Ok(came));
+    assert_eq!(scan(&mut guest, &mut roster), Ok(vec![]));
+    Blkback::new(&mut guest, 51744, 0, Offers::ALL);
+    assert_eq!(
+        scan(&mut guest, &mut roster),
+        Ok(vec![Change::TooMany(name(51744))])
+    );
+    // One fails, and nothing is forgotten.
+    guest.store.fail_in = Some(0);
+    assert!(scan(&mut guest, &mut roster).is_err());
+    guest.store.delete("device/vbd/51712");
+    let changed = vec![Change::Went(name(51712)), Change::Came(name(51744))];
+    assert_eq!(scan(&mut guest, &mut roster), Ok(changed));
+    assert_eq!(roster.names().count(), 2);
+}
