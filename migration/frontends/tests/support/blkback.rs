@@ -69,6 +69,8 @@ pub struct Blkback {
     pub answered: usize,
     persistent: bool,
     mapped: BTreeSet<u32>,
+    /// Its rings or nodes hold what no backend would write: it cannot go on as it ought to.
+    pub spoilt: bool,
 }
 
 const SLOT: usize = 112;
@@ -86,6 +88,7 @@ impl Blkback {
             answered: 0,
             persistent: false,
             mapped: BTreeSet::new(),
+            spoilt: false,
         };
         let front = back.front();
         guest.store.set(&format!("{front}/backend"), back.path());
@@ -117,7 +120,8 @@ impl Blkback {
     }
 
     pub fn offer(&self, guest: &mut Guest) {
-        if self.offers.queues > 1 {
+        let known = format!("{}/multi-queue-max-queues", self.path());
+        if self.offers.queues > 1 || guest.store.get(&known).is_some() {
             self.put(guest, "multi-queue-max-queues", self.offers.queues);
         }
         self.state(guest, State::InitWait);
@@ -147,7 +151,9 @@ impl Blkback {
         );
         let queues = read(guest, format!("{front}/multi-queue-num-queues"));
         let queues: usize = queues.map_or(1, |q| q.parse().unwrap());
-        assert!(queues >= 1 && queues <= self.offers.queues as usize);
+        if queues < 1 || queues > self.offers.queues as usize {
+            return false;
+        }
         let flat = read(guest, format!("{front}/ring-ref")).is_some();
         assert_eq!(
             flat,
@@ -177,6 +183,7 @@ impl Blkback {
             });
         }
         self.describe(guest);
+        self.spoilt = false;
         self.state(guest, State::Connected);
         true
     }
@@ -190,9 +197,14 @@ impl Blkback {
         self.put(guest, "feature-flush-cache", u8::from(offers.flush));
         self.put(guest, "feature-discard", u8::from(offers.discard));
         self.put(guest, "feature-persistent", u8::from(offers.persistent));
-        if offers.indirect > 0 {
+        let known = format!("{}/feature-max-indirect-segments", self.path());
+        if offers.indirect > 0 || guest.store.get(&known).is_some() {
             self.put(guest, "feature-max-indirect-segments", offers.indirect);
         }
+    }
+
+    pub fn is_sane(&self) -> bool {
+        !self.spoilt
     }
 
     /// Takes every request out of the rings.

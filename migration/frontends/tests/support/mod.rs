@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod blkback;
+pub mod hostile;
 pub mod netback;
 
 use std::cell::RefCell;
