@@ -191,6 +191,8 @@ pub struct Guest {
     /// What a backend did that a grant does not allow.
     pub trespasses: Vec<String>,
     pub outcome: Outcome,
+    /// What happens outside while the guest waits.
+    pub outside: Option<Box<dyn FnMut(&mut Guest)>>,
 }
 
 impl Default for Guest {
@@ -212,6 +214,7 @@ impl Default for Guest {
             abandoned: 0,
             trespasses: Vec::new(),
             outcome: Outcome::Cancelled,
+            outside: None,
         }
     }
 }
@@ -434,6 +437,13 @@ impl Kernel for Guest {
 }
 
 impl Guest {
+    fn look_outside(&mut self) {
+        if let Some(mut outside) = self.outside.take() {
+            outside(self);
+            self.outside = Some(outside);
+        }
+    }
+
     fn memory(&self, memory: Memory<'_, Page, Grant>) -> &RefCell<[u8; PAGE]> {
         match memory {
             Memory::Own(page) => &self.pages[page.0],
@@ -490,11 +500,16 @@ impl Platform for Guest {
     }
 
     fn suspend(&mut self, (): &()) -> Result<Outcome, Fault> {
+        if self.outcome == Outcome::Restored {
+            self.migrate();
+        }
+        self.look_outside();
         Ok(self.outcome)
     }
 
     fn relax(&mut self) {
         self.pass(10);
+        self.look_outside();
     }
 
     fn reread(&mut self, _: Return) -> Result<(), Fault> {
