@@ -14,7 +14,7 @@
 //!   running out is an error with a name.
 //! - **What the other side sends is input.** Unknown, missing, repeated and withdrawn requests are
 //!   answers to give, not reasons to stop. Nothing here panics on them.
-//! - **Errors name a party**: the guest, Xen or the toolstack.
+//! - **Errors name a party**: the guest, Xen, the toolstack or a backend.
 //! - No allocation, no unsafe code, no hypercall: the kernel brings those through small traits
 //!   ([`Platform`], [`Participant`], [`Xenstore`](xenstore::Xenstore), [`Clock`]).
 //!

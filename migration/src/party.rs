@@ -12,6 +12,8 @@ pub enum Party {
     Xen,
     /// xenstored, libxl, or whoever drives them.
     Toolstack,
+    /// The backend of a device, in whichever domain it runs.
+    Backend,
 }
 
 impl Party {
@@ -21,6 +23,7 @@ impl Party {
             Party::Guest => "guest",
             Party::Xen => "xen",
             Party::Toolstack => "toolstack",
+            Party::Backend => "backend",
         }
     }
 }

@@ -10,7 +10,8 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<const N: usize = 32> {
     bytes: [u8; N],
-    len: usize,
+    // Two bytes: a text is a part of errors, which should be small.
+    len: u16,
     cut: bool,
 }
 
@@ -18,7 +19,7 @@ impl<const N: usize> Text<N> {
     /// Keeps the beginning of `value`.
     pub fn new(value: &[u8]) -> Text<N> {
         let mut bytes = [0; N];
-        let len = value.len().min(N);
+        let len = value.len().min(N).min(u16::MAX.into());
         for (to, from) in bytes[..len].iter_mut().zip(value) {
             *to = match *from {
                 b'"' | b'\\' => b'?',
@@ -28,15 +29,15 @@ impl<const N: usize> Text<N> {
         }
         Text {
             bytes,
-            len,
-            cut: value.len() > N,
+            len: len as u16,
+            cut: value.len() > len,
         }
     }
 
     /// The text kept, without the mark of a cut.
     pub fn as_str(&self) -> &str {
         // Only ASCII was stored, so this cannot fail; a message is not worth a panic if it did.
-        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("?")
+        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or("?")
     }
 }
 

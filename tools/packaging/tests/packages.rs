@@ -9,16 +9,18 @@ use packaging::{cargo, copy, manifest, root, succeeds};
 use toml::{Table, Value};
 
 /// The libraries that a kernel may take alone, and the name of the crate to import.
-const LIBRARIES: [(&str, &str); 3] = [
+const LIBRARIES: [(&str, &str); 4] = [
     ("pagetable-pool", "pagetable_pool"),
     ("migration", "migration"),
+    ("migration/frontends", "frontends"),
     ("xen-bindings", "xen_bindings"),
 ];
 
 /// All that is published.
-const PUBLISHED: [&str; 6] = [
+const PUBLISHED: [&str; 7] = [
     "pagetable-pool",
     "migration",
+    "migration/frontends",
     "xen-bindings",
     "migration/kernel-glue",
     "tools/page-types",
@@ -38,8 +40,10 @@ fn name_of(folder: &str) -> String {
 fn a_library_copied_elsewhere_builds_and_brings_only_what_it_needs() {
     let elsewhere = tempfile::tempdir().expect("a folder for the copies");
     for (folder, krate) in LIBRARIES {
-        copy(&root().join(folder), &elsewhere.path().join(folder));
-        let foreign = elsewhere.path().join(format!("uses-{folder}"));
+        // One that lies in another's folder uses that: it is copied with it.
+        let outer = folder.split('/').next().unwrap_or(folder);
+        copy(&root().join(outer), &elsewhere.path().join(outer));
+        let foreign = elsewhere.path().join(format!("uses-{krate}"));
         fs::create_dir_all(foreign.join("src")).expect("a folder for the crate");
         let package = name_of(folder);
         let toml = format!(
@@ -68,7 +72,7 @@ fn a_library_copied_elsewhere_builds_and_brings_only_what_it_needs() {
             "autocfg",
         ];
         for name in names {
-            let is_ours = name == "foreign" || name == package;
+            let is_ours = name == "foreign" || name == package || name == name_of(outer);
             assert!(
                 is_ours || needed.contains(&name),
                 "{folder} puts {name} into the lock file of whoever uses it"

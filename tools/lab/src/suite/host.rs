@@ -72,7 +72,11 @@ pub const TESTS: &[(&str, HostTest)] = &[
         cargo(log, "test --locked -p pagetable-pool", &[])
     }),
     ("host/unit-migration", |log| {
-        cargo(log, "test --locked -p xen-guest-migration", &[])
+        cargo(
+            log,
+            "test --locked -p xen-guest-migration -p xen-guest-frontends",
+            &[],
+        )
     }),
     ("host/unit-kernel-glue", |log| {
         cargo(log, "test --locked -p xen-kernel-glue", &[])
