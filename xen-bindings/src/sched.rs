@@ -41,6 +41,9 @@ pub fn block() -> Result<()> {
 /// if there is none. Needs no upcall, and so no interrupt handler: it is how a kernel waits early
 /// in its start and in the middle of a suspend.
 ///
+/// No upcall may handle a port that is waited for here: the handler clears the event first, and the
+/// wait goes on, as if the other side had not answered. Leave the port masked.
+///
 /// # Errors
 /// Xen's: `EINVAL` for a port that is not open, or more than 128 ports. `EBADF` for a port of
 /// before a restore.

@@ -12,6 +12,9 @@
 //! xenstored writes the ring first and then sends the event. So if a poll did not see something, its
 //! event is still to come.
 //!
+//! Take every [`next_notice`](Client::next_notice) before you sleep: what came together with a reply
+//! raises no event again.
+//!
 //! # Trust
 //! xenstored is another domain's program. Indices, lengths, types, request numbers and texts are
 //! checked; a

@@ -49,7 +49,7 @@ impl<K: Pvh, W: Waiting> Control<K, W> {
     }
 
     /// Looks at what changed and does what is asked: suspends, if that is it. Then, if nothing was to
-    /// be done, waits for up to `idle`. To be called again and again, on vCPU 0.
+    /// be done, waits for up to `idle` ([`Store::idle`]). To be called again and again, on vCPU 0.
     ///
     /// Gives how the guest is to end, which was acknowledged: the kernel tidies up, and calls
     /// [`end`].

@@ -198,7 +198,8 @@ impl<K: Kernel, W: Waiting> Store<K, W> {
         self.kernel
     }
 
-    /// Waits until something may have come, or for as long as `limit`.
+    /// Waits until something may have come, or for as long as `limit`. By upcall this is one
+    /// [`Kernel::relax`]: such a kernel has an idle loop of its own.
     pub fn idle(&mut self, limit: Duration) {
         let until = self.kernel.now() + limit;
         let _ = self.waiting.wait(until);
