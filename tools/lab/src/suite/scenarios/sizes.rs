@@ -65,7 +65,7 @@ fn sent_whole() -> Vec<LabTest> {
                 Create,
                 Migrate,
                 UsesMemory(970, 1000),
-                MemSet(64),
+                MemSet(1000),
                 Checkpoint,
                 Poweroff,
             ];
