@@ -69,8 +69,10 @@ fn sent_whole() -> Vec<LabTest> {
                 Checkpoint,
                 Poweroff,
             ];
-            let mut test = guest(kind, 1024, "sizes-1-gib", life);
-            test.limit = Duration::from_secs(240);
+            let mut test = guest(kind, 1024, "", life);
+            test.name = format!("long/sizes-1-gib/{}", kind.name());
+            // Emulated and beside others, 1 GiB was not sent in four minutes.
+            test.limit = Duration::from_secs(900);
             test
         })
         .into()
