@@ -54,7 +54,7 @@ pub fn build_pv(
     // The builder leaves room for 128 of them (`xen/include/public/xen.h`, "Start-of-day memory
     // layout"), and the far map has 64.
     assert!(behind <= near_end());
-    let mut changes = Changes::<ENTRIES>::new();
+    let mut changes = Changes::<128>::new();
     for (gib, table) in far::l2_tables() {
         fill(table, |_| 0);
         far::L3.write_u64(gib as usize, bits_of(Entry::new(table, Flags::KERNEL)));
