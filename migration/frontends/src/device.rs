@@ -206,10 +206,6 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.peer.filter(|_| self.is_connected() && !self.quiet)
     }
 
-    pub(crate) fn now_serve(&mut self, kernel: &mut K) -> Result<(), Error> {
-        self.serve(kernel).map_err(|problem| self.error(problem))
-    }
-
     pub(crate) fn refused(&mut self, kernel: &mut K, lie: Lie) -> Error {
         let problem = self.refuse(kernel, lie);
         self.error(problem)
