@@ -494,6 +494,7 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.ours = None;
         self.wait = None;
         self.kept_until = None;
+        self.away(kernel);
         self.quiet = false;
         self.has_offered = false;
         self.look = true;
@@ -521,8 +522,9 @@ where
         if let Some(peer) = self.peer.filter(|_| self.is_connected()) {
             let taken = self.driver.serve(kernel, &peer, false);
             if let Err(lie) = taken {
-                // No reason not to be saved; the next poll closes the connection.
-                log::warn!("{}", self.error(lie.into()));
+                // No reason not to be saved.
+                let error = self.refused(kernel, lie);
+                log::warn!("{error}");
             }
         }
         self.driver.rest(kernel);
