@@ -463,7 +463,9 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
     /// Looks at the limits; each is told once.
     fn expire(&mut self, kernel: &mut K) -> Result<(), Problem> {
         let now = kernel.now();
-        if self.kept_until.is_some_and(|until| now >= until) {
+        // The domain may have been paused: a backend that is about to connect has its own limit.
+        let is_coming = self.phase == Phase::Offered && self.wait.is_some();
+        if !is_coming && self.kept_until.is_some_and(|until| now >= until) {
             self.kept_until = None;
             self.driver.gone();
             return Err(self.late(Wait::Return));
