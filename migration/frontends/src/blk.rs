@@ -15,7 +15,7 @@ mod queue;
 pub mod wire;
 
 use crate::device::{Device, Driver as _};
-use crate::error::{Error, Name};
+use crate::error::Name;
 use crate::kernel::{Kernel, PAGE};
 use crate::limits::Limits;
 
@@ -200,14 +200,6 @@ impl<K: Kernel, const QUEUES: usize, const JOBS: usize, const PAGES: usize>
     /// Pages that a backend keeps mapped although their use is over, and pages that were lost so.
     pub fn lingering(&self) -> (usize, u64) {
         self.driver.pool.lingering()
-    }
-
-    /// Polls the rings alone, and sends what waits: what the device's event asks for.
-    ///
-    /// # Errors
-    /// As [`poll`](Device::poll).
-    pub fn event(&mut self, kernel: &mut K) -> Result<(), Error> {
-        self.now_serve(kernel)
     }
 }
 

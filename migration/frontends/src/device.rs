@@ -206,10 +206,6 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.peer.filter(|_| self.is_connected() && !self.quiet)
     }
 
-    pub(crate) fn now_serve(&mut self, kernel: &mut K) -> Result<(), Error> {
-        self.serve(kernel).map_err(|problem| self.error(problem))
-    }
-
     pub(crate) fn refused(&mut self, kernel: &mut K, lie: Lie) -> Error {
         let problem = self.refuse(kernel, lie);
         self.error(problem)
@@ -467,7 +463,9 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
     /// Looks at the limits; each is told once.
     fn expire(&mut self, kernel: &mut K) -> Result<(), Problem> {
         let now = kernel.now();
-        if self.kept_until.is_some_and(|until| now >= until) {
+        // The domain may have been paused: a backend that is about to connect has its own limit.
+        let is_coming = self.phase == Phase::Offered && self.wait.is_some();
+        if !is_coming && self.kept_until.is_some_and(|until| now >= until) {
             self.kept_until = None;
             self.driver.gone();
             return Err(self.late(Wait::Return));
@@ -498,6 +496,7 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.ours = None;
         self.wait = None;
         self.kept_until = None;
+        self.away(kernel);
         self.quiet = false;
         self.has_offered = false;
         self.look = true;
@@ -525,8 +524,9 @@ where
         if let Some(peer) = self.peer.filter(|_| self.is_connected()) {
             let taken = self.driver.serve(kernel, &peer, false);
             if let Err(lie) = taken {
-                // No reason not to be saved; the next poll closes the connection.
-                log::warn!("{}", self.error(lie.into()));
+                // No reason not to be saved.
+                let error = self.refused(kernel, lie);
+                log::warn!("{error}");
             }
         }
         self.driver.rest(kernel);

@@ -44,19 +44,19 @@ pub enum Access {
 
 /// Why the kernel or Xen did not give a grant or a port, in the kernel's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused(Text<80>);
+pub struct Refused(Text<48>);
 
 impl Refused {
-    /// Keeps the first 80 bytes of the reason. Xen's own error can be passed as it is.
+    /// Keeps the first 48 bytes of the reason. Xen's own error can be passed as it is.
     pub fn because(why: impl fmt::Display) -> Refused {
-        let mut words = Words([0; 80], 0);
+        let mut words = Words([0; 48], 0);
         // Cut, not refused, when it is long: `Words` never fails.
         let _ = fmt::write(&mut words, format_args!("{why}"));
         Refused(Text::new(&words.0[..words.1]))
     }
 }
 
-struct Words([u8; 80], usize);
+struct Words([u8; 48], usize);
 
 impl fmt::Write for Words {
     fn write_str(&mut self, s: &str) -> fmt::Result {
@@ -196,6 +196,6 @@ mod tests {
         let short = Refused::because("full\n");
         assert_eq!(short.to_string(), "full?");
         let long = std::format!("{:200}", "x");
-        assert_eq!(Refused::because(long).to_string().len(), 80);
+        assert_eq!(Refused::because(long).to_string().len(), 48);
     }
 }

@@ -271,3 +271,32 @@ fn few_grants_make_short_requests_and_not_an_end() {
     );
     assert!(back.disk[..data.len()] == data);
 }
+
+/// Every page holds data, so there is none for a table of segments: the request is split instead.
+#[test]
+fn without_a_page_for_the_table_a_long_request_is_split() {
+    let mut guest = Guest::default();
+    let mut back = Blkback::new(&mut guest, 51712, 0, Offers::ALL);
+    let mut disk = Box::new(Blkfront::<Guest, 1, 4, 64>::new(
+        51712,
+        Wishes::ALL,
+        Limits::DEFAULT,
+    ));
+    back.offer(&mut guest);
+    for _ in 0..3 {
+        disk.poll(&mut guest).unwrap();
+        back.connect(&mut guest);
+    }
+    let data = pattern(7, 256 * 1024);
+    let write = Request::Write {
+        sector: 0,
+        data: &data,
+    };
+    disk.submit(&mut guest, 1, write).unwrap();
+    assert_eq!(disk.in_flight(), 6);
+    back.work(&mut guest);
+    disk.poll(&mut guest).unwrap();
+    let answer = disk.answer(&mut guest, &mut []).unwrap();
+    assert_eq!(answer.result, Ok(data.len()));
+    assert!(back.disk[..data.len()] == data);
+}

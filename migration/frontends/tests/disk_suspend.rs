@@ -292,3 +292,28 @@ fn what_a_backend_wrote_to_a_page_it_keeps_mapped_is_sent_with_the_memory() {
         }
     }
 }
+
+/// A device that is still connecting makes no rings between the suspend and the way back: a restore
+/// would find them named and not there.
+#[test]
+fn between_the_suspend_and_the_way_back_nothing_is_offered() {
+    use migration::{Deadline, Participant, Stage};
+    let mut guest = Guest::default();
+    let mut back = Blkback::new(&mut guest, 51712, 0, Offers::ALL);
+    let mut disk = Box::new(Disk::new(51712, Wishes::ALL, Limits::DEFAULT));
+    disk.poll(&mut guest).unwrap();
+    let until = Deadline::after(guest.now, std::time::Duration::from_secs(1), "test");
+    Participant::suspend(&mut *disk, Stage::Awake, &mut guest, until).unwrap();
+    back.offer(&mut guest);
+    guest.pass(60_000);
+    disk.poll(&mut guest).unwrap();
+    assert_eq!((disk.phase(), guest.store.log.len()), (Phase::Waiting, 0));
+    assert_eq!(guest.grants_out(), 0);
+    // The backend was there all the time: on the way back no limit is over.
+    disk.undo(Stage::Awake, &mut guest).unwrap();
+    for _ in 0..3 {
+        back.connect(&mut guest);
+        disk.poll(&mut guest).unwrap();
+    }
+    assert_eq!(disk.phase(), Phase::Connected);
+}

@@ -116,6 +116,30 @@ fn produce(guest: &mut Guest, back: &Blkback, value: u32) {
     guest.backend_write(ring, back.domain, layout::RSP_PROD, &value.to_le_bytes());
 }
 
+/// A lie that is found when the domain is about to be suspended stops neither the suspend nor the
+/// end of the connection.
+#[test]
+fn a_lie_at_the_suspend_ends_the_connection_and_not_the_suspend() {
+    use migration::{Deadline, Participant, Stage};
+    let mut guest = Guest::default();
+    let (mut disk, mut back) = disk(&mut guest);
+    disk.submit(&mut guest, 1, Request::Flush).unwrap();
+    back.take(&mut guest);
+    back.respond(&mut guest, 0, 77, 3, 0);
+    let until = Deadline::after(guest.now, std::time::Duration::from_secs(1), "test");
+    Participant::suspend(&mut *disk, Stage::Awake, &mut guest, until).unwrap();
+    disk.cancelled(Stage::Awake, &mut guest).unwrap();
+    assert_eq!(
+        (disk.phase(), back.front_state(&guest)),
+        (Phase::Waiting, 5)
+    );
+    back.unmap(&mut guest);
+    follow(&mut guest, &mut disk, &mut back);
+    back.work(&mut guest);
+    disk.poll(&mut guest).unwrap();
+    assert_eq!(disk.answer(&mut guest, &mut []).unwrap().result, Ok(0));
+}
+
 #[test]
 fn an_unknown_status_is_a_failure_and_no_success() {
     let mut guest = Guest::default();

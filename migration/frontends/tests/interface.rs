@@ -233,8 +233,7 @@ fn a_backend_that_cannot_copy_is_refused_by_name() {
 fn few_grants_make_few_buffers_and_none_a_clear_error() {
     // What a table of one frame has, and hardly more than the rings of four queues need.
     for most in [504, 18] {
-        let mut guest = Guest::default();
-        guest.most_grants = most;
+        let mut guest = Guest::with_grants(most);
         let (mut nic, mut back) = connected(&mut guest, Offers::ALL);
         let mut into = [0; 1600];
         for queue in 0..4 {
@@ -250,8 +249,7 @@ fn few_grants_make_few_buffers_and_none_a_clear_error() {
             nic.poll(&mut guest).unwrap();
         }
     }
-    let mut guest = Guest::default();
-    guest.most_grants = 12;
+    let mut guest = Guest::with_grants(12);
     let back = Netback::new(&mut guest, 0, 4, Offers::ALL);
     back.offer(&mut guest);
     let mut poor = self::nic();

@@ -403,3 +403,28 @@ fn devices_that_come_and_go_are_told_once() {
     assert_eq!(scan(&mut guest, &mut roster), Ok(changed));
     assert_eq!(roster.names().count(), 2);
 }
+
+/// A backend that reads the nodes while they are written must not find state 3 above them.
+#[test]
+fn new_rings_are_not_named_below_the_state_of_the_old_ones() {
+    let mut guest = Guest::default();
+    let mut back = Blkback::new(&mut guest, 51712, 0, Offers::ALL);
+    let mut disk = disk(51712);
+    back.offer(&mut guest);
+    disk.poll(&mut guest).unwrap();
+    assert!(back.connect(&mut guest));
+    back.put(&mut guest, "sectors", "nonsense");
+    disk.poll(&mut guest).unwrap_err();
+    assert_eq!(back.front_state(&guest), State::Initialised.number());
+    back.unmap(&mut guest);
+    back.state(&mut guest, State::InitWait);
+    let before = guest.store.log.len();
+    guest.pass(1000);
+    disk.poll(&mut guest).unwrap();
+    let written: Vec<_> = guest.store.log[before..]
+        .iter()
+        .map(|(path, value)| (path.rsplit('/').next().unwrap(), value.as_str()))
+        .collect();
+    assert_eq!(written.first(), Some(&("state", "1")));
+    assert_eq!(written.last(), Some(&("state", "3")));
+}

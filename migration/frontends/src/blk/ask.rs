@@ -125,30 +125,28 @@ impl<K: Kernel, const QUEUES: usize, const JOBS: usize, const PAGES: usize>
         if table.is_none() {
             count = count.min(DIRECT);
         }
+        let fills = operation == op::READ;
         let mut segments = [Segment::default(); MOST_PAGES];
-        for i in 0..count {
-            let page = job.pages[first + i];
-            let fills = operation == op::READ;
-            let (_, sectors) = job.sectors_of(first + i);
-            match self.pool.share(kernel, page, peer.domain(), access(fills)) {
+        let mut shared = 0;
+        for segment in &mut segments[..count] {
+            let page = job.pages[first + shared];
+            let grant = self.pool.share(kernel, page, peer.domain(), access(fills));
+            match grant {
                 Ok(grant) => {
-                    let last = (sectors - 1) as u8;
-                    segments[i] = Segment {
-                        grant,
-                        first: 0,
-                        last,
-                    };
+                    let (_, sectors) = job.sectors_of(first + shared);
+                    segment.grant = grant;
+                    segment.last = (sectors - 1) as u8;
+                    shared += 1;
                 }
-                Err(problem) => {
-                    count = i;
-                    if count == 0 {
-                        self.drop_table(kernel, peer, &mut table);
-                        return Err(problem);
-                    }
-                    break;
+                Err(problem) if shared == 0 => {
+                    self.drop_table(kernel, peer, &mut table);
+                    return Err(problem);
                 }
+                // A shorter request, and the rest in another.
+                Err(_) => break,
             }
         }
+        count = shared;
         if count <= DIRECT {
             self.drop_table(kernel, peer, &mut table);
         }

@@ -59,8 +59,7 @@ struct DiskLife {
 /// backend may use, or the frontend panics.
 pub fn disk(bytes: &[u8]) {
     let mut choices = Choices(bytes);
-    let mut guest = Guest::default();
-    guest.most_grants = 60 + usize::from(choices.byte());
+    let mut guest = Guest::with_grants(60 + usize::from(choices.byte()));
     let back = Blkback::new(&mut guest, 51712, 0, blkback::Offers::ALL);
     let disk = Box::new(Disk::new(51712, blk::Wishes::ALL, LIMITS));
     let mut life = DiskLife {
@@ -369,8 +368,7 @@ type Nic = Netfront<Guest, 2, 16>;
 /// given, every buffer comes back, nothing panics.
 pub fn interface(bytes: &[u8]) {
     let mut choices = Choices(bytes);
-    let mut guest = Guest::default();
-    guest.most_grants = 20 + usize::from(choices.byte());
+    let mut guest = Guest::with_grants(20 + usize::from(choices.byte()));
     let mut back = Netback::new(&mut guest, 0, 0, netback::Offers::ALL);
     let mut nic = Box::new(Nic::new(0, net::Wishes::ALL, LIMITS));
     nic.set_addresses(

@@ -169,6 +169,9 @@ struct Granted {
     mapped: u32,
 }
 
+/// Something that happens outside.
+pub type Outside = Box<dyn FnMut(&mut Guest)>;
+
 /// The guest.
 pub struct Guest {
     pub now: Duration,
@@ -192,7 +195,7 @@ pub struct Guest {
     pub trespasses: Vec<String>,
     pub outcome: Outcome,
     /// What happens outside while the guest waits.
-    pub outside: Option<Box<dyn FnMut(&mut Guest)>>,
+    pub outside: Option<Outside>,
 }
 
 impl Default for Guest {
@@ -220,6 +223,14 @@ impl Default for Guest {
 }
 
 impl Guest {
+    /// With a grant table of so many entries.
+    pub fn with_grants(most: usize) -> Guest {
+        Guest {
+            most_grants: most,
+            ..Guest::default()
+        }
+    }
+
     pub fn pass(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
     }
