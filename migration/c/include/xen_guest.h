@@ -345,10 +345,6 @@ enum xgl_error {
     XGL_STEP = 54,
 };
 
-struct Option_LineTaker;
-
-struct Option_PanicTaker;
-
 /*
  The pool, as it lies in the kernel's storage.
  */
@@ -359,6 +355,17 @@ struct xgl_pool;
  number and points to nothing: what is done with it later gives XGL_PROOF_OVER.
  */
 struct xgl_proof;
+
+/*
+ Takes a log line: its level (1 error, 2 warning, 3 information, 4 debugging, 5 tracing), its text with a NUL at
+ the end, and its length without it.
+ */
+typedef void (*xgl_line_hook)(uint32_t level, const char *text, size_t len);
+
+/*
+ Takes a panic's message, with a NUL at the end, and its length without it.
+ */
+typedef void (*xgl_panic_hook)(const char *text, size_t len);
 
 /*
  Where a call comes from. `xgl_pool_ops.here` fills it in.
@@ -876,14 +883,13 @@ extern "C" {
 const char *xgl_error_text(uint32_t error);
 
 /*
- Sends log lines of `level` and more serious ones (1 error, 2 warning, 3 information, 4 debugging, 5
- tracing) to `hook`, with their text, closed by a NUL, and its length. Before it is called lines are
+ Sends log lines of `level` and more serious ones to `hook`; level 0: none. Before it is called lines are
  dropped. The hook may be called in any context in which the library is, on several CPUs at once; it must
  not call the library.
 
  XGL_OK, XGL_NULL, XGL_BAD_NUMBER, XGL_ALREADY.
  */
-enum xgl_error xgl_set_log(struct Option_LineTaker hook, uint32_t level);
+enum xgl_error xgl_set_log(xgl_line_hook hook, uint32_t level);
 
 /*
  Sends a panic's message to `hook`, which must not return and must not call the library: a panic is this
@@ -892,7 +898,7 @@ enum xgl_error xgl_set_log(struct Option_LineTaker hook, uint32_t level);
 
  XGL_OK, XGL_NULL, XGL_ALREADY.
  */
-enum xgl_error xgl_set_panic_hook(struct Option_PanicTaker hook);
+enum xgl_error xgl_set_panic_hook(xgl_panic_hook hook);
 
 /*
  Bytes that a pool needs.

@@ -6,16 +6,14 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::Once;
 
 use crate::error::xgl_error;
+use crate::tables::{xgl_line_hook, xgl_panic_hook};
 use crate::words::Words;
 
 /// A line's longest text, the NUL included.
 const LINE: usize = 256;
 
-/// Takes a line: its level (1 error, 2 warning, 3 information, 4 debugging, 5 tracing), its text
-/// with a NUL at the end, and its length without it.
-pub type LineTaker = extern "C" fn(level: u32, text: *const c_char, len: usize);
-/// Takes a panic's message, with a NUL at the end, and its length without it.
-pub type PanicTaker = extern "C" fn(text: *const c_char, len: usize);
+type LineTaker = extern "C" fn(level: u32, text: *const c_char, len: usize);
+type PanicTaker = extern "C" fn(text: *const c_char, len: usize);
 
 struct Sink(Once<LineTaker>);
 
@@ -39,7 +37,8 @@ impl Log for Sink {
 }
 
 /// Sends lines up to `level` to `hook`. Once for all.
-pub fn set_log(hook: LineTaker, level: u32) -> Result<(), xgl_error> {
+pub fn set_log(hook: xgl_line_hook, level: u32) -> Result<(), xgl_error> {
+    let hook = hook.ok_or(xgl_error::XGL_NULL)?;
     let filters = LevelFilter::iter().find(|filter| *filter as u32 == level);
     let filter = filters.ok_or(xgl_error::XGL_BAD_NUMBER)?;
     log::set_logger(&SINK).map_err(|_| xgl_error::XGL_ALREADY)?;
@@ -49,7 +48,8 @@ pub fn set_log(hook: LineTaker, level: u32) -> Result<(), xgl_error> {
 }
 
 /// Sends a panic's message to `hook`. Once for all.
-pub fn set_panic(hook: PanicTaker) -> Result<(), xgl_error> {
+pub fn set_panic(hook: xgl_panic_hook) -> Result<(), xgl_error> {
+    let hook = hook.ok_or(xgl_error::XGL_NULL)?;
     let mut ours = false;
     PANIC.call_once(|| {
         ours = true;

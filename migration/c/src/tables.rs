@@ -215,6 +215,13 @@ pub struct xgl_stats {
 pub type xgl_under_proof =
     Option<extern "C" fn(arg: *mut c_void, proof: *const crate::proof::xgl_proof) -> i32>;
 
+/// Takes a log line: its level (1 error, 2 warning, 3 information, 4 debugging, 5 tracing), its text with a NUL at
+/// the end, and its length without it.
+pub type xgl_line_hook = Option<extern "C" fn(level: u32, text: *const c_char, len: usize)>;
+
+/// Takes a panic's message, with a NUL at the end, and its length without it.
+pub type xgl_panic_hook = Option<extern "C" fn(text: *const c_char, len: usize)>;
+
 /// xenstored answered ENOENT.
 pub const XGL_STORE_NOT_FOUND: i32 = 1;
 /// EAGAIN: the transaction conflicted.

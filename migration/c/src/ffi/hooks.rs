@@ -3,7 +3,8 @@
 use core::ffi::c_char;
 
 use crate::error::{xgl_error, TEXTS};
-use crate::hooks::{self, LineTaker, PanicTaker};
+use crate::hooks;
+use crate::tables::{xgl_line_hook, xgl_panic_hook};
 
 /// The sentence of an error number, which names the party at fault. Never null; of a number that is none, it
 /// says so. From any context.
@@ -15,17 +16,16 @@ pub extern "C" fn xgl_error_text(error: u32) -> *const c_char {
         .as_ptr()
 }
 
-/// Sends log lines of `level` and more serious ones (1 error, 2 warning, 3 information, 4 debugging, 5
-/// tracing) to `hook`, with their text, closed by a NUL, and its length. Before it is called lines are
+/// Sends log lines of `level` and more serious ones to `hook`; level 0: none. Before it is called lines are
 /// dropped. The hook may be called in any context in which the library is, on several CPUs at once; it must
 /// not call the library.
 ///
 /// XGL_OK, XGL_NULL, XGL_BAD_NUMBER, XGL_ALREADY.
 #[no_mangle]
-pub extern "C" fn xgl_set_log(hook: Option<LineTaker>, level: u32) -> xgl_error {
-    let set = hook.ok_or(xgl_error::XGL_NULL);
-    let set = set.and_then(|hook| hooks::set_log(hook, level));
-    set.err().unwrap_or(xgl_error::XGL_OK)
+pub extern "C" fn xgl_set_log(hook: xgl_line_hook, level: u32) -> xgl_error {
+    hooks::set_log(hook, level)
+        .err()
+        .unwrap_or(xgl_error::XGL_OK)
 }
 
 /// Sends a panic's message to `hook`, which must not return and must not call the library: a panic is this
@@ -34,8 +34,13 @@ pub extern "C" fn xgl_set_log(hook: Option<LineTaker>, level: u32) -> xgl_error 
 ///
 /// XGL_OK, XGL_NULL, XGL_ALREADY.
 #[no_mangle]
-pub extern "C" fn xgl_set_panic_hook(hook: Option<PanicTaker>) -> xgl_error {
-    let set = hook.ok_or(xgl_error::XGL_NULL);
-    let set = set.and_then(hooks::set_panic);
-    set.err().unwrap_or(xgl_error::XGL_OK)
+pub extern "C" fn xgl_set_panic_hook(hook: xgl_panic_hook) -> xgl_error {
+    hooks::set_panic(hook).err().unwrap_or(xgl_error::XGL_OK)
 }
+
+/// Named by the standard `core` of a hosted target, which was built to unwind. Nothing here unwinds: a panic ends
+/// in the hook. The targets of kernels do not ask for it.
+/// cbindgen:ignore
+#[cfg(all(feature = "freestanding", not(target_os = "none")))]
+#[no_mangle]
+pub extern "C" fn rust_eh_personality() {}
