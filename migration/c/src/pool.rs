@@ -7,6 +7,7 @@ use pagetable_pool::{Backend, Config, ConstructError, CpuId, DestructError, Pool
 use spin::Once;
 
 use crate::error::xgl_error;
+use crate::ffi::word::word_at;
 use crate::proof::Loan;
 use crate::tables::{xgl_here, xgl_pool_ops, xgl_spent};
 use crate::{BATCH, CPUS, MAGAZINES, RESERVE, ROUNDS};
@@ -162,7 +163,7 @@ impl Backend for Table {
 
     fn mark(&self, set: usize) -> Option<&AtomicU32> {
         let ops = self.0.get()?;
-        crate::ffi::word_at(ops.mark?(ops.ctx, set))
+        word_at(ops.mark?(ops.ctx, set))
     }
 }
 

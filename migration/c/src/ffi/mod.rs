@@ -18,6 +18,7 @@ mod proofs;
 mod shutdown;
 mod suspend;
 mod waiting;
+pub(crate) mod word;
 
 pub use hooks::*;
 pub use pool::*;
@@ -27,7 +28,6 @@ pub use suspend::*;
 pub use waiting::*;
 
 use core::mem::MaybeUninit;
-use core::sync::atomic::AtomicU32;
 
 use pagetable_pool::{Constructed, Context, CpuGuard, CpuId, Parts};
 
@@ -85,13 +85,6 @@ unsafe fn answer(result: Result<(), Failure>, detail: *mut xgl_detail) -> xgl_er
         detail.write(failure.detail);
     }
     failure.error
-}
-
-/// A word of C's that the pool alone uses.
-pub(crate) fn word_at<'a>(word: *mut u32) -> Option<&'a AtomicU32> {
-    // SAFETY: `xgl_pool_ops.mark` promises a word that is the pool's for as long as the pool is used, or
-    // null; `AtomicU32` has the same layout, and a `u32` of C's is aligned as it must be on x86.
-    unsafe { word.cast::<AtomicU32>().as_ref() }
 }
 
 impl xgl_pool {
