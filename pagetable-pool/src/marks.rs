@@ -64,6 +64,14 @@ impl Origin {
     pub(crate) fn is(self, id: &PoolId) -> bool {
         self.pool == id.get()
     }
+
+    pub(crate) const fn bits(self) -> u32 {
+        self.pool
+    }
+
+    pub(crate) const fn from_bits(pool: u32) -> Self {
+        Origin { pool }
+    }
 }
 
 #[cfg(not(any(debug_assertions, feature = "checks")))]
@@ -76,6 +84,14 @@ impl Origin {
     /// True of every pool: nothing is known.
     pub(crate) fn is(self, _: &PoolId) -> bool {
         true
+    }
+
+    pub(crate) const fn bits(self) -> u32 {
+        0
+    }
+
+    pub(crate) const fn from_bits(_: u32) -> Self {
+        Origin {}
     }
 }
 

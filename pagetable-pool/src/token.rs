@@ -64,3 +64,37 @@ pub struct Parts {
     word: GateWord,
     origin: Origin,
 }
+
+impl Parts {
+    /// The parts as one number, for a caller that keeps them where a Rust type cannot stand: in
+    /// C's memory, in a word of frame metadata.
+    pub const fn to_bits(self) -> u64 {
+        self.word.bits() as u64 | (self.origin.bits() as u64) << 32
+    }
+
+    /// What [`to_bits`](Parts::to_bits) gave. Of any other number it makes parts that
+    /// [`from_parts`](Constructed::from_parts) must not be given.
+    pub const fn from_bits(bits: u64) -> Parts {
+        Parts {
+            word: GateWord::from_bits(bits as u32),
+            origin: Origin::from_bits((bits >> 32) as u32),
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::marks::PoolId;
+
+    #[test]
+    fn a_token_survives_being_a_number() {
+        let word = GateWord::FIRST.next_generation();
+        let token = Constructed::new(7u32, word, Origin::of(&PoolId::new()));
+        let (set, parts) = token.into_parts();
+        let back = Parts::from_bits(parts.to_bits());
+        assert_eq!(back, parts);
+        assert_eq!(back.word.generation(), word.generation());
+        assert_eq!(set, 7);
+    }
+}

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use base::{packages, repo, stop};
-use build::{bindings, kernel};
+use build::{bindings, c_library, kernel};
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{by_hand, completions, demo, demo_pv, doctor, trial, up};
 use suite::soak;
@@ -102,9 +102,9 @@ enum Cmd {
         /// Whose
         shell: clap_complete::Shell,
     },
-    /// Makes xen-bindings/src/ffi from Xen's headers, or checks that it is current
+    /// Makes xen-bindings/src/ffi from Xen's headers and the C library's header from its sources, or checks them
     Bindings {
-        /// Change nothing; fail if the files are not what the headers give
+        /// Change nothing; fail if the files are not what their sources give
         #[arg(long)]
         check: bool,
     },
@@ -165,6 +165,7 @@ fn run(command: Cmd) -> Result<ExitCode> {
         Cmd::Bindings { check } => {
             packages::ensure(packages::BINDINGS)?;
             bindings::run(&repo::root(), check).map_err(anyhow::Error::msg)?;
+            c_library::header(check)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -57,6 +57,12 @@ pub const KERNEL: &[Package] = &[
     ),
 ];
 
+/// Needed to compile the test of the C library.
+pub const C: &[Package] = &[
+    package("gcc", "/usr/bin/gcc", "compiles the C library's test"),
+    package("libc6-dev", "/usr/include/stdio.h", "the test's C library"),
+];
+
 /// Needed to have the guest kernels' code judged: clippy of the compiler that builds them.
 pub const KERNEL_CLIPPY: &[Package] = &[package(
     "rust-web-clippy",

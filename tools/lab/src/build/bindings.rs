@@ -233,7 +233,7 @@ pub fn run(root: &Path, check: bool) -> Result<(), String> {
         let path = out_dir.join(format!("{name}.rs"));
         if check {
             let old = fs::read_to_string(&path).map_err(|e| format!("cannot read {shown}: {e}"))?;
-            compare(&shown, &old, &text)?;
+            compare(&shown, "the headers", &old, &text)?;
             println!("{shown} is what the headers give");
         } else {
             fs::write(&path, text).map_err(|e| format!("cannot write {shown}: {e}"))?;
@@ -315,8 +315,8 @@ fn generate(headers: &Path, scratch: &Path, target: &str) -> Result<String, Stri
     Ok(text)
 }
 
-/// Says where `new` (what the headers give) first differs from `old` (what is checked in).
-fn compare(shown: &str, old: &str, new: &str) -> Result<(), String> {
+/// Says where `new` (what `source` gives) first differs from `old` (what is checked in).
+pub(crate) fn compare(shown: &str, source: &str, old: &str, new: &str) -> Result<(), String> {
     if old == new {
         return Ok(());
     }
@@ -325,7 +325,7 @@ fn compare(shown: &str, old: &str, new: &str) -> Result<(), String> {
         let (was, is) = (olds.next(), news.next());
         if was != is {
             return Err(format!(
-                "{shown}:{line} is not what the headers give\n  checked in: {}\n  headers:    {}",
+                "{shown}:{line} is not what {source} gives\n  checked in: {}\n  now:        {}",
                 was.unwrap_or("(end of file)"),
                 is.unwrap_or("(end of file)"),
             ));
@@ -335,7 +335,7 @@ fn compare(shown: &str, old: &str, new: &str) -> Result<(), String> {
         }
     }
     Err(format!(
-        "{shown} differs from what the headers give in its line ends only"
+        "{shown} differs from what {source} gives in its line ends only"
     ))
 }
 
@@ -368,11 +368,11 @@ mod tests {
 
     #[test]
     fn compare_names_the_first_line_that_differs() {
-        assert!(compare("f", "a\nb\n", "a\nb\n").is_ok());
-        let error = compare("f.rs", "a\nb\nc\n", "a\nX\nc\n").unwrap_err();
+        assert!(compare("f", "the sources", "a\nb\n", "a\nb\n").is_ok());
+        let error = compare("f.rs", "the sources", "a\nb\nc\n", "a\nX\nc\n").unwrap_err();
         assert!(error.starts_with("f.rs:2 "), "{error}");
-        let error = compare("f.rs", "a\n", "a\nb\n").unwrap_err();
+        let error = compare("f.rs", "the sources", "a\n", "a\nb\n").unwrap_err();
         assert!(error.contains("checked in: (end of file)"), "{error}");
-        assert!(compare("f", "a\r\n", "a\n").is_err());
+        assert!(compare("f", "the sources", "a\r\n", "a\n").is_err());
     }
 }

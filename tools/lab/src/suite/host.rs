@@ -14,7 +14,7 @@ use crate::base::stop;
 use crate::build::bindings;
 use crate::build::kernel;
 use crate::report;
-use crate::suite::{layers, minimal};
+use crate::suite::{c_library, layers, minimal};
 
 /// What a test on the host may take, its build on a busy machine included. The longest takes a
 /// minute or two.
@@ -40,6 +40,7 @@ pub const TESTS: &[(&str, HostTest)] = &[
             Err(why) => Outcome::Failed(why),
         })
     }),
+    ("host/c-header-current", c_library::header),
     ("host/kernel-build", |_| {
         Ok(Outcome::Passed(kernel::build()?.join("; ")))
     }),
@@ -84,6 +85,11 @@ pub const TESTS: &[(&str, HostTest)] = &[
     ("host/unit-xen-bindings", |log| {
         cargo(log, "test --locked -p xen-bindings", &[])
     }),
+    ("host/unit-xen-guest-c", |log| {
+        cargo(log, "test --locked -p xen-guest-c", &[])
+    }),
+    ("host/c-library", c_library::plain),
+    ("host/c-library-sanitized", c_library::sanitized),
     ("host/unit-tools", |log| {
         let packages = "test --locked -p tools -p savelint -p page-types";
         cargo(log, packages, &[])

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod args;
+mod c_library;
 mod differential;
 mod host;
 mod layers;

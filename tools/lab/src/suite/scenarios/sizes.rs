@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::build::kernel::Arch;
 use crate::guest::config::Kind;
-use crate::host::qemu::Hardware;
+use crate::host::qemu::{Hardware, CPUS};
 use crate::host::xen_build::Xen;
 use crate::life::Action;
 use crate::suite::scenarios::test::LabTest;
@@ -13,6 +13,8 @@ use crate::suite::scenarios::test::LabTest;
 const ROOMY: Hardware = Hardware {
     mib: 16 << 10,
     xen_options: "",
+    cpus: CPUS,
+    dom0_options: "",
 };
 
 /// Those of each size.

@@ -1,0 +1,135 @@
+//! The C library of `migration/c`: its header, made by cbindgen, and its static archive.
+//!
+//! The header is checked in, so that nobody needs cbindgen to use it. cbindgen is a tool here, as libclang is, and
+//! not a dependency: it is under the MPL, and brings older versions of what the lab uses.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+
+use crate::base::child;
+use crate::base::progress;
+use crate::base::repo;
+use crate::build::bindings::compare;
+
+/// The version that makes the header: another may print it in another way.
+const CBINDGEN: &str = "0.29.4";
+
+/// The header, from the root.
+const HEADER: &str = "migration/c/include/xen_guest.h";
+
+/// What building the archive, or cbindgen, may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// Makes the header; with `check`, compares it with the checked-in one and changes nothing.
+///
+/// # Errors
+/// cbindgen cannot be had or does not understand a source, or (with `check`) the first line that differs.
+pub fn header(check: bool) -> Result<()> {
+    let path = repo::root().join(HEADER);
+    let text = generate(&cbindgen()?)?;
+    if !check {
+        return repo::write(&path, text.as_bytes());
+    }
+    let old = fs::read_to_string(&path).with_context(|| format!("cannot read {HEADER}"))?;
+    compare(HEADER, "cbindgen", &old, &text).map_err(anyhow::Error::msg)
+}
+
+/// The header as text.
+fn generate(cbindgen: &Path) -> Result<String> {
+    let mut command = Command::new(cbindgen);
+    command.current_dir(repo::root().join("migration/c"));
+    command.args(["--quiet", "--config", "cbindgen.toml"]);
+    command.args([
+        "--lockfile",
+        "../../Cargo.lock",
+        "--crate",
+        "xen-guest-c",
+        ".",
+    ]);
+    child::run(command, b"", LIMIT)?.success("cbindgen")
+}
+
+/// The program, installed below `target` if it is not there.
+fn cbindgen() -> Result<PathBuf> {
+    let tools = repo::root().join("target/tools");
+    let program = tools.join("bin/cbindgen");
+    let is_there = || {
+        let mut ask = Command::new(&program);
+        ask.arg("--version");
+        program.exists()
+            && child::run(ask, b"", Duration::from_secs(60))
+                .is_ok_and(|said| said.ok() && said.stdout.trim() == format!("cbindgen {CBINDGEN}"))
+    };
+    if !is_there() {
+        progress::step("installing cbindgen", || {
+            let mut install = Command::new("nice");
+            // Outside of the workspace, whose lock file is not cbindgen's.
+            install.current_dir(std::env::temp_dir());
+            install.args([
+                "-n", "10", "cargo", "install", "--quiet", "--locked", "--force",
+            ]);
+            install
+                .args(["--version", CBINDGEN, "cbindgen", "--root"])
+                .arg(&tools);
+            child::run(install, b"", LIMIT)?
+                .success("cargo install cbindgen")
+                .map(drop)
+        })?;
+    }
+    ensure!(
+        is_there(),
+        "{} is not cbindgen {CBINDGEN}",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// Builds the archive as a kernel links it, for this host, and gives its path. Its own target folder: a panic
+/// aborts there, and features of its own would make cargo build the crates of the workspace again and again.
+///
+/// # Errors
+/// What the compiler said.
+pub fn archive(features: &str) -> Result<PathBuf> {
+    let target = repo::root()
+        .join("target/c")
+        .join(features.replace(',', "-"));
+    let mut command = Command::new("nice");
+    command.current_dir(repo::root());
+    command.args([
+        "-n",
+        "10",
+        "cargo",
+        "rustc",
+        "--quiet",
+        "--locked",
+        "-p",
+        "xen-guest-c",
+    ]);
+    command.args([
+        "--profile",
+        "kernel",
+        "--crate-type",
+        "staticlib",
+        "--features",
+        features,
+    ]);
+    command.arg("--target-dir").arg(&target);
+    child::run(command, b"", LIMIT)?.success("the C library")?;
+    Ok(target.join("kernel/libxen_guest.a"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_s_path_is_one() {
+        // The tests run in the folder of their package.
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        assert!(root.join(HEADER).is_file());
+    }
+}
