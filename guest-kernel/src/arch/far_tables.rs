@@ -42,8 +42,11 @@ pub fn build_pvh(first: Pfn, end: Pfn, has_ram: impl Fn(u32, u32) -> bool) -> Pf
 /// entry, under `root`, the domain builder's. The tables take frames from `next` on, which is moved
 /// behind them: the L2s in what the builder has mapped, and the L1s each mapped by the ones before.
 ///
+/// Out of line, so that its batch does not stand on the stack beside the caller's.
+///
 /// # Errors
 /// Xen's.
+#[inline(never)]
 pub fn build_pv(
     root: Pfn,
     end: Pfn,

@@ -127,7 +127,8 @@ fn complete(
     }
 }
 
-/// Takes the builder's L1 tables over; gives how many they are.
+/// Takes the builder's L1 tables over; gives how many they are. Out of line for its batch.
+#[inline(never)]
 fn adopt(upper: &Upper, entry: &impl Fn(usize) -> Entry) -> Result<usize, TableError> {
     let mut adopted = 0;
     while let Some(l1) = (adopted < NEAR_SLOTS)
