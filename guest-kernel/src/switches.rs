@@ -15,7 +15,6 @@ bitflags::bitflags! {
         const SHARED_INFO = 1 << 4;
         const VECTOR = 1 << 5;
         const EVTCHN = 1 << 6;
-        const TIMER = 1 << 7;
         const WATCHES = 1 << 8;
         const REREAD = 1 << 9;
         const VCPU_RESET = 1 << 10;
@@ -44,7 +43,6 @@ const WORDS: &[(&str, Off)] = &[
     ("resume=no-shared-info", Off::SHARED_INFO),
     ("resume=no-vector", Off::VECTOR),
     ("resume=no-evtchn", Off::EVTCHN),
-    ("resume=no-timer", Off::TIMER),
     ("resume=no-watches", Off::WATCHES),
     ("resume=no-reread", Off::REREAD),
     ("resume=no-vcpu-reset", Off::VCPU_RESET),
@@ -142,8 +140,6 @@ impl Switches {
         no_vector VECTOR;
         /// Leave the event channels unbound on resume?
         no_evtchn EVTCHN;
-        /// Leave the timers unarmed on resume?
-        no_timer TIMER;
         /// Leave the xenstore watches unset on resume?
         no_watches WATCHES;
         /// Not read xenstore's nodes again on resume?

@@ -1,6 +1,6 @@
 //! Which CPU this is, and the evidence that it stays this one.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
@@ -136,7 +136,8 @@ impl CpuGuard {
     /// that the guard is shown for: that would borrow it.
     ///
     /// Call it after the last look at the work there is: `sti` takes effect only after `hlt` has
-    /// begun, so no wake-up falls between. Under PV Xen does the same with the event mask.
+    /// begun, and a handler that runs before it all the same has it passed over, so no wake-up falls
+    /// between. Under PV Xen does the same with the event mask.
     pub fn sleep(&mut self) {
         wait_for_interrupt();
         disable_interrupts();
@@ -243,6 +244,23 @@ fn enable_interrupts() {
     unsafe { asm!("sti", options(nostack)) };
 }
 
+// An interrupt that is handled at `idle_halt` goes on at `idle_awake` (see `traps`).
+global_asm!(
+    ".global idle_sleep",
+    "idle_sleep:",
+    "sti",
+    ".global idle_halt",
+    "idle_halt:",
+    "hlt",
+    ".global idle_awake",
+    "idle_awake:",
+    "ret",
+);
+
+extern "C" {
+    fn idle_sleep();
+}
+
 /// Sleeps until the next interrupt, and returns with interrupts on.
 fn wait_for_interrupt() {
     if is_pv() {
@@ -250,8 +268,9 @@ fn wait_for_interrupt() {
         let _ = sched::block();
         return enable_interrupts();
     }
-    // SAFETY: as `enable_interrupts`; `hlt` in ring 0 only waits.
-    unsafe { asm!("sti", "hlt", options(nostack)) };
+    // SAFETY: as `enable_interrupts`; `hlt` in ring 0 only waits. It uses no register and no stack
+    // but for its return.
+    unsafe { idle_sleep() };
 }
 
 /// The time-stamp counter.

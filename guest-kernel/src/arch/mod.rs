@@ -34,7 +34,6 @@ pub mod strays;
 pub mod suspend;
 pub mod tables;
 pub mod traps;
-pub mod unlock;
 pub mod user;
 pub mod vcpu;
 pub mod vectors;

@@ -29,7 +29,7 @@ pub fn stay(me: usize, park: u32) {
     });
     pool::idle_exit(&guard);
     // The domain may be another one now; a timer that was armed is lost with the old one.
-    events::rearm_after_suspend(me);
+    events::arm(me);
     park::went_on(park);
 }
 

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use kernel_glue::doorbell::Doorbell;
 use kernel_glue::outlet::{Manner, Outlet};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 use xen_bindings::Result;
 
 use crate::arch;
@@ -27,13 +27,33 @@ struct State {
     stalled: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State {
-    outlet: Outlet::new(),
-    stalled: false,
-});
+impl State {
+    const NEW: State = State {
+        outlet: Outlet::new(),
+        stalled: false,
+    };
+}
 
-/// Set by a panic: whoever holds the lock may never give it back.
+static STATE: Mutex<State> = Mutex::new(State::NEW);
+
+/// For a panic that cannot have [`STATE`]: a second driver of the same ring. What waits in the
+/// other's queue is lost, and a line that it was writing is garbled.
+static LAST_WORDS: Mutex<State> = Mutex::new(State::NEW);
+
+/// Set by a panic.
 static PANICKING: AtomicBool = AtomicBool::new(false);
+
+/// [`LAST_WORDS`] is in use.
+static SECOND: AtomicBool = AtomicBool::new(false);
+
+/// The driver in use.
+fn state() -> MutexGuard<'static, State> {
+    if SECOND.load(Ordering::Acquire) {
+        LAST_WORDS.lock()
+    } else {
+        STATE.lock()
+    }
+}
 
 /// [`Silence`] is held.
 static SILENT: AtomicBool = AtomicBool::new(false);
@@ -67,7 +87,7 @@ impl Drop for Silence {
     fn drop(&mut self) {
         SILENT.store(false, Ordering::Relaxed);
         let _guard = CpuGuard::new();
-        STATE.lock().outlet.tell();
+        state().outlet.tell();
     }
 }
 
@@ -102,7 +122,7 @@ pub fn connect_early() {
     // A hypercall that is refused is one that [`connect`] makes again.
     if let Ok(Some(ring)) = arch::rings::console_ring() {
         let _guard = CpuGuard::new();
-        map(&mut STATE.lock(), ring);
+        map(&mut state(), ring);
     }
 }
 
@@ -130,7 +150,7 @@ pub fn connect() -> Result<()> {
     };
     {
         let _guard = CpuGuard::new();
-        map(&mut STATE.lock(), ring);
+        map(&mut state(), ring);
     }
     ports::listen(0, ring.port())?;
     CONNECTED.store(true, Ordering::Relaxed);
@@ -152,7 +172,7 @@ fn manner() -> Manner {
 /// Writes all of `text`, or has it wait for dom0.
 pub fn write(text: &[u8]) {
     let _guard = CpuGuard::new();
-    let mut state = STATE.lock();
+    let mut state = state();
     if !state.outlet.is_connected() {
         // Only last words: a domain without a console is not to fill Xen's.
         if PANICKING.load(Ordering::Relaxed) {
@@ -235,7 +255,7 @@ impl Limit {
 pub fn flush(deadline: u64) -> bool {
     let drained = || {
         let _guard = CpuGuard::new();
-        STATE.lock().outlet.is_drained(manner())
+        state().outlet.is_drained(manner())
     };
     let mut limit = Limit::at(deadline);
     loop {
@@ -253,15 +273,28 @@ pub fn flush(deadline: u64) -> bool {
 /// for dom0 is sent on here.
 pub fn read(room: &mut [u8]) -> usize {
     let _guard = CpuGuard::new();
-    STATE.lock().outlet.read(room, manner())
+    state().outlet.read(room, manner())
 }
 
-/// Takes the console from whoever has it, for a last message. Gives false to all but the first.
+/// Has the console for a last message. Gives false to all but the first.
 pub fn seize() -> bool {
     cpu::disable_interrupts();
     if PANICKING.swap(true, Ordering::AcqRel) {
         return false;
     }
-    arch::unlock::force_unlock(&STATE);
+    // Its holder is another vCPU, which is done soon, or this one, which never is.
+    let is_free = (0..Limit::LOOKS).any(|_| {
+        let free = STATE.try_lock().is_some();
+        if !free {
+            calls::yield_cpu();
+        }
+        free
+    });
+    if !is_free {
+        if let Ok(Some(ring)) = arch::rings::console_ring() {
+            map(&mut LAST_WORDS.lock(), ring);
+        }
+        SECOND.store(true, Ordering::Release);
+    }
     true
 }

@@ -145,15 +145,23 @@ pub fn take_wakeup(me: usize) -> bool {
 /// Has the loop of vCPU `me`, which is the running one (Xen refuses it for another), go on at `due`
 /// by the guest's clock, or sooner: [`NEVER`] asks for nothing, and a timer that is armed for an
 /// earlier time stays so. Interrupts are off.
+///
+/// A timer whose time is past has gone off and is not heard of yet, or it is lost, as in a new
+/// domain: it counts as none, and what it has left pending is dropped.
 pub fn wake_at(me: usize, due: u64) {
     debug_assert_eq!(me, cpu::id());
+    let now = time::now();
     let due = if cmdline::options().switches.tick_always() {
-        due.min(time::now() + TICK)
+        due.min(now + TICK)
     } else {
         due
     };
-    if due >= CPUS[me].due.load(Ordering::Relaxed) {
+    let armed = CPUS[me].due.load(Ordering::Relaxed);
+    if due == NEVER || (now < armed && armed <= due) {
         return;
+    }
+    if armed <= now {
+        drop_pending(me);
     }
     CPUS[me].due.store(due, Ordering::Relaxed);
     let at = time::to_system(due.saturating_sub(early_by()));
@@ -162,6 +170,12 @@ pub fn wake_at(me: usize, due: u64) {
         CPUS[me].due.store(NEVER, Ordering::Relaxed);
         report::error(Party::Xen, "timer", error);
     }
+}
+
+/// Drops the timer event of vCPU `me` that is pending, if one is. Interrupts are off.
+fn drop_pending(me: usize) {
+    let port = CPUS[me].timer.load(Ordering::Acquire);
+    two_level::clear_pending(shared_info(), Port::new(port));
 }
 
 /// By how much a test build arms the timer too early, so that a test sees that it is noticed.
@@ -189,19 +203,9 @@ pub fn arm(me: usize) {
         }
     }
     stop_timer(me);
-    two_level::clear_pending(
-        shared_info(),
-        Port::new(CPUS[me].timer.load(Ordering::Acquire)),
-    );
+    drop_pending(me);
     CPUS[me].due.store(NEVER, Ordering::Relaxed);
     wake_at(me, time::now() + TICK);
-}
-
-/// Arms the timer again after a suspend: in a new domain it is not armed.
-pub fn rearm_after_suspend(me: usize) {
-    if !cmdline::options().switches.no_timer() {
-        arm(me);
-    }
 }
 
 /// Stops the timer of vCPU `me`, the running one.

@@ -1217,7 +1217,7 @@ enum xgl_error xgl_pool_barrier(struct xgl_pool *pool,
                                 struct xgl_detail *detail);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} // extern "C"
+#endif // __cplusplus
 
-#endif  /* XEN_GUEST_H */
+#endif /* XEN_GUEST_H */

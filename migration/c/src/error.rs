@@ -240,99 +240,121 @@ impl From<Broken> for Failure {
     }
 }
 
+/// A sentence as C reads it. (Not a C string literal, which Debian's cbindgen does not know.)
+macro_rules! text {
+    ($words:literal) => {
+        match core::ffi::CStr::from_bytes_with_nul(concat!($words, "\0").as_bytes()) {
+            Ok(text) => text,
+            Err(_) => panic!("a NUL within a sentence"),
+        }
+    };
+}
+
+/// For a number that is none of them.
+pub const NO_NUMBER: &core::ffi::CStr = text!("no error number of this library");
+
 /// Each number with its sentence.
 pub const TEXTS: [(xgl_error, &core::ffi::CStr); 33] = {
     use xgl_error::*;
     [
-        (XGL_OK, c"done"),
-        (XGL_NULL, c"the kernel gave a null pointer"),
+        (XGL_OK, text!("done")),
+        (XGL_NULL, text!("the kernel gave a null pointer")),
         (
             XGL_BAD_STORAGE,
-            c"the kernel's storage for the pool is too small or not aligned",
+            text!("the kernel's storage for the pool is too small or not aligned"),
         ),
         (
             XGL_NOT_A_POOL,
-            c"the kernel gave a pointer to no initialised pool",
+            text!("the kernel gave a pointer to no initialised pool"),
         ),
         (
             XGL_BAD_TABLE,
-            c"a function is missing in the kernel's table",
+            text!("a function is missing in the kernel's table"),
         ),
-        (XGL_ALREADY, c"the hook is set already"),
-        (XGL_INTERRUPTS_ON, c"the kernel called with interrupts on"),
-        (XGL_NO_SET, c"the kernel gave a place that holds no set"),
+        (XGL_ALREADY, text!("the hook is set already")),
+        (
+            XGL_INTERRUPTS_ON,
+            text!("the kernel called with interrupts on"),
+        ),
+        (
+            XGL_NO_SET,
+            text!("the kernel gave a place that holds no set"),
+        ),
         (
             XGL_PROOF_OVER,
-            c"the kernel used a proof outside of the function that it was given to",
+            text!("the kernel used a proof outside of the function that it was given to"),
         ),
         (
             XGL_BAD_NUMBER,
-            c"the kernel gave a number that means nothing here",
+            text!("the kernel gave a number that means nothing here"),
         ),
-        (XGL_CLOSED, c"the pool's gate is closed"),
-        (XGL_CLOSED_FOR_GOOD, c"the pool is closed for good"),
+        (XGL_CLOSED, text!("the pool's gate is closed")),
+        (XGL_CLOSED_FOR_GOOD, text!("the pool is closed for good")),
         (
             XGL_NO_SUCH_CPU,
-            c"the kernel named a CPU that the pool has no place for",
+            text!("the kernel named a CPU that the pool has no place for"),
         ),
         (
             XGL_NOT_ONLINE,
-            c"the kernel used the pool on a CPU that it had announced as idle or offline",
+            text!("the kernel used the pool on a CPU that it had announced as idle or offline"),
         ),
         (
             XGL_REENTERED,
-            c"an operation of the pool on this CPU was interrupted or called back",
+            text!("an operation of the pool on this CPU was interrupted or called back"),
         ),
         (
             XGL_WRONG_CONTEXT,
-            c"the kernel called from a context in which this may not be done",
+            text!("the kernel called from a context in which this may not be done"),
         ),
         (
             XGL_NEEDS_MORE,
-            c"the set cannot be cached on this CPU now, and nothing else may be done here",
+            text!("the set cannot be cached on this CPU now, and nothing else may be done here"),
         ),
         (
             XGL_BUSY,
-            c"another drain, invalidation or barrier did not end before the deadline",
+            text!("another drain, invalidation or barrier did not end before the deadline"),
         ),
-        (XGL_CONSTRUCT, c"the kernel could not construct a set"),
+        (XGL_CONSTRUCT, text!("the kernel could not construct a set")),
         (
             XGL_HOARDED,
-            c"the kernel could not construct a set, and some lie idle on other CPUs",
+            text!("the kernel could not construct a set, and some lie idle on other CPUs"),
         ),
         (
             XGL_WRITE_AFTER_FREE,
-            c"the kernel wrote to a set while it was free",
+            text!("the kernel wrote to a set while it was free"),
         ),
         (
             XGL_FOREIGN,
-            c"the kernel put a set that is not of this pool",
+            text!("the kernel put a set that is not of this pool"),
         ),
-        (XGL_DOUBLE_PUT, c"the kernel put a set twice"),
+        (XGL_DOUBLE_PUT, text!("the kernel put a set twice")),
         (
             XGL_QUARANTINED,
-            c"the kernel could not destruct a set, which is in quarantine",
+            text!("the kernel could not destruct a set, which is in quarantine"),
         ),
         (
             XGL_NOT_DESTRUCTED,
-            c"the gate is closed, and the kernel could not destruct the set",
+            text!("the gate is closed, and the kernel could not destruct the set"),
         ),
         (
             XGL_TIMEOUT,
-            c"a CPU of the kernel passed no quiescent state before the deadline",
+            text!("a CPU of the kernel passed no quiescent state before the deadline"),
         ),
         (
             XGL_NOT_EMPTY,
-            c"the pool's own check found sets after a drain",
+            text!("the pool's own check found sets after a drain"),
         ),
-        (XGL_NONE, c"this CPU's cache has no set"),
-        (XGL_WITHDRAWN, c"the toolstack took its request back"),
+        (XGL_NONE, text!("this CPU's cache has no set")),
+        (XGL_WITHDRAWN, text!("the toolstack took its request back")),
         (
             XGL_LATE,
-            c"a step of the kernel's took longer than its limit",
+            text!("a step of the kernel's took longer than its limit"),
         ),
-        (XGL_LIMITS, c"the kernel's limits do not fit into libxl's"),
-        (XGL_STORE, c"xenstore did not do what was asked"),
-        (XGL_STEP, c"a step of the kernel's suspend failed"),
+        (
+            XGL_LIMITS,
+            text!("the kernel's limits do not fit into libxl's"),
+        ),
+        (XGL_STORE, text!("xenstore did not do what was asked")),
+        (XGL_STEP, text!("a step of the kernel's suspend failed")),
     ]
 };

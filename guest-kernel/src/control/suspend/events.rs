@@ -17,7 +17,7 @@ impl Participant<Guest<'_>> for Events {
     }
 
     fn undo(&mut self, _: Stage, _: &mut Guest<'_>) -> Result<(), Error> {
-        events::rearm_after_suspend(0);
+        events::arm(0);
         Ok(())
     }
 
@@ -39,7 +39,7 @@ impl Participant<Guest<'_>> for Events {
                     .need("the upcall vector", || calls::set_upcall_vector(cpu))?;
             }
         }
-        events::rearm_after_suspend(0);
+        events::arm(0);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::tables::{xgl_line_hook, xgl_panic_hook};
 pub extern "C" fn xgl_error_text(error: u32) -> *const c_char {
     let known = TEXTS.iter().find(|(known, _)| *known as u32 == error);
     known
-        .map_or(c"no error number of this library", |(_, text)| text)
+        .map_or(crate::error::NO_NUMBER, |(_, text)| text)
         .as_ptr()
 }
 

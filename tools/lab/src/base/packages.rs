@@ -63,6 +63,13 @@ pub const C: &[Package] = &[
     package("libc6-dev", "/usr/include/stdio.h", "the test's C library"),
 ];
 
+/// Needed to make the C library's header.
+pub const C_HEADER: &[Package] = &[package(
+    "cbindgen",
+    "/usr/bin/cbindgen",
+    "makes the C library's header",
+)];
+
 /// Needed to have the guest kernels' code judged: clippy of the compiler that builds them.
 pub const KERNEL_CLIPPY: &[Package] = &[package(
     "rust-web-clippy",

@@ -4,19 +4,20 @@
 //! not a dependency: it is under the MPL, and brings older versions of what the lab uses.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 
 use crate::base::child;
-use crate::base::progress;
+use crate::base::packages;
 use crate::base::repo;
 use crate::build::bindings::compare;
 
-/// The version that makes the header: another may print it in another way.
-const CBINDGEN: &str = "0.29.4";
+/// Debian's, whose version stays the same for the life of a release: another may print the header in
+/// another way.
+const CBINDGEN: &str = "/usr/bin/cbindgen";
 
 /// The header, from the root.
 const HEADER: &str = "migration/c/include/xen_guest.h";
@@ -30,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(1200);
 /// cbindgen cannot be had or does not understand a source, or (with `check`) the first line that differs.
 pub fn header(check: bool) -> Result<()> {
     let path = repo::root().join(HEADER);
-    let text = generate(&cbindgen()?)?;
+    let text = generate()?;
     if !check {
         return repo::write(&path, text.as_bytes());
     }
@@ -39,8 +40,9 @@ pub fn header(check: bool) -> Result<()> {
 }
 
 /// The header as text.
-fn generate(cbindgen: &Path) -> Result<String> {
-    let mut command = Command::new(cbindgen);
+fn generate() -> Result<String> {
+    packages::ensure(packages::C_HEADER)?;
+    let mut command = Command::new(CBINDGEN);
     command.current_dir(repo::root().join("migration/c"));
     command.args(["--quiet", "--config", "cbindgen.toml"]);
     command.args([
@@ -51,41 +53,6 @@ fn generate(cbindgen: &Path) -> Result<String> {
         ".",
     ]);
     child::run(command, b"", LIMIT)?.success("cbindgen")
-}
-
-/// The program, installed below `target` if it is not there.
-fn cbindgen() -> Result<PathBuf> {
-    let tools = repo::root().join("target/tools");
-    let program = tools.join("bin/cbindgen");
-    let is_there = || {
-        let mut ask = Command::new(&program);
-        ask.arg("--version");
-        program.exists()
-            && child::run(ask, b"", Duration::from_secs(60))
-                .is_ok_and(|said| said.ok() && said.stdout.trim() == format!("cbindgen {CBINDGEN}"))
-    };
-    if !is_there() {
-        progress::step("installing cbindgen", || {
-            let mut install = Command::new("nice");
-            // Outside of the workspace, whose lock file is not cbindgen's.
-            install.current_dir(std::env::temp_dir());
-            install.args([
-                "-n", "10", "cargo", "install", "--quiet", "--locked", "--force",
-            ]);
-            install
-                .args(["--version", CBINDGEN, "cbindgen", "--root"])
-                .arg(&tools);
-            child::run(install, b"", LIMIT)?
-                .success("cargo install cbindgen")
-                .map(drop)
-        })?;
-    }
-    ensure!(
-        is_there(),
-        "{} is not cbindgen {CBINDGEN}",
-        program.display()
-    );
-    Ok(program)
 }
 
 /// Builds the archive as a kernel links it, for this host, and gives its path. Its own target folder: a panic
@@ -129,7 +96,7 @@ mod tests {
     #[test]
     fn the_header_s_path_is_one() {
         // The tests run in the folder of their package.
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         assert!(root.join(HEADER).is_file());
     }
 }

@@ -211,12 +211,6 @@ pub const CONTROLS: &[Control] = {
             archs: &[Arch::X86_64],
         },
         Control {
-            word: "resume=no-timer",
-            actions: &[Create, Save, Restore],
-            expect: &["nothing within", "timer ticks stand still"],
-            archs: &[Arch::X86_64],
-        },
-        Control {
             word: "resume=no-watches",
             actions: &[Create, Save, Restore, VcpuSet(2)],
             expect: SILENCE,

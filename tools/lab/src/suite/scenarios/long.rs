@@ -16,9 +16,41 @@ const SHOWN_BY_ANOTHER: &[(&str, &str)] = &[
         "lab/x86_64/control/fault=resume:5",
         "lab/x86_64/control/fault=resume:1",
     ),
+    (
+        "lab/x86_64/control/drain=skip:1",
+        "lab/x86_64/control/drain=off",
+    ),
+    (
+        "lab/x86_64/control/drain=off+audit=off",
+        "lab/x86_64/control/drain=skip:1+audit=off",
+    ),
+    // Numbers of vCPUs: the minimal kernel has one, and the guest with gaps is saved with some of
+    // eight offline.
+    ("lab/x86_64/1-vcpu", "lab/x86_64/minimal"),
+    ("lab/i686/1-vcpu", "lab/x86_64/minimal"),
+    ("lab/x86_64/8-vcpus", "lab/x86_64/gaps"),
+    ("lab/x86_64/saved-with-cpus-offline", "lab/x86_64/gaps"),
+    ("lab/i686/32-vcpus", "lab/x86_64/32-vcpus"),
+    // To the guest another host is what a new domain on this one is.
+    ("lab/hosts/there-and-back", "lab/x86_64/main-job"),
+    // Debian's own Xen takes 64-bit PV guests too.
+    (
+        "lab/x86_64/pv/main-job-debian12",
+        "lab/x86_64/pv/main-job-pv32",
+    ),
+    (
+        "lab/x86_64/pv/control/drain=off+audit=off+order=holder-first",
+        "lab/x86_64/pv/control-debian12/drain=off+audit=off+order=holder-first",
+    ),
+    // All orders of a set's frames, where the controls have the two that matter.
+    (
+        "lab/x86_64/pv/differential",
+        "lab/i686/pv/control/drain=off+audit=off+order=holder-last",
+    ),
+    ("lab/x86_64/pv/sizes-6-gib", "lab/x86_64/sizes-6-gib"),
     // PVH: what the kernel does above its architecture layer is one code for both word sizes.
     ("lab/i686/baseline-of-the-controls", "lab/i686/main-job"),
-    ("lab/i686/8-vcpus", "lab/i686/32-vcpus"),
+    ("lab/i686/8-vcpus", "lab/x86_64/gaps"),
     ("lab/i686/control/drain=off", "lab/x86_64/control/drain=off"),
     (
         "lab/i686/control/drain=skip:1+audit=off",
