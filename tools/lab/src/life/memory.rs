@@ -68,7 +68,11 @@ impl Life<'_> {
 
     /// What of the domain the guest does not use.
     pub(super) fn unused(&mut self, kib: u64, vcpus: u64, step: &mut Step) -> Result<()> {
-        let event = self.wait("unused", |e| e.ev == "unused")?;
+        // It is said at boot, before the first report of the churn.
+        let said = self.console.said();
+        let event = said.events.iter().rfind(|e| e.ev == "unused").cloned();
+        drop(said);
+        let event = event.context("the console does not say what is not used")?;
         let said = (event.num("memory_kib"), event.num("vcpus"));
         if said != (Some(kib), Some(vcpus)) {
             step.findings.push(format!(
