@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use packaging::{cargo, copy, manifest, root, succeeds};
@@ -83,11 +83,45 @@ fn a_library_copied_elsewhere_builds_and_brings_only_what_it_needs() {
 
 #[test]
 fn every_library_makes_a_package_that_builds() {
+    let home = tempfile::tempdir().expect("a folder for cargo's home");
+    home_without_old_packages(home.path());
     let mut command = cargo(&root(), "package --quiet --allow-dirty --locked");
+    command.env("CARGO_HOME", home.path());
     for folder in PUBLISHED {
         command.args(["-p", &name_of(folder)]);
     }
-    succeeds(command.arg("--target-dir").arg(BUILT));
+    succeeds(command.arg("--target-dir").arg(home.path().join("target")));
+}
+
+/// Makes a home for cargo with all that is in the real one, but for what it has unpacked of our own
+/// packages. cargo keeps that, and what it built of it, by name and version, and would build the
+/// next package against an earlier state of the one that it uses.
+fn home_without_old_packages(home: &Path) {
+    let real = std::env::var_os("CARGO_HOME").map_or_else(
+        || Path::new(&std::env::var_os("HOME").expect("a home")).join(".cargo"),
+        PathBuf::from,
+    );
+    let (registry, sources) = ("registry", "registry/src");
+    fs::create_dir_all(home.join(sources)).expect("a folder for sources");
+    for folder in ["", registry, sources] {
+        for entry in fs::read_dir(real.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let place = Path::new(folder).join(entry.file_name());
+            // A registry that is made for one call of `cargo package` has no host's name.
+            let is_ours =
+                folder == sources && entry.file_name().as_encoded_bytes().starts_with(b"-");
+            if !is_ours
+                && ![registry, sources]
+                    .map(Path::new)
+                    .contains(&place.as_path())
+            {
+                std::os::unix::fs::symlink(entry.path(), home.join(place)).expect("a link");
+            }
+        }
+    }
 }
 
 #[test]
