@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{bail, Result};
@@ -139,6 +140,9 @@ pub fn install_line(packages: &[Package]) -> String {
 /// # Errors
 /// Without root: the line that installs them. As root: what apt-get said.
 pub fn ensure(wanted: &[Package]) -> Result<()> {
+    // Two tests may need some at once, and apt-get waits for dpkg's lock, not for that of its lists.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut missing = missing(wanted);
     if wanted == LAB && !nix::unistd::geteuid().is_root() {
         missing.extend(self::missing(USER));
