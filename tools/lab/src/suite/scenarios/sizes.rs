@@ -108,13 +108,13 @@ fn saved_and_sent_above_4_gib() -> Vec<LabTest> {
 
 /// What the kernel leaves unused is said.
 fn more_than_used() -> [LabTest; 1] {
-    use Action::{Checkpoint, Create, Poweroff, Unused};
+    use Action::{Create, Poweroff, Unused};
     let mut test = LabTest::pv(
         Arch::I686,
         Kind::Pv,
         Xen::Pv32,
         "sizes-more-than-used",
-        vec![Create, Unused(256 << 10, 1), Checkpoint, Poweroff],
+        vec![Create, Unused(256 << 10, 1), Poweroff],
     );
     test.config.mem = 1024;
     test.config.max_vcpus = 33;
