@@ -3,8 +3,8 @@
 //! What makes the functions here safe to call: they touch only frames behind the kernel's image,
 //! where no Rust object lives. The direct map's entry of a frame that is given is cleared first, but
 //! for the far map of a PVH guest, which has superpages. That spares a Xen with shadow paging a search
-//! of all its tables for each frame (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`); nothing needs to be flushed, for
-//! Xen does so when the frame leaves the guest's physical address space. Frames that nobody has
+//! of all its tables for each frame (`sh_remove_all_mappings`, `xen/arch/x86/mm/shadow/common.c`);
+//! nothing needs to be flushed, for Xen does so when the frame leaves the guest's physical address space. Frames that nobody has
 //! touched go with their entries in place, which map a hole then. Under PV the entry leaves all
 //! CPUs' TLBs, then the frame's entry in the physical-to-machine list goes, and the machine frame
 //! last.

@@ -56,8 +56,8 @@ pub fn can_be_populated(pfn: Pfn) -> bool {
 }
 
 /// PV: makes room in the physical-to-machine list for the frames below `end`, and for the lists that
-/// a save reads it by, in frames from `first` on. Gives the first frame that is free afterwards. Once, on vCPU 0, when the direct map
-/// stands.
+/// a save reads it by, in frames from `first` on. Gives the first frame that is free afterwards.
+/// Once, on vCPU 0, when the direct map stands.
 pub(super) fn grow_frame_list(end: Pfn, first: Pfn) -> Pfn {
     if is_pv() {
         m2p::place_frame_lists(m2p::grow(end.0 as usize, first))

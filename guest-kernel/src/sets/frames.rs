@@ -236,6 +236,7 @@ pub fn pick_chunk() -> Option<Pfn> {
     Some(Pfn(start))
 }
 
+/// Takes frames for Xen: those that nobody has touched, the highest first, and then free ones.
 /// Gives how many.
 pub fn pick(room: &mut [Pfn]) -> usize {
     let mut list = FREE.lock();

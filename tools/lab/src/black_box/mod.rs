@@ -51,12 +51,6 @@ pub struct Step {
     pub autopsy: Vec<String>,
 }
 
-/// The hosts: one, or two.
-fn hosts_of(first: &Machine) -> impl Iterator<Item = (&Machine, Host)> {
-    let peer = first.peer.as_deref().map(|peer| (peer, Host::B));
-    std::iter::once((first, Host::A)).chain(peer)
-}
-
 /// A guest in its life.
 pub struct Life<'m> {
     /// Where it is now.
@@ -87,7 +81,7 @@ impl<'m> Life<'m> {
         ready: Option<String>,
         limit: Duration,
     ) -> Result<Self> {
-        for (machine, host) in hosts_of(first) {
+        for (machine, host) in first.hosts() {
             subject.put(&machine.dom0)?;
             if by == Toolstack::Libvirt {
                 libvirt::begin_daemon(&machine.dom0, host)?;
@@ -138,24 +132,20 @@ impl<'m> Life<'m> {
 
     /// On which host it is.
     fn host(&self) -> Host {
-        match std::ptr::eq(self.machine, self.first) {
-            true => Host::A,
-            false => Host::B,
-        }
+        self.first.host_of(self.machine)
     }
 
     /// The host on which it is not.
     fn elsewhere(&self) -> Result<&'m Machine> {
-        match self.host() {
-            Host::A => self.first.other(),
-            Host::B => Ok(self.first),
-        }
+        self.first.beside(self.machine)
     }
 
     /// Does one thing, and looks whether the guest lives.
     fn act(&mut self, action: &Action) -> Result<Step> {
         let began = Instant::now();
-        let from: Vec<u64> = hosts_of(self.first)
+        let from: Vec<u64> = self
+            .first
+            .hosts()
             .map(|(machine, _)| hypervisor::length(&machine.run))
             .collect();
         let mut step = Step {
@@ -273,7 +263,7 @@ impl<'m> Life<'m> {
 
     fn end(&self) -> Result<()> {
         let clean = self.by.clean_up(&self.name);
-        for (machine, _) in hosts_of(self.first) {
+        for (machine, _) in self.first.hosts() {
             machine.dom0.run(&clean, XL)?;
         }
         Ok(())

@@ -82,7 +82,7 @@ pub fn up(args: &Up) -> Result<()> {
         },
         [] => bail!("no host was asked for"),
     };
-    for one in std::iter::once(&machine).chain(machine.peer.as_deref()) {
+    for (one, _) in machine.hosts() {
         let about = "uname -r; xl info | grep -E 'xen_version|free_memory'; xl list";
         println!("{}", one.dom0.must(about, Duration::from_secs(60))?.trim());
     }
@@ -104,7 +104,7 @@ pub fn up(args: &Up) -> Result<()> {
                 "The machine runs on. cargo lab exec -- xl list; cargo lab put FILE; cargo lab try ELF; cargo lab down"
             }
         );
-        for one in std::iter::once(&machine).chain(machine.peer.as_deref()) {
+        for (one, _) in machine.hosts() {
             println!("{}", one.dom0.line());
         }
         return Ok(());

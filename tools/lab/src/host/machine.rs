@@ -159,6 +159,31 @@ impl Machine {
             .context("this needs two hosts, and there is one")
     }
 
+    /// It and, where there are two hosts, the other one.
+    pub fn hosts(&self) -> impl Iterator<Item = (&Self, Host)> {
+        let peer = self.peer.as_deref().map(|peer| (peer, Host::B));
+        std::iter::once((self, Host::A)).chain(peer)
+    }
+
+    /// Which of its hosts this machine is.
+    pub fn host_of(&self, machine: &Self) -> Host {
+        match std::ptr::eq(self, machine) {
+            true => Host::A,
+            false => Host::B,
+        }
+    }
+
+    /// Of its two hosts, the one that is not this machine.
+    ///
+    /// # Errors
+    /// If there is only one.
+    pub fn beside(&self, machine: &Self) -> Result<&Self> {
+        match self.host_of(machine) {
+            Host::A => self.other(),
+            Host::B => Ok(self),
+        }
+    }
+
     /// Attaches to the machine that `up --detach` left.
     ///
     /// # Errors

@@ -118,19 +118,12 @@ impl<'m> Life<'m> {
 
     /// Where the guest is.
     pub(super) fn host(&self) -> Host {
-        if std::ptr::eq(self.machine, self.first) {
-            Host::A
-        } else {
-            Host::B
-        }
+        self.first.host_of(self.machine)
     }
 
     /// The host on which it is not.
     pub(super) fn elsewhere(&self) -> Result<&'m Machine> {
-        match self.host() {
-            Host::A => self.first.other(),
-            Host::B => Ok(self.first),
-        }
+        self.first.beside(self.machine)
     }
 
     /// Destroys the domain.
@@ -144,7 +137,7 @@ impl<'m> Life<'m> {
             "{}; rm -f /lab/{name}.* /lab/{other}.*",
             xl::destroy_script(&[name, &incoming, &other])
         );
-        for machine in std::iter::once(self.first).chain(self.first.peer.as_deref()) {
+        for (machine, _) in self.first.hosts() {
             machine.dom0.run(&clean, XL)?;
         }
         Ok(())

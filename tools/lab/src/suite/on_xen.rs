@@ -147,9 +147,8 @@ fn live(args: &Args, test: &LabTest, machine: &Machine, log: &Path) -> Result<Ou
 /// How long the guest took to boot and to be at work: how quick the machine is now. Silence says
 /// something only if it lasts longer than an answer would have taken.
 fn first_took(steps: &[Step]) -> Duration {
-    steps.first().map_or(Duration::ZERO, |step| {
-        Duration::from_secs_f64(step.secs.max(0.0))
-    })
+    let first = steps.first();
+    first.map_or(Duration::ZERO, |step| Duration::from_secs_f64(step.secs))
 }
 
 /// A folder below the run's for one machine.
