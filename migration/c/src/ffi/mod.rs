@@ -87,6 +87,24 @@ unsafe fn answer(result: Result<(), Failure>, detail: *mut xgl_detail) -> xgl_er
     failure.error
 }
 
+/// Has the pool do something on this CPU; the number that C gets, and the detail if it wants it.
+///
+/// # Safety
+/// The header's rules for both pointers; `detail` may be null.
+unsafe fn on_this_cpu(
+    pool: *const xgl_pool,
+    detail: *mut xgl_detail,
+    call: impl FnOnce(&xgl_pool, &CpuGuard) -> Result<(), Failure>,
+) -> xgl_error {
+    let result = || {
+        // SAFETY: the caller's promise.
+        let pool = unsafe { pool_at(pool)? };
+        call(pool, &pool.guard()?)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { answer(result(), detail) }
+}
+
 impl xgl_pool {
     /// C's evidence that interrupts are off here, as a guard.
     pub(crate) fn guard(&self) -> Result<CpuGuard, Failure> {

@@ -3,9 +3,9 @@
 use core::mem::{align_of, size_of, MaybeUninit};
 use core::ptr;
 
-use pagetable_pool::{CpuId, CpuStats, PutError};
+use pagetable_pool::{CpuGuard, CpuId, CpuStats, PutError};
 
-use super::{answer, given_at, place_at, pool_at, set_at};
+use super::{answer, given_at, on_this_cpu, place_at, pool_at, set_at};
 use crate::error::{xgl_detail, xgl_error, Failure};
 use crate::pool::{xgl_pool, Ops};
 use crate::tables::{xgl_cpu_stats, xgl_left, xgl_pool_ops, xgl_set, xgl_shrunk, xgl_stats};
@@ -199,14 +199,12 @@ pub unsafe extern "C" fn xgl_pool_put_deferred(
 /// Interrupts off; ignored inside a call of the pool.
 #[no_mangle]
 pub unsafe extern "C" fn xgl_pool_quiescent(pool: *mut xgl_pool) -> xgl_error {
-    let pass = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        pool.pool.quiescent(&pool.guard()?);
+    let pass = |pool: &xgl_pool, guard: &CpuGuard| {
+        pool.pool.quiescent(guard);
         Ok(())
     };
-    // SAFETY: no detail is asked for.
-    unsafe { answer(pass(), ptr::null_mut()) }
+    // SAFETY: the header's rules; no detail is asked for.
+    unsafe { on_this_cpu(pool, ptr::null_mut(), pass) }
 }
 
 /// This CPU uses the pool from now on. May be repeated.
@@ -214,13 +212,9 @@ pub unsafe extern "C" fn xgl_pool_quiescent(pool: *mut xgl_pool) -> xgl_error {
 /// Interrupts off.
 #[no_mangle]
 pub unsafe extern "C" fn xgl_pool_cpu_online(pool: *mut xgl_pool) -> xgl_error {
-    let come = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        Ok(pool.pool.cpu_online(&pool.guard()?)?)
-    };
-    // SAFETY: no detail is asked for.
-    unsafe { answer(come(), ptr::null_mut()) }
+    let come = |pool: &xgl_pool, guard: &CpuGuard| Ok(pool.pool.cpu_online(guard)?);
+    // SAFETY: the header's rules; no detail is asked for.
+    unsafe { on_this_cpu(pool, ptr::null_mut(), come) }
 }
 
 /// This CPU leaves: its cache is destructed, its deferred frees go to the others, and from here on it is
@@ -233,10 +227,8 @@ pub unsafe extern "C" fn xgl_pool_cpu_offline(
     left: *mut xgl_left,
     detail: *mut xgl_detail,
 ) -> xgl_error {
-    let leave = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        let gone = pool.pool.cpu_offline(&pool.guard()?)?;
+    let leave = |pool: &xgl_pool, guard: &CpuGuard| {
+        let gone = pool.pool.cpu_offline(guard)?;
         // SAFETY: the header's rules; null is allowed.
         if let Ok(place) = unsafe { place_at(left) } {
             place.write(xgl_left {
@@ -247,8 +239,8 @@ pub unsafe extern "C" fn xgl_pool_cpu_offline(
         }
         Ok(())
     };
-    // SAFETY: the header's rules for `detail`.
-    unsafe { answer(leave(), detail) }
+    // SAFETY: the header's rules.
+    unsafe { on_this_cpu(pool, detail, leave) }
 }
 
 /// This CPU is about to be idle or parked: until `xgl_pool_idle_exit` it does not touch the pool, and nobody
@@ -257,13 +249,9 @@ pub unsafe extern "C" fn xgl_pool_cpu_offline(
 /// Interrupts off.
 #[no_mangle]
 pub unsafe extern "C" fn xgl_pool_idle_enter(pool: *mut xgl_pool) -> xgl_error {
-    let leave = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        Ok(pool.pool.idle_enter(&pool.guard()?)?)
-    };
-    // SAFETY: no detail is asked for.
-    unsafe { answer(leave(), ptr::null_mut()) }
+    let leave = |pool: &xgl_pool, guard: &CpuGuard| Ok(pool.pool.idle_enter(guard)?);
+    // SAFETY: the header's rules; no detail is asked for.
+    unsafe { on_this_cpu(pool, ptr::null_mut(), leave) }
 }
 
 /// This CPU runs kernel code again. An interrupt handler of an idle CPU calls it too, before it uses the pool.
@@ -271,13 +259,9 @@ pub unsafe extern "C" fn xgl_pool_idle_enter(pool: *mut xgl_pool) -> xgl_error {
 /// Interrupts off.
 #[no_mangle]
 pub unsafe extern "C" fn xgl_pool_idle_exit(pool: *mut xgl_pool) -> xgl_error {
-    let come = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        Ok(pool.pool.idle_exit(&pool.guard()?)?)
-    };
-    // SAFETY: no detail is asked for.
-    unsafe { answer(come(), ptr::null_mut()) }
+    let come = |pool: &xgl_pool, guard: &CpuGuard| Ok(pool.pool.idle_exit(guard)?);
+    // SAFETY: the header's rules; no detail is asked for.
+    unsafe { on_this_cpu(pool, ptr::null_mut(), come) }
 }
 
 /// Destructs what this CPU's cache holds; the number goes to `*sets`, which may be null.
@@ -289,18 +273,16 @@ pub unsafe extern "C" fn xgl_pool_drain_cpu(
     sets: *mut usize,
     detail: *mut xgl_detail,
 ) -> xgl_error {
-    let drain = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        let drained = pool.pool.drain_cpu(&pool.guard()?)?;
+    let drain = |pool: &xgl_pool, guard: &CpuGuard| {
+        let drained = pool.pool.drain_cpu(guard)?;
         // SAFETY: the header's rules; null is allowed.
         if let Ok(place) = unsafe { place_at(sets) } {
             place.write(drained);
         }
         Ok(())
     };
-    // SAFETY: the header's rules for `detail`.
-    unsafe { answer(drain(), detail) }
+    // SAFETY: the header's rules.
+    unsafe { on_this_cpu(pool, detail, drain) }
 }
 
 /// Destructs the coldest sets of the depot until it holds `target`, at most 64 in one call: call again while
@@ -314,10 +296,8 @@ pub unsafe extern "C" fn xgl_pool_shrink(
     shrunk: *mut xgl_shrunk,
     detail: *mut xgl_detail,
 ) -> xgl_error {
-    let shrink = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        let done = pool.pool.shrink(&pool.guard()?, target)?;
+    let shrink = |pool: &xgl_pool, guard: &CpuGuard| {
+        let done = pool.pool.shrink(guard, target)?;
         // SAFETY: the header's rules; null is allowed.
         if let Ok(place) = unsafe { place_at(shrunk) } {
             place.write(xgl_shrunk {
@@ -327,8 +307,8 @@ pub unsafe extern "C" fn xgl_pool_shrink(
         }
         Ok(())
     };
-    // SAFETY: the header's rules for `detail`.
-    unsafe { answer(shrink(), detail) }
+    // SAFETY: the header's rules.
+    unsafe { on_this_cpu(pool, detail, shrink) }
 }
 
 /// Sets what the depot may hold, in sets. It has room for all its magazines until this is called.
@@ -355,18 +335,16 @@ pub unsafe extern "C" fn xgl_pool_replenish(
     sets: *mut usize,
     detail: *mut xgl_detail,
 ) -> xgl_error {
-    let fill = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        let built = pool.pool.replenish(&pool.guard()?)?;
+    let fill = |pool: &xgl_pool, guard: &CpuGuard| {
+        let built = pool.pool.replenish(guard)?;
         // SAFETY: the header's rules; null is allowed.
         if let Ok(place) = unsafe { place_at(sets) } {
             place.write(built);
         }
         Ok(())
     };
-    // SAFETY: the header's rules for `detail`.
-    unsafe { answer(fill(), detail) }
+    // SAFETY: the header's rules.
+    unsafe { on_this_cpu(pool, detail, fill) }
 }
 
 /// Tries to destruct what is in quarantine, once each; how many are still there goes to `*left`, which may be
@@ -378,18 +356,16 @@ pub unsafe extern "C" fn xgl_pool_retry_quarantined(
     pool: *mut xgl_pool,
     left: *mut usize,
 ) -> xgl_error {
-    let retry = || {
-        // SAFETY: the header's rules.
-        let pool = unsafe { pool_at(pool)? };
-        let still = pool.pool.retry_quarantined(&pool.guard()?)?;
+    let retry = |pool: &xgl_pool, guard: &CpuGuard| {
+        let still = pool.pool.retry_quarantined(guard)?;
         // SAFETY: the header's rules; null is allowed.
         if let Ok(place) = unsafe { place_at(left) } {
             place.write(still);
         }
         Ok(())
     };
-    // SAFETY: no detail is asked for.
-    unsafe { answer(retry(), ptr::null_mut()) }
+    // SAFETY: the header's rules; no detail is asked for.
+    unsafe { on_this_cpu(pool, ptr::null_mut(), retry) }
 }
 
 /// The pool's figures. Interrupts off; XGL_MAY_LOCK.
