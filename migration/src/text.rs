@@ -34,6 +34,14 @@ impl<const N: usize> Text<N> {
         }
     }
 
+    /// Keeps the beginning of what `said` prints. What does not fit is left out without a mark.
+    pub fn of(said: impl fmt::Display) -> Text<N> {
+        let mut words: Buf<N> = Buf::new();
+        // A `Buf` cuts and never fails.
+        let _ = fmt::write(&mut words, format_args!("{said}"));
+        Text::new(words.as_str().as_bytes())
+    }
+
     /// The text kept, without the mark of a cut.
     pub fn as_str(&self) -> &str {
         // Only ASCII was stored, so this cannot fail; a message is not worth a panic if it did.
@@ -118,6 +126,12 @@ mod tests {
         let text: Text<4> = Text::new(b"abcdef");
         assert_eq!(text.to_string(), "abcd...");
         assert_eq!(text.as_str(), "abcd");
+    }
+
+    #[test]
+    fn what_is_printed_is_kept_as_far_as_it_fits() {
+        assert_eq!(Text::<20>::of(u64::MAX).as_str(), "18446744073709551615");
+        assert_eq!(Text::<4>::of("ab\ncd").to_string(), "ab?c");
     }
 
     #[test]

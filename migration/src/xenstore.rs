@@ -4,7 +4,7 @@
 use core::fmt;
 
 use crate::party::Party;
-use crate::text::{Buf, Text};
+use crate::text::Text;
 
 /// Why a xenstore operation failed.
 ///
@@ -64,12 +64,9 @@ impl StoreError {
     /// An error that is not xenstored's answer. `party` is at fault, and `cause` says for what, of
     /// which the first [`CAUSE_MAX`] bytes are kept.
     pub fn client(party: Party, cause: impl fmt::Display) -> StoreError {
-        let mut words: Buf<CAUSE_MAX> = Buf::new();
-        // A `Buf` cuts and never fails.
-        let _ = fmt::write(&mut words, format_args!("{cause}"));
         StoreError::Client {
             party,
-            cause: Text::new(words.as_str().as_bytes()),
+            cause: Text::of(cause),
         }
     }
 }

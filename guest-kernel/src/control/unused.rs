@@ -2,6 +2,7 @@
 //! xenstore in every new domain, where a person looks who wonders.
 
 use migration::xenstore::{StoreError, Xenstore};
+use migration::Text;
 
 use crate::arch::cpu::MAX_CPUS;
 use crate::memory::layout::MOST_FRAMES;
@@ -84,23 +85,10 @@ impl Unused {
     fn write(&self, store: &mut Store) -> Result<(), StoreError> {
         for (node, number) in [(MEMORY, self.memory_kib), (VCPUS, vcpus())] {
             if number != 0 {
-                let mut room = [0; DIGITS];
-                store.write(None, node, decimal(number, &mut room))?;
+                let text = Text::<DIGITS>::of(number);
+                store.write(None, node, text.as_str().as_bytes())?;
             }
         }
         Ok(())
-    }
-}
-
-/// A number as a person writes it.
-fn decimal(mut number: u64, room: &mut [u8; DIGITS]) -> &[u8] {
-    let mut at = DIGITS;
-    loop {
-        at -= 1;
-        room[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &room[at..];
-        }
     }
 }

@@ -49,21 +49,7 @@ pub struct Refused(Text<48>);
 impl Refused {
     /// Keeps the first 48 bytes of the reason. Xen's own error can be passed as it is.
     pub fn because(why: impl fmt::Display) -> Refused {
-        let mut words = Words([0; 48], 0);
-        // Cut, not refused, when it is long: `Words` never fails.
-        let _ = fmt::write(&mut words, format_args!("{why}"));
-        Refused(Text::new(&words.0[..words.1]))
-    }
-}
-
-struct Words([u8; 48], usize);
-
-impl fmt::Write for Words {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        let len = s.len().min(self.0.len() - self.1);
-        self.0[self.1..self.1 + len].copy_from_slice(&s.as_bytes()[..len]);
-        self.1 += len;
-        Ok(())
+        Refused(Text::of(why))
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Pursued {
     pub mended: bool,
 }
 
+/// One try at a duty.
+type Attempt<'a, K, W> = dyn Fn(&mut Store<K, W>) -> Result<(), StoreError> + 'a;
+
 /// What the guest wants of xenstore.
 #[derive(Debug)]
 pub struct Wants {
@@ -99,37 +102,26 @@ impl Wants {
     }
 
     fn pursue_each<K: Kernel, W: Waiting>(&mut self, store: &mut Store<K, W>) -> bool {
-        let accepts = self.accepts;
-        let kernel = store.kernel();
-        if self.domid.is_due(kernel.now()) {
-            let result = learn_domid(store);
-            if !settled(&mut self.domid, store, result) {
+        let (accepts, kernel) = (self.accepts, store.kernel());
+        let advertise = |store: &mut Store<K, W>| advertise(store, &accepts);
+        let duties: [(&mut Duty, &Attempt<'_, K, W>); 3] = [
+            (&mut self.domid, &learn_domid),
+            (&mut self.features, &advertise),
+            (&mut self.watches, &set_watches),
+        ];
+        for (duty, attempt) in duties {
+            if !duty.is_due(kernel.now()) {
+                continue;
+            }
+            let result = attempt(store);
+            let answered = !result.is_err_and(is_unanswered) && !store.is_broken();
+            duty.settle(kernel, result);
+            if !answered {
                 return false;
             }
-        }
-        if self.features.is_due(kernel.now()) {
-            let result = advertise(store, &accepts);
-            if !settled(&mut self.features, store, result) {
-                return false;
-            }
-        }
-        if self.watches.is_due(kernel.now()) {
-            let result = set_watches(store);
-            return settled(&mut self.watches, store, result);
         }
         true
     }
-}
-
-/// Notes how a try ended; gives whether somebody answered.
-fn settled<K: Kernel, W: Waiting>(
-    duty: &mut Duty,
-    store: &Store<K, W>,
-    result: Result<(), StoreError>,
-) -> bool {
-    let answered = !result.is_err_and(is_unanswered) && !store.is_broken();
-    duty.settle(store.kernel(), result);
-    answered
 }
 
 /// Whether nobody answers, rather than somebody that says no.
