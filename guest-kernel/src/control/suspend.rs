@@ -73,7 +73,7 @@ pub fn suspend(store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug, roun
             if let Err(error) = shutdown::clear_failure(guest.store) {
                 log::warn!("{}: {error}", shutdown::FAILURE_NODE);
             }
-            report_resumed(round, &resumed, guest.hypercalls(), window.waited());
+            report_resumed(&guest, &resumed, window.waited());
             if let Some(fault) = resumed.faults.first() {
                 report::error(fault.cause.party(), fault.step, fault.cause);
             }
@@ -111,15 +111,16 @@ fn report_failed(store: &mut Store, round: u64, failed: &SuspendFailed<Error>) {
     }
 }
 
-fn report_resumed(round: u64, resumed: &Resumed<Error>, hypercalls: u32, waits: u32) {
+fn report_resumed(guest: &Guest<'_>, resumed: &Resumed<Error>, waits: u32) {
     let timeline = &resumed.timeline;
     report::event("resumed")
-        .num("round", round)
+        .num("round", guest.round)
         .text("how", resumed.outcome.name())
         .num("domid", u64::from(calls::domid()))
         .nums("online", cpus::online().map(|cpu| cpu as u64))
         .num("incarnation", u64::from(calls::incarnation().unwrap_or(0)))
-        .num("hypercalls", u64::from(hypercalls))
+        .num("hypercalls", u64::from(guest.hypercalls()))
+        .num("worked_meanwhile", guest.worked_meanwhile())
         .num("console_waits", u64::from(waits))
         .num("wall_us", time::wall_us())
         .object(

@@ -7,7 +7,7 @@ use spin::Mutex;
 
 use super::space::{Space, CHECKS};
 use crate::arch;
-use crate::arch::cpu::{CpuGuard, MAX_CPUS};
+use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::cmdline::{self, MAX_LIVE};
 use crate::sets::pool;
 use crate::sets::set::SetError;
@@ -84,6 +84,13 @@ fn did_user_work() {
 /// What vCPU `cpu` has done.
 pub fn counters(cpu: usize) -> &'static Counters {
     &COUNTERS[cpu]
+}
+
+/// Steps done by all vCPUs but the running one.
+pub fn steps_of_others() -> u64 {
+    let me = cpu::id();
+    let others = COUNTERS.iter().enumerate().filter(|(cpu, _)| *cpu != me);
+    others.map(|(_, c)| c.ops.load(Ordering::Relaxed)).sum()
 }
 
 /// Words that were wrong, over all vCPUs.

@@ -19,6 +19,7 @@ use crate::control::audit;
 use crate::sets::{drain, windows};
 use crate::vcpus::hotplug::{Hotplug, HOTPLUG};
 use crate::vcpus::park::{self, Parked};
+use crate::workload::churn;
 use crate::xen::store::Store;
 use crate::xen::wants::{self, Wants};
 use crate::xen::{calls, console, cpus, report, time};
@@ -46,6 +47,9 @@ pub struct Guest<'s> {
     /// Hypercalls made before the request was taken up, and up to the suspend call: differences
     /// count.
     hypercalls: (u32, u32),
+    /// Steps that the other vCPUs had done when they were taken for parked, and before the suspend
+    /// call.
+    steps_of_others: (u64, u64),
     #[cfg(feature = "switches")]
     planted: Option<crate::control::plant::Planted>,
     /// Everything but xenstore's part and the call itself.
@@ -71,6 +75,7 @@ impl<'s> Guest<'s> {
             alone: None,
             away: None,
             hypercalls: (count::made(), count::made()),
+            steps_of_others: (0, 0),
             #[cfg(feature = "switches")]
             planted: None,
             #[cfg(feature = "switches")]
@@ -97,6 +102,24 @@ impl<'s> Guest<'s> {
     pub fn hypercalls(&self) -> u32 {
         let (before, after) = self.hypercalls;
         after.wrapping_sub(before)
+    }
+
+    /// Steps of work that the other vCPUs did between parking and the suspend call.
+    pub fn worked_meanwhile(&self) -> u64 {
+        let (parked, before_call) = self.steps_of_others;
+        before_call - parked
+    }
+
+    /// Counts what the other vCPUs have done, right before the call. If they were not parked, it
+    /// waits for their next step: a vCPU that is free to work does so sooner or later.
+    fn count_steps_of_others(&mut self) {
+        #[cfg(feature = "switches")]
+        if cmdline::options().switches.no_park() && !self.rehearsal {
+            let before = self.steps_of_others.0;
+            let limit = time::now() + nanos(Duration::from_secs(2));
+            cpus::wait_until(limit, || churn::steps_of_others() > before);
+        }
+        self.steps_of_others.1 = churn::steps_of_others();
     }
 
     /// In the order of facts, B.2 of Xen's rules: the word size is latched before the shared-info
@@ -179,6 +202,8 @@ impl Platform for Guest<'_> {
         let parked = park::park_others(nanos(deadline.at())).map_err(Error::Stuck)?;
         self.parked = Some(parked);
         self.alone = Some(CpuGuard::new());
+        let steps = churn::steps_of_others();
+        self.steps_of_others = (steps, steps);
         Ok(())
     }
 
@@ -248,6 +273,7 @@ impl Platform for Guest<'_> {
         let before = calls::incarnation();
         #[cfg(feature = "switches")]
         resume_fault::arm();
+        self.count_steps_of_others();
         self.hypercalls.1 = count::made();
         let (Some(parked), Some(alone)) = (&self.parked, &self.alone) else {
             unreachable!("the machine parks the others first");

@@ -288,6 +288,11 @@ pub fn resumed(events: &[Event], round: u64, how: &str, online: &[u64]) -> Findi
             "the suspend waited {waits} times for dom0 to read the console"
         ));
     }
+    if let Some(steps @ 1..) = event.num("worked_meanwhile") {
+        found.push(format!(
+            "the other vCPUs were taken for parked and did {steps} steps of work"
+        ));
+    }
     let before = events
         .iter()
         .filter(|e| e.num("round") == Some(round) && e.ev != "resumed")

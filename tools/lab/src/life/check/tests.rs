@@ -228,6 +228,9 @@ fn resumed_must_be_what_was_asked_for() {
     let waits = |n: u32| good.to_owned() + &format!(r#","console_waits":{n}"#);
     assert!(resumed(&log(&[&waits(0)]), 1, "restored", &[0, 1]).is_empty());
     assert!(!resumed(&log(&[&waits(1)]), 1, "restored", &[0, 1]).is_empty());
+    let worked = |n: u32| good.to_owned() + &format!(r#","worked_meanwhile":{n}"#);
+    assert!(resumed(&log(&[&worked(0)]), 1, "restored", &[0, 1]).is_empty());
+    assert!(!resumed(&log(&[&worked(1)]), 1, "restored", &[0, 1]).is_empty());
     let phase = r#""ev":"suspend","round":1,"phase":"detached""#;
     let mut events = log(&[phase, good]);
     assert!(resumed(&events, 1, "restored", &[0, 1]).is_empty());
