@@ -88,7 +88,7 @@ impl Life<'_> {
     pub(super) fn store_update(&mut self, step: &mut Step) -> Result<()> {
         // The new one has -U in its command line, and the old one's process id.
         self.sh(
-            "xenstore-control live-update -t 60 /usr/lib/xen/bin/xenstored && \
+            "/usr/lib/xen/bin/xenstore-control live-update -t 60 /usr/lib/xen/bin/xenstored && \
              tr '\\0' '\\n' < /proc/$(pidof xenstored)/cmdline | grep -q -x -e -U -e --live-update",
         )?;
         self.ping(step)?;

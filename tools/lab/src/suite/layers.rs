@@ -1,7 +1,7 @@
-//! `host/layers`: the guest kernel's files take only from layers below their own, and no files of a
-//! crate take from each other in a circle.
+//! `host/layers`: the files of the guest kernel and of the lab take only from layers below their
+//! own, and no files of a crate take from each other in a circle.
 //!
-//! The layers are the table in `ARCHITECTURE.md` under [`HEADING`], which is there for people.
+//! The layers are tables in `ARCHITECTURE.md`, which are there for people.
 
 mod imports;
 
@@ -15,10 +15,28 @@ use self::imports::Imports;
 use crate::base::outcome::Outcome;
 use crate::base::repo;
 
-/// What stands above the table of layers.
-const HEADING: &str = "### Layers of the guest kernel";
+/// A crate in layers.
+struct Layered {
+    /// Its root.
+    file: &'static str,
+    /// What stands above its table.
+    heading: &'static str,
+    /// A file may use the private parts of its parent module, which it is a part of.
+    uses_parents: bool,
+}
 
-const GUEST: &str = "guest-kernel/src/main.rs";
+const LAYERED: [Layered; 2] = [
+    Layered {
+        file: "guest-kernel/src/main.rs",
+        heading: "### Layers of the guest kernel",
+        uses_parents: false,
+    },
+    Layered {
+        file: "tools/lab/src/main.rs",
+        heading: "### Layers of the lab",
+        uses_parents: true,
+    },
+];
 
 /// Crates in which no files take from each other in a circle. In these a file may use the private
 /// parts of its parent module, which it is a part of.
@@ -39,11 +57,18 @@ const LIBRARIES: [&str; 8] = [
 /// A file that cannot be read, or a table that is none.
 pub fn check() -> Result<Outcome> {
     let root = repo::root();
-    let layers = Layers::read(&fs::read_to_string(root.join("ARCHITECTURE.md"))?)?;
-    let guest = of_crate(&root, GUEST)?;
-    let mut wrong = layers.judge(&guest);
-    wrong.extend(circles(&guest, |_, _| true));
-    let mut files = guest.files.len();
+    let document = fs::read_to_string(root.join("ARCHITECTURE.md"))?;
+    let (mut wrong, mut files, mut rows) = (Vec::new(), 0, 0);
+    for layered in &LAYERED {
+        let layers = Layers::read(&document, layered.heading)?;
+        let imports = of_crate(&root, layered.file)?;
+        let counts = |file: &str, from: &str| !layered.uses_parents || !is_parent(from, file);
+        let mut there = layers.judge(&imports);
+        there.extend(circles(&imports, counts));
+        wrong.extend(there.iter().map(|one| format!("{}: {one}", layered.file)));
+        files += imports.files.len();
+        rows += layers.0.len();
+    }
     for library in LIBRARIES {
         let imports = of_crate(&root, library)?;
         files += imports.files.len();
@@ -52,8 +77,7 @@ pub fn check() -> Result<Outcome> {
     }
     Ok(if wrong.is_empty() {
         Outcome::Passed(format!(
-            "{files} files, {} layers: no arrow up, no circle",
-            layers.0.len()
+            "{files} files, {rows} layers: no arrow up, no circle"
         ))
     } else {
         Outcome::Failed(wrong.join("\n"))
@@ -76,10 +100,10 @@ struct Layers(Vec<Vec<String>>);
 impl Layers {
     /// Reads the table: the first column names folders and files in backquotes, the top layer
     /// first.
-    fn read(document: &str) -> Result<Layers> {
+    fn read(document: &str, heading: &str) -> Result<Layers> {
         let (_, after) = document
-            .split_once(HEADING)
-            .with_context(|| format!("there is no heading `{HEADING}`"))?;
+            .split_once(heading)
+            .with_context(|| format!("there is no heading `{heading}`"))?;
         let rows = after
             .lines()
             .skip_while(|line| !line.starts_with('|'))
@@ -94,9 +118,9 @@ impl Layers {
                     .collect()
             })
             .collect();
-        ensure!(!layers.is_empty(), "no table follows `{HEADING}`");
+        ensure!(!layers.is_empty(), "no table follows `{heading}`");
         if layers.iter().any(Vec::is_empty) {
-            bail!("a row of the table under `{HEADING}` names no folder and no file");
+            bail!("a row of the table under `{heading}` names no folder and no file");
         }
         layers.reverse();
         Ok(Layers(layers))
@@ -175,6 +199,7 @@ fn circles(imports: &Imports, counts: impl Fn(&str, &str) -> bool) -> Vec<String
 mod tests {
     use super::*;
 
+    const HEADING: &str = "### Layers of the guest kernel";
     const TABLE: &str = "text\n\n### Layers of the guest kernel\nWords.\n\n| layer | what |\n|---|---|\n\
         | `main`, `start` | the top |\n| `control/` | duties |\n| `low/` | `not/a/layer` |\n\n| `other` |\n";
 
@@ -196,16 +221,16 @@ mod tests {
 
     #[test]
     fn the_table_is_read_from_the_bottom_up() {
-        let layers = Layers::read(TABLE).unwrap();
+        let layers = Layers::read(TABLE, HEADING).unwrap();
         let names: Vec<_> = layers.0.iter().map(|layer| layer.join(" ")).collect();
         assert_eq!(names, ["low", "control", "main start"]);
-        assert!(Layers::read("no such heading").is_err());
-        assert!(Layers::read(HEADING).is_err());
+        assert!(Layers::read("no such heading", HEADING).is_err());
+        assert!(Layers::read(HEADING, HEADING).is_err());
     }
 
     #[test]
     fn an_arrow_up_is_wrong_and_one_down_is_not() {
-        let layers = Layers::read(TABLE).unwrap();
+        let layers = Layers::read(TABLE, HEADING).unwrap();
         let mut files = vec![
             ("main.rs", "mod start; mod control; mod low;"),
             ("start.rs", "use crate::control::go;"),
@@ -224,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_file_in_no_layer_and_a_layer_without_a_file_are_wrong() {
-        let layers = Layers::read(TABLE).unwrap();
+        let layers = Layers::read(TABLE, HEADING).unwrap();
         let wrong = layers.judge(&imports(&[
             ("main.rs", "mod start; mod control; mod stray;"),
             ("start.rs", ""),

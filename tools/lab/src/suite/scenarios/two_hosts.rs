@@ -36,6 +36,7 @@ pub fn all() -> Vec<LabTest> {
     let mut tests = faults();
     tests.extend(hosts());
     tests.push(pv());
+    tests.extend(pv_to_newer());
     tests.extend(remus());
     tests.extend(other_toolstacks());
     tests.extend(libvirt());
@@ -190,6 +191,25 @@ fn small_and_large(arch: Arch) -> LabTest {
         hardware: host(20480),
     });
     test
+}
+
+/// PV to a newer host, and an image of the older one there: Xen looks at the page tables anew.
+fn pv_to_newer() -> [LabTest; 2] {
+    use Action::{Across, Carry, Create, Ping, Poweroff, Restore, Save, VcpuSet};
+    let newer = [Xen::Debian12, Xen::Debian13];
+    let then = [Ping, VcpuSet(2), Save, Restore, VcpuSet(4), Poweroff];
+    let pv = |name: &str, moves: &[Action]| {
+        let mut test = on(Arch::X86_64, name, newer, [moves, &then].concat());
+        test.config.kind = Kind::Pv;
+        test
+    };
+    [
+        pv("long/hosts/pv-4.17-to-4.20", &[Create, Across]),
+        pv(
+            "long/hosts/pv-image-4.17-to-4.20",
+            &[Create, Save, Carry, Restore],
+        ),
+    ]
 }
 
 /// Remus: a guest that is suspended again and again, until its backup takes over. What it dirties
