@@ -17,6 +17,8 @@ pub struct Options {
     pub live: usize,
     /// Steps of churn between two waits for the timer.
     pub burst: usize,
+    /// Nanoseconds from one report of the churn to the next.
+    pub report_every: u64,
     /// How the frames of a set lie.
     pub order: Order,
     /// Frames are taken from the top of the memory down: a large guest uses high ones then.
@@ -41,12 +43,15 @@ const DEFAULTS: Options = Options {
     churn: true,
     live: 8,
     burst: 12,
+    report_every: 1000 * MILLISECOND,
     order: Order::AsTheyCome,
     frames_from_top: false,
     prefill: 0,
     trim_early: false,
     switches: Switches::NONE,
 };
+
+const MILLISECOND: u64 = 1_000_000;
 
 /// Most steps of churn between two waits; more would keep a vCPU from what others want of it.
 const MAX_BURST: usize = 64;
@@ -87,6 +92,12 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
             options.burst = match count.parse() {
                 Ok(count @ 1..=MAX_BURST) => count,
                 _ => return Err("a number from 1 to 64 is needed"),
+            }
+        }
+        Some(("report", ms)) => {
+            options.report_every = match ms.parse() {
+                Ok(ms @ 100..=60_000) => ms * MILLISECOND,
+                _ => return Err("a number of milliseconds from 100 to 60000 is needed"),
             }
         }
         Some(("frames", "high")) => options.frames_from_top = true,

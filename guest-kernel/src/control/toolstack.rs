@@ -10,6 +10,7 @@ use migration::{Blame, Blamed, Party};
 use spin::Mutex;
 
 use crate::arch::{self, cpu};
+use crate::cmdline;
 use crate::control::{balloon, bench, ending, fill, strays, suspend, unused};
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::map::MemoryMap;
@@ -27,7 +28,6 @@ use crate::xen::{calls, console, cpus, events, report, time};
 /// Longest wait for a vCPU to fill its cache, and for a drain, nanoseconds. Far above what an
 /// emulated machine needs.
 const CPU_LIMIT: u64 = 30_000_000_000;
-const SECOND: u64 = 1_000_000_000;
 
 /// Where the guest answers who asks at [`PING`].
 const PONG: &str = "data/pong";
@@ -83,7 +83,7 @@ pub fn start(extent: Extent, map: &MemoryMap) {
         unused: unused::Unused::new(map),
         hotplug: Hotplug::new(),
         rounds: 0,
-        next_report: time::now() + SECOND,
+        next_report: time::now() + cmdline::options().report_every,
         input: [0; INPUT],
         input_len: 0,
         strays: strays::Teller::new(),
@@ -120,7 +120,7 @@ pub fn poll() -> u64 {
     control.follow_xenstore();
     control.hotplug.poll();
     if time::now() >= control.next_report {
-        control.next_report = time::now() + SECOND;
+        control.next_report = time::now() + cmdline::options().report_every;
         report_churn();
     }
     control.next_pass()

@@ -8,6 +8,7 @@
 mod backup;
 mod console;
 mod domains;
+mod follow;
 mod load;
 mod nmis;
 mod sparse;
@@ -20,7 +21,7 @@ mod watch;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: labprobe watch NAME... | passes FILE | sparse FILE | backup CHECKPOINTS FILE | replace PATH VALUE | \
+    "usage: labprobe watch NAME... | follow FILE | passes FILE | sparse FILE | backup CHECKPOINTS FILE | replace PATH VALUE | \
      load VCPUS | nmis VCPUS MILLISECONDS FILE | \
                      catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU | unpause DOMAIN";
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["watch", ref names @ ..] if !names.is_empty() => watch::run(names),
+        ["follow", file] => follow::run(file),
         ["passes", file] => stream::run(file),
         ["sparse", file] => sparse::run(file),
         ["backup", checkpoints, file] => {

@@ -14,6 +14,7 @@ use crate::base::child::Guarded;
 use crate::base::clock::unix;
 use crate::guest::event::{parse, Event, Line, Lines};
 use crate::host::channel::{quoted, Channel};
+use crate::host::labprobe::{self, PLACE};
 
 /// Everything a guest has said so far.
 #[derive(Debug, Default)]
@@ -79,15 +80,16 @@ impl Console {
     /// # Errors
     /// If the channel to that dom0 fails.
     pub fn also(&mut self, dom0: &Channel, name: &str) -> Result<()> {
+        labprobe::put(dom0)?;
         for (which, log) in logs(name).into_iter().enumerate() {
             // A file of that name may be open in xenconsoled only if the domain lives; it does not.
-            let script = format!("rm -f {log}; : > {log}; exec tail -n +1 -f {log}");
+            let script = format!("rm -f {log}; : > {log}; exec {PLACE} follow {log}");
             let mut follower = dom0.stream(&script)?;
             let mut out = follower
                 .child()
                 .stdout
                 .take()
-                .context("tail has no output")?;
+                .context("the follower has no output")?;
             self.followers.push(follower);
             let (said, copy, timed) = (self.said.clone(), self.copy.clone(), self.timed.clone());
             std::thread::spawn(move || {

@@ -165,14 +165,15 @@ impl Channel {
         Ok(())
     }
 
-    /// Starts a command whose output is read as it comes.
+    /// Starts a command whose output is read as it comes. Its standard input ends when what is
+    /// given back is dropped.
     ///
     /// # Errors
     /// If ssh cannot be started.
     pub fn stream(&self, script: &str) -> Result<Guarded> {
         let mut command = self.command(script);
         command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         Guarded::spawn(command)

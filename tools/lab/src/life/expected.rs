@@ -9,8 +9,8 @@ use crate::life::check::{self, Findings};
 use crate::life::state::{Life, XL};
 use crate::life::timeline::Step;
 
-/// How many more churn reports a vCPU has that did nothing between the first two.
-const PATIENCE: usize = 4;
+/// How many more churn reports a vCPU has that did nothing between the first two: some seconds.
+const PATIENCE: usize = 12;
 
 impl Life<'_> {
     /// Waits until the domain boots, and leaves out what came before: xenconsoled may write the

@@ -9,6 +9,7 @@ use crate::base::outcome::Outcome;
 use crate::base::repo;
 use crate::base::stop;
 use crate::build::kernel;
+use crate::guest::config::Config;
 use crate::host::detached::UpState;
 use crate::host::image;
 use crate::host::machine::{Machine, Spec};
@@ -100,6 +101,15 @@ fn boot(
     Ok(Ok(machine))
 }
 
+/// The same guest with more reports of its churn: after each step the lab waits for two of them.
+fn reporting_often(config: &Config) -> Config {
+    let mut config = config.clone();
+    if !config.cmdline.contains("churn=off") {
+        config.cmdline.push_str(" report=400");
+    }
+    config
+}
+
 /// A guest's life, up to the first thing that is found.
 fn live(args: &Args, test: &LabTest, machine: &Machine, log: &Path) -> Result<Outcome> {
     repo::make_dir(log)?;
@@ -107,7 +117,7 @@ fn live(args: &Args, test: &LabTest, machine: &Machine, log: &Path) -> Result<Ou
     let mut life = Life::new(
         machine,
         &timeline,
-        test.config.clone(),
+        reporting_often(&test.config),
         test.elf(),
         test.limit,
     )?;

@@ -17,6 +17,10 @@ pub struct Control {
     pub archs: &'static [Arch],
 }
 
+/// MiB of their guests: what is switched off has nothing to do with it, and each MiB is saved and
+/// restored.
+pub const MEM: u32 = 20;
+
 const BOTH: &[Arch] = &Arch::ALL;
 
 /// The actions themselves ask for the failure.

@@ -155,6 +155,7 @@ fn pvh_controls(arch: Arch) -> Vec<LabTest> {
         );
         test.switches = true;
         test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
+        test.config.mem = controls::MEM;
         test.expect = controls::some(control.expect);
         test.limit = Duration::from_secs(30);
         let silent = control

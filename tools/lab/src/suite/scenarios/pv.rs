@@ -47,6 +47,7 @@ pub fn all() -> Vec<LabTest> {
             let mut test = LabTest::pv(arch, Kind::Pv, Xen::Pv32, &name, life);
             test.switches = true;
             test.config.cmdline = format!("{} {}", test.config.cmdline, control.word);
+            test.config.mem = controls::MEM;
             test.expect = controls::some(control.expect);
             tests.push(test);
         }
