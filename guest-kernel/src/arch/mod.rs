@@ -13,6 +13,7 @@ pub mod balloon;
 pub mod boot;
 pub mod changes;
 pub mod cpu;
+mod cpu_set;
 pub mod direct;
 #[cfg(target_arch = "x86_64")]
 mod far;

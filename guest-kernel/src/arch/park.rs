@@ -4,9 +4,10 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::cpu::{self, CpuGuard, MAX_CPUS};
+use super::cpu_set::CpuSet;
 
-/// One bit for each vCPU that runs its loop.
-static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// The vCPUs that run their loops.
+static RUNNING: CpuSet = CpuSet::new();
 /// Odd while the others are to wait.
 static PARK: AtomicU32 = AtomicU32::new(0);
 /// The value of [`PARK`] under which each vCPU is parked, or the one after that when it has gone on.
@@ -14,17 +15,22 @@ static PARKED: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
 
 /// The running vCPU runs its loop from now on.
 pub fn joined() {
-    RUNNING.fetch_or(1 << cpu::id(), Ordering::AcqRel);
+    RUNNING.add(cpu::id());
 }
 
 /// The running vCPU does no more: all that is left for it is to go down.
 pub fn left(_: &CpuGuard) {
-    RUNNING.fetch_and(!(1 << cpu::id()), Ordering::AcqRel);
+    RUNNING.remove(cpu::id());
 }
 
-/// The vCPUs that run their loops, one bit for each.
-pub fn running() -> u32 {
-    RUNNING.load(Ordering::Acquire)
+/// The vCPUs that run their loops, lowest first.
+pub fn running() -> impl Iterator<Item = usize> {
+    RUNNING.iter()
+}
+
+/// Does vCPU `cpu` run its loop?
+pub fn is_running(cpu: usize) -> bool {
+    RUNNING.contains(cpu)
 }
 
 /// vCPU `cpu`, which comes, has missed no request.
@@ -75,9 +81,9 @@ impl Asked {
 
     /// The evidence, if every vCPU that runs its loop waits, but for the running one.
     pub fn all(self) -> Option<Parked> {
-        let others = running() & !(1 << cpu::id());
-        (0..MAX_CPUS)
-            .filter(|cpu| others >> cpu & 1 != 0)
+        let me = cpu::id();
+        running()
+            .filter(|&cpu| cpu != me)
             .all(|cpu| self.is_parked(cpu))
             .then_some(Parked(Some(self)))
     }

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::address::address;
 use super::changes::{Changes, Pins, TableError};
 use super::cpu::{self, MAX_CPUS, STACK_SIZE};
+use super::cpu_set::CpuSet;
 use super::direct;
 use super::frames::{bits_of, image_end, is_managed, is_populated, write_word};
 use super::mode::is_pv;
@@ -47,8 +48,8 @@ static CPU_L2: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
 /// Frames that [`map_ring`] has mapped, by slot; 0 for none.
 static RINGS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 
-/// One bit for each CPU whose root was made.
-static PREPARED: AtomicU32 = AtomicU32::new(0);
+/// The CPUs whose root was made.
+static PREPARED: CpuSet = CpuSet::new();
 
 extern "C" {
     static stacks: u8;
@@ -74,7 +75,7 @@ pub fn kernel_bits(slot: usize) -> u64 {
 }
 
 fn is_prepared(cpu: usize) -> bool {
-    PREPARED.load(Ordering::Acquire) >> cpu & 1 != 0
+    PREPARED.contains(cpu)
 }
 
 /// A table that the kernel stands on.
@@ -353,7 +354,7 @@ pub(super) fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
         pins.pin(if cfg!(target_arch = "x86_64") { 4 } else { 3 }, root(cpu));
         pins.commit()?;
     }
-    PREPARED.fetch_or(1 << cpu, Ordering::AcqRel);
+    PREPARED.add(cpu);
     Ok(())
 }
 

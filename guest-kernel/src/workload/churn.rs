@@ -7,7 +7,7 @@ use spin::Mutex;
 
 use super::space::{Space, CHECKS};
 use crate::arch;
-use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
+use crate::arch::cpu::{CpuGuard, MAX_CPUS};
 use crate::cmdline::{self, MAX_LIVE};
 use crate::sets::pool;
 use crate::sets::set::SetError;
@@ -86,11 +86,11 @@ pub fn counters(cpu: usize) -> &'static Counters {
     &COUNTERS[cpu]
 }
 
-/// Steps done by all vCPUs but the running one.
+/// Steps done by all vCPUs that run but the running one.
 pub fn steps_of_others() -> u64 {
-    let me = cpu::id();
-    let others = COUNTERS.iter().enumerate().filter(|(cpu, _)| *cpu != me);
-    others.map(|(_, c)| c.ops.load(Ordering::Relaxed)).sum()
+    cpus::others()
+        .map(|cpu| COUNTERS[cpu].ops.load(Ordering::Relaxed))
+        .sum()
 }
 
 /// Words that were wrong, over all vCPUs.

@@ -2,19 +2,18 @@
 
 use core::fmt;
 
-use crate::arch::cpu::{self, MAX_CPUS};
+use crate::arch::cpu;
 use crate::arch::park;
 use crate::xen::{calls, time};
 
 /// The vCPUs that run, lowest first.
 pub fn online() -> impl Iterator<Item = usize> {
-    let mask = park::running();
-    (0..MAX_CPUS).filter(move |cpu| mask >> cpu & 1 != 0)
+    park::running()
 }
 
 /// Does vCPU `cpu` run its loop?
 pub fn is_online(cpu: usize) -> bool {
-    park::running() >> cpu & 1 != 0
+    park::is_running(cpu)
 }
 
 /// Those that run and are not the running one.
