@@ -43,7 +43,7 @@ fn set_up(off: CpuGuard) {
     if let Err(error) = arch::host::learn() {
         panic!("{error}");
     }
-    let extent = match frames::take_over(&boot.memory) {
+    let extent = match frames::take_over(&boot.memory, calls::possible_vcpus()) {
         Ok(extent) => extent,
         Err(error) => panic!("{error}"),
     };

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::cpu::CpuGuard;
 use super::ledger::{self, Ledger};
 use super::mode::{is_pv, set_pv};
-use super::{apic, balloon, frames, pv, shared_info, start_info, tables, traps};
+use super::{apic, areas, balloon, frames, pv, shared_info, start_info, tables, traps};
 use crate::memory::layout::MOST_FRAMES;
 use crate::memory::map::MemoryMap;
 use crate::memory::Pfn;
@@ -166,20 +166,20 @@ pub struct Memory {
 }
 
 /// Builds the tables that the kernel stands on, and the ledger, and has vCPU 0 stand on them; gives
-/// the frames that nobody has. On vCPU 0, before any other runs.
+/// the frames that nobody has. `vcpus` is how many the domain has. On vCPU 0, before any other runs.
 ///
 /// # Errors
 /// If the domain has too little memory for that. Nothing was touched.
 ///
 /// # Panics
 /// At the second call.
-pub fn take_over_memory(map: &MemoryMap) -> Result<Memory, TooLittleMemory> {
+pub fn take_over_memory(map: &MemoryMap, vcpus: usize) -> Result<Memory, TooLittleMemory> {
     static DONE: AtomicBool = AtomicBool::new(false);
     once(&DONE);
     let end = map.end_below(MOST_FRAMES as u32);
-    let behind_tables = frames::first_free().0 + tables::frames_needed(end);
+    let behind_tables = place_areas(end, vcpus);
     let needs =
-        behind_tables + frames::frame_list_needed(end) + ledger::pages(end.0 as usize) + LEAST;
+        behind_tables.0 + frames::frame_list_needed(end) + ledger::pages(end.0 as usize) + LEAST;
     // The map has what the domain may come to have, Xen knows what it has.
     let has = balloon::reservation().map_or(u32::MAX, |frames| frames as u32);
     let has = has.min(map.count(0, u32::MAX));
@@ -187,7 +187,8 @@ pub fn take_over_memory(map: &MemoryMap) -> Result<Memory, TooLittleMemory> {
     if has < needs || map.end_below(needs).0 < needs {
         return Err(TooLittleMemory { has, needs });
     }
-    let mut first = tables::build_kernel_tables(end, map);
+    // Under PV the areas are behind the tables, which need not take all that was left for them.
+    let mut first = tables::build_kernel_tables(end, map).max(areas::end());
     tables::enter_kernel_tables();
     first = frames::grow_frame_list(end, first);
     let ledger = ledger::take(&mut first, end.0 as usize);
@@ -196,6 +197,19 @@ pub fn take_over_memory(map: &MemoryMap) -> Result<Memory, TooLittleMemory> {
         frames: (first, end),
         ledger,
     })
+}
+
+/// Places what each vCPU has, and gives the first frame behind that and the kernel's tables.
+///
+/// Under PV the tables come first: they must be in what the builder has mapped. Under PVH the areas
+/// do, close to the image: the near map has them.
+fn place_areas(end: Pfn, vcpus: usize) -> Pfn {
+    let first = frames::first_free();
+    if is_pv() {
+        return areas::place(Pfn(first.0 + tables::frames_needed(end)), vcpus);
+    }
+    let behind = areas::place(first, vcpus);
+    Pfn(behind.0 + tables::frames_needed(end))
 }
 
 /// Makes vCPU 0, whose tables are built, able to take interrupts.

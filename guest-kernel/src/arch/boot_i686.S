@@ -20,10 +20,7 @@ enter_high:
     xorl %eax, %eax
     movl %eax, %fs
     movl %eax, %gs
-    movl %ebp, %eax
-    incl %eax
-    shll $15, %eax                      /* STACK_SIZE, checked in cpu.rs */
-    leal stacks(%eax), %esp
+    leal KERNEL_BASE(%esi), %esp
     lidt idt_pointer                    /* vCPU 0 fills the table first of all */
     movl %ebp, %ecx
     xorl %ebp, %ebp

@@ -7,8 +7,8 @@
 pv_start:
     cld
     movl %esp, %eax
-    leal stacks, %esp
-    addl $0x8000, %esp                  /* STACK_SIZE, checked in cpu.rs */
+    leal first_stack, %esp
+    addl $0x7ff0, %esp                  /* STACK_SIZE of areas.rs, but for the number */
     xorl %ebp, %ebp
     pushl $0                            /* keeps the ABI's alignment at the call */
     pushl %eax                          /* argument 3: the boot stack's end */

@@ -8,8 +8,8 @@
 pv_start:
     cld
     movq %rsp, %rdx                     /* argument 3: the boot stack's end */
-    leaq stacks(%rip), %rsp
-    addq $0x8000, %rsp                  /* STACK_SIZE, checked in cpu.rs; argument 2 is there already */
+    leaq first_stack(%rip), %rsp
+    addq $0x7ff0, %rsp                  /* STACK_SIZE of areas.rs, but for the number; argument 2 is there already */
     xorl %edi, %edi                     /* argument 1: vCPU number */
     xorl %ebp, %ebp
     pushq $0                            /* keeps the ABI's alignment at the call */

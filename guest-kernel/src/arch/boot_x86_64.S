@@ -29,13 +29,10 @@ enter_high:
     xorl %eax, %eax
     movl %eax, %fs
     movl %eax, %gs
+    movl %esi, %esi                     /* the upper half counts from here on */
+    leaq KERNEL_BASE(%rsi), %rsp
     movl %ebp, %edi                     /* argument 1: vCPU number */
     movl %ebx, %esi                     /* argument 2: start_info */
-    movl %ebp, %eax
-    incl %eax
-    shll $15, %eax                      /* STACK_SIZE, checked in cpu.rs */
-    leaq stacks(%rip), %rsp
-    addq %rax, %rsp
     lidt idt_pointer(%rip)              /* vCPU 0 fills the table first of all */
     xorl %ebp, %ebp
     pushq $0                            /* keeps the ABI's alignment at the call */

@@ -1,40 +1,25 @@
 //! Which CPU this is, and the evidence that it stays this one.
 
 use core::arch::{asm, global_asm};
-use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 use xen_bindings::shared_info::VcpuInfo;
 use xen_bindings::{sched, version};
 
+#[cfg(feature = "switches")]
+use super::areas;
+use super::areas::STACK_SIZE;
 use super::mode::is_pv;
 use super::shared_info::shared_info;
-use crate::memory::layout::PAGE_SIZE;
 
-/// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
-/// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
-/// resume has no `VCPUOP_register_vcpu_info` to repeat.
-pub const MAX_CPUS: usize = 32;
+pub use super::cpu_set::MAX_CPUS;
 
-/// Bytes of a vCPU's stack. A power of two that the entry code knows as a shift by 15.
-pub const STACK_SIZE: usize = 1 << 15;
-
-#[repr(C, align(32768))]
-struct Stacks(UnsafeCell<[[u8; STACK_SIZE]; MAX_CPUS]>);
-
-// SAFETY: each stack is used only by the vCPU whose number it has, through its
-// stack pointer; Rust code never forms a reference into the array.
-unsafe impl Sync for Stacks {}
-
-#[export_name = "stacks"]
-static STACKS: Stacks = Stacks(UnsafeCell::new([[0; STACK_SIZE]; MAX_CPUS]));
-
-/// The number of the vCPU that runs this, 0 to 31.
+/// The number of the vCPU that runs this, below [`MAX_CPUS`].
 ///
-/// It is derived from the stack pointer: the stacks lie side by side, so no
-/// segment register, task register or APIC has to be set up again after a
-/// resume, and the same code serves PV and PVH in both word sizes.
+/// It is found by the stack pointer: each stack is aligned to its size and has the number at its
+/// end, so no segment register, task register or APIC has to be set up again after a resume, and the
+/// same code serves PV and PVH in both word sizes.
 ///
 /// The answer is stable only while this CPU cannot change, and here it never
 /// does: there are no threads, each vCPU keeps its stack.
@@ -50,37 +35,16 @@ pub fn id() -> usize {
     unsafe {
         asm!("mov {}, esp", out(reg) sp, options(nomem, nostack, preserves_flags))
     };
-    sp.wrapping_sub(STACKS.0.get() as usize) / STACK_SIZE
-}
-
-/// The end of vCPU `cpu`'s stack, where it begins.
-pub fn stack_end(cpu: usize) -> usize {
-    assert!(cpu < MAX_CPUS);
-    STACKS.0.get() as usize + (cpu + 1) * STACK_SIZE
-}
-
-/// Bytes of vCPU `cpu`'s stack, above its guard page, that nothing was ever written to: how near it
-/// came to its end.
-///
-/// The stacks begin as zeros, so a frame that holds only zeros, or is not written at all, counts as
-/// untouched: the true figure may be a little smaller. What an overflow hits is the guard page in
-/// any case.
-pub fn stack_untouched(cpu: usize) -> usize {
-    let end = stack_end(cpu);
-    let low = end - STACK_SIZE + PAGE_SIZE;
-    (low..end)
-        .step_by(size_of::<usize>())
-        // SAFETY: these words lie in the stack of a vCPU, which is mapped above its guard page and
-        // always valid to read; another vCPU may write them meanwhile, and a volatile read of a
-        // word then gives what it held before or after.
-        .find(|&word| unsafe { (word as *const usize).read_volatile() } != 0)
-        .map_or(STACK_SIZE - PAGE_SIZE, |word| word - low)
+    let number = (sp | (STACK_SIZE - 1)) + 1 - size_of::<u64>();
+    // SAFETY: from the entry code on a vCPU is on its own stack, which is mapped for as long as it
+    // runs; these bytes of it were written before the vCPU started and never change.
+    unsafe { *(number as *const u32) as usize }
 }
 
 /// Where the running vCPU's stack lies.
 #[cfg(feature = "switches")]
 pub fn my_stack() -> core::ops::Range<usize> {
-    let end = stack_end(id());
+    let end = areas::stack_end(id());
     end - STACK_SIZE..end
 }
 

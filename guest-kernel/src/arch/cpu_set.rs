@@ -2,7 +2,10 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::cpu::MAX_CPUS;
+/// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
+/// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
+/// resume has no `VCPUOP_register_vcpu_info` to repeat.
+pub const MAX_CPUS: usize = 32;
 
 const BITS: usize = u32::BITS as usize;
 

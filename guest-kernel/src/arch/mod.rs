@@ -9,6 +9,7 @@
 
 mod address;
 pub mod apic;
+pub mod areas;
 pub mod balloon;
 pub mod boot;
 pub mod changes;

@@ -1,7 +1,8 @@
-//! Pages of the kernel's own, in its image, that the CPU, Xen or Xen's tools read.
+//! Pages of the kernel's own that the CPU, Xen or Xen's tools read.
 
 use core::cell::UnsafeCell;
 
+use super::address::frame_at;
 use crate::memory::layout::{ENTRIES, PAGE_SIZE};
 use crate::memory::Pfn;
 
@@ -39,6 +40,9 @@ impl Page {
     }
     /// Its frame.
     pub fn pfn(&self) -> Pfn {
-        Pfn::of_kernel(self.0.get() as usize)
+        match frame_at(self.0.get() as usize) {
+            Some(pfn) => pfn,
+            None => unreachable!("a page of the kernel's own is in the direct map"),
+        }
     }
 }

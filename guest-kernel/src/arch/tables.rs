@@ -6,11 +6,12 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::address::address;
+use super::areas::{self, Part};
 use super::changes::{Changes, Pins, TableError};
-use super::cpu::{self, MAX_CPUS, STACK_SIZE};
+use super::cpu;
 use super::cpu_set::CpuSet;
 use super::direct;
-use super::frames::{bits_of, image_end, is_managed, is_populated, write_word};
+use super::frames::{bits_of, is_managed, is_populated, write_word};
 use super::mode::is_pv;
 use super::page::Page;
 use super::pv::boot_tables;
@@ -38,12 +39,21 @@ static KERNEL_L2: Page = Page::new();
 static FIXMAP_L1: Page = Page::new();
 #[cfg(target_arch = "x86_64")]
 static KERNEL_L3: Page = Page::new();
+
 #[cfg(target_arch = "x86_64")]
-static CPU_L4: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
-static CPU_L3: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
+fn cpu_l4(cpu: usize) -> &'static Page {
+    areas::page(cpu, Part::Top)
+}
+
+fn cpu_l3(cpu: usize) -> &'static Page {
+    areas::page(cpu, Part::L3)
+}
+
 /// 32-bit PV: what stands in each CPU's L3[3], with the window of the set that is active there.
 #[cfg(target_arch = "x86")]
-static CPU_L2: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
+fn cpu_l2(cpu: usize) -> &'static Page {
+    areas::page(cpu, Part::Top)
+}
 
 /// Frames that [`map_ring`] has mapped, by slot; 0 for none.
 static RINGS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
@@ -51,15 +61,11 @@ static RINGS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 /// The CPUs whose root was made.
 static PREPARED: CpuSet = CpuSet::new();
 
-extern "C" {
-    static stacks: u8;
-}
-
 /// The page whose entries are the kernel's.
 fn kernel_l2() -> &'static Page {
     #[cfg(target_arch = "x86")]
     if is_pv() {
-        return &CPU_L2[0];
+        return cpu_l2(0);
     }
     &KERNEL_L2
 }
@@ -114,24 +120,21 @@ pub fn kernel_table(pfn: Pfn) -> Option<KernelTable> {
             None
         };
     }
-    let place = |pages: &[Page; MAX_CPUS]| {
-        let cpu = pfn.0.wrapping_sub(pages[0].pfn().0) as usize;
-        cpu < MAX_CPUS && is_prepared(cpu)
-    };
-    if place(&CPU_L3) {
-        return found(3);
-    }
-    #[cfg(target_arch = "x86")]
-    if place(&CPU_L2) {
-        return Some(KernelTable {
-            level: 2,
-            pae_xen_l2: true,
-        });
+    if let Some((cpu, part)) = areas::owner(pfn) {
+        return match part {
+            Part::L3 if is_prepared(cpu) => found(3),
+            #[cfg(target_arch = "x86")]
+            Part::Top if is_prepared(cpu) => Some(KernelTable {
+                level: 2,
+                pae_xen_l2: true,
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Part::Top if is_prepared(cpu) => found(4),
+            _ => None,
+        };
     }
     #[cfg(target_arch = "x86_64")]
-    if place(&CPU_L4) {
-        return found(4);
-    } else if pfn == KERNEL_L3.pfn() || pfn == far::l3() {
+    if pfn == KERNEL_L3.pfn() || pfn == far::l3() {
         return found(3);
     } else if pfn == KERNEL_L2.pfn() {
         return found(2);
@@ -217,16 +220,9 @@ pub fn copy_kernel_entries(holder: Pfn) {
 /// The lowest page of each stack stays unmapped, so that an overflow faults instead of writing
 /// into the neighbour's stack.
 pub(super) fn build_kernel_tables(end: Pfn, map: &MemoryMap) -> Pfn {
-    let guard_first = Pfn::of_kernel(&raw const stacks as usize).0 as usize;
-    let guard_every = STACK_SIZE / PAGE_SIZE;
-    let is_guard = |pfn: usize| {
-        pfn >= guard_first
-            && pfn < guard_first + MAX_CPUS * guard_every
-            && (pfn - guard_first).is_multiple_of(guard_every)
-    };
     let entry = |pfn: usize| {
         let frame = Pfn(pfn as u32);
-        if frame < end && map.is_ram(frame) && is_populated(frame) && !is_guard(pfn) {
+        if frame < end && map.is_ram(frame) && is_populated(frame) && !areas::is_guard(frame) {
             Entry::new(frame, Flags::KERNEL)
         } else {
             Entry::EMPTY
@@ -246,18 +242,19 @@ pub(super) fn build_kernel_tables(end: Pfn, map: &MemoryMap) -> Pfn {
     behind
 }
 
-/// Where the near map of a PVH guest ends: on x86_64 behind the kernel's image.
+/// Where the near map of a PVH guest ends: on x86_64 behind the kernel's image and what each vCPU has,
+/// for a vCPU needs its stack before it has left the tables of the entry code.
 fn near_end_pvh(end: Pfn) -> Pfn {
     let all = if cfg!(target_arch = "x86_64") {
-        image_end()
+        areas::end()
     } else {
         end
     };
     Pfn(all.0.next_multiple_of(CHUNK))
 }
 
-/// Frames that the kernel's tables take behind the image, for memory up to `end`. Under PV the
-/// builder has made some of them.
+/// Frames that the kernel's tables take behind the image and the vCPUs' areas, for memory up to `end`.
+/// Under PV the builder has made some of them.
 pub(super) fn frames_needed(end: Pfn) -> u32 {
     let near_end = near_end_pvh(end);
     #[cfg(target_arch = "x86_64")]
@@ -269,7 +266,7 @@ pub(super) fn frames_needed(end: Pfn) -> u32 {
 /// Builds the near map of a PVH guest, and what stands above it; on the tables of the entry code.
 fn build_near_pvh(end: Pfn, entry: impl Fn(usize) -> Entry) -> Pfn {
     let slots = (end.0 / CHUNK) as usize;
-    let first = image_end();
+    let first = areas::end();
     for slot in 0..slots {
         let l1 = Pfn(first.0 + slot as u32);
         for index in 0..ENTRIES {
@@ -323,32 +320,28 @@ pub(super) fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
     #[cfg(target_arch = "x86_64")]
     {
         write(
-            &CPU_L4[cpu],
+            cpu_l4(cpu),
             0,
-            Entry::new(CPU_L3[cpu].pfn(), Flags::USER_DATA),
+            Entry::new(cpu_l3(cpu).pfn(), Flags::USER_DATA),
         );
-        write(
-            &CPU_L4[cpu],
-            511,
-            Entry::new(KERNEL_L3.pfn(), Flags::KERNEL),
-        );
+        write(cpu_l4(cpu), 511, Entry::new(KERNEL_L3.pfn(), Flags::KERNEL));
         let (slot, far) = far::root_entry();
-        write(&CPU_L4[cpu], slot, far);
+        write(cpu_l4(cpu), slot, far);
     }
     if is_pv() {
         let mut changes = Changes::<2>::new();
         #[cfg(target_arch = "x86_64")]
         {
-            write(&CPU_L3[cpu], HOLDER, l3_entry(KERNEL_L2.pfn()));
-            changes.protect(CPU_L4[cpu].pfn());
+            write(cpu_l3(cpu), HOLDER, l3_entry(KERNEL_L2.pfn()));
+            changes.protect(cpu_l4(cpu).pfn());
         }
         #[cfg(target_arch = "x86")]
         {
-            fill_kernel_entries(&CPU_L2[cpu]);
-            write(&CPU_L3[cpu], HOLDER, l3_entry(CPU_L2[cpu].pfn()));
-            changes.protect(CPU_L2[cpu].pfn());
+            fill_kernel_entries(cpu_l2(cpu));
+            write(cpu_l3(cpu), HOLDER, l3_entry(cpu_l2(cpu).pfn()));
+            changes.protect(cpu_l2(cpu).pfn());
         }
-        changes.protect(CPU_L3[cpu].pfn());
+        changes.protect(cpu_l3(cpu).pfn());
         changes.commit()?;
         let mut pins = Pins::<1>::new();
         pins.pin(if cfg!(target_arch = "x86_64") { 4 } else { 3 }, root(cpu));
@@ -361,9 +354,9 @@ pub(super) fn prepare_cpu(cpu: usize) -> Result<(), TableError> {
 /// The root table of CPU `cpu`.
 pub(super) fn root(cpu: usize) -> Pfn {
     #[cfg(target_arch = "x86_64")]
-    return CPU_L4[cpu].pfn();
+    return cpu_l4(cpu).pfn();
     #[cfg(target_arch = "x86")]
-    CPU_L3[cpu].pfn()
+    cpu_l3(cpu).pfn()
 }
 
 /// Takes this CPU from the tables of the entry code to its own, with no set active. Under PV it
@@ -395,7 +388,7 @@ pub fn activate(set: [Option<Pfn>; SET_PAGES]) -> Result<(), TableError> {
         return activate_pv(set, me);
     }
     for (slot, page) in set.into_iter().enumerate() {
-        write(&CPU_L3[me], slot, l3_slot(slot, page));
+        write(cpu_l3(me), slot, l3_slot(slot, page));
     }
     let root = (root(me).0 as usize * PAGE_SIZE) as u64;
     // SAFETY: the root maps the kernel where it runs (every holder has the kernel's entries), and
@@ -416,7 +409,7 @@ fn l3_slot(slot: usize, page: Option<Pfn>) -> Entry {
 fn activate_pv(set: [Option<Pfn>; SET_PAGES], me: usize) -> Result<(), TableError> {
     let mut changes = Changes::<SET_PAGES>::new();
     for (slot, page) in set.into_iter().enumerate() {
-        changes.set_own(&CPU_L3[me], slot, l3_slot(slot, page));
+        changes.set_own(cpu_l3(me), slot, l3_slot(slot, page));
     }
     changes.commit()?;
     flush_this_cpu()
@@ -427,8 +420,8 @@ fn activate_pv(set: [Option<Pfn>; SET_PAGES], me: usize) -> Result<(), TableErro
     let mut changes = Changes::<{ 2 * HOLDER }>::new();
     for (slot, page) in set.into_iter().enumerate().take(HOLDER) {
         let link = page.map_or(Entry::EMPTY, |pfn| Entry::new(pfn, Flags::LINK));
-        changes.set_own(&CPU_L3[me], slot, l3_slot(slot, page));
-        changes.set_own(&CPU_L2[me], WINDOW_SLOT + slot, link);
+        changes.set_own(cpu_l3(me), slot, l3_slot(slot, page));
+        changes.set_own(cpu_l2(me), WINDOW_SLOT + slot, link);
     }
     changes.commit()?;
     flush_this_cpu()

@@ -9,7 +9,7 @@ use migration::xenstore::{StoreError, Xenstore};
 use migration::{Blame, Blamed, Party};
 use spin::Mutex;
 
-use crate::arch::{self, cpu};
+use crate::arch;
 use crate::cmdline;
 use crate::control::{balloon, bench, ending, fill, strays, suspend, unused};
 use crate::memory::layout::PAGE_SIZE;
@@ -379,7 +379,7 @@ fn report_churn() {
         .nums("wakeups", possible().map(events::wakeups))
         .nums(
             "stack_left",
-            possible().map(|cpu| cpu::stack_untouched(cpu) as u64),
+            possible().map(|cpu| arch::areas::stack_untouched(cpu) as u64),
         )
         .num(
             "free_kib",

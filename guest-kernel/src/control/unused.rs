@@ -4,7 +4,7 @@
 use migration::xenstore::{StoreError, Xenstore};
 use migration::Text;
 
-use crate::arch::cpu::MAX_CPUS;
+use crate::arch::areas;
 use crate::memory::layout::MOST_FRAMES;
 use crate::memory::map::MemoryMap;
 use crate::xen::duty::Duty;
@@ -30,7 +30,7 @@ pub struct Unused {
 
 /// vCPUs of the domain behind those that the kernel can run.
 fn vcpus() -> u64 {
-    let more = (MAX_CPUS..MAX_VIRT_CPUS).take_while(|&cpu| calls::has_vcpu(cpu));
+    let more = (areas::room()..MAX_VIRT_CPUS).take_while(|&cpu| calls::has_vcpu(cpu));
     more.count() as u64
 }
 
@@ -49,7 +49,7 @@ pub fn say(map: &MemoryMap) {
         .num("memory_kib", memory_kib)
         .num("most_memory_kib", MOST_FRAMES as u64 * 4)
         .num("vcpus", vcpus)
-        .num("most_vcpus", MAX_CPUS as u64)
+        .num("most_vcpus", areas::room() as u64)
         .send();
 }
 

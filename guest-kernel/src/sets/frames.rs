@@ -169,15 +169,15 @@ pub struct Extent {
     pub most: u64,
 }
 
-/// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it. Once, on
-/// vCPU 0.
+/// Takes over the RAM behind the kernel's image and builds the kernel's page tables in it, for a domain
+/// with so many vCPUs. Once, on vCPU 0.
 ///
 /// Only the first frames can be had at once; the others when [`release`] is called. None is touched.
 ///
 /// # Errors
 /// If there are not enough to begin with.
-pub fn take_over(map: &MemoryMap) -> Result<Extent, TooLittleMemory> {
-    let taken = arch::boot::take_over_memory(map)?;
+pub fn take_over(map: &MemoryMap, vcpus: usize) -> Result<Extent, TooLittleMemory> {
+    let taken = arch::boot::take_over_memory(map, vcpus)?;
     NEXT.call_once(|| taken.ledger.next);
     kinds::place(taken.ledger.kinds);
     away::place(taken.ledger.away);

@@ -14,7 +14,7 @@ use xen_bindings::{ffi, pvh, vcpu, Errno, HypercallError, Result};
 use crate::arch::cpu::CpuGuard;
 use crate::arch::park::Parked;
 pub use crate::arch::vcpu::InitialiseError;
-use crate::arch::{self, apic, cpu, vectors};
+use crate::arch::{self, apic, areas, cpu, vectors};
 use crate::cmdline;
 
 static LEAVES: Once<Leaves> = Once::new();
@@ -98,8 +98,22 @@ pub fn vcpu_initialise(cpu: usize) -> core::result::Result<(), InitialiseError> 
 /// Asks Xen how many vCPUs it made for the domain: at boot, and in a restored domain, whose
 /// configuration may be another.
 pub fn count_vcpus() {
-    let count = (0..cpu::MAX_CPUS).take_while(|&cpu| has_vcpu(cpu)).count();
-    MAX_VCPUS.store(count.max(1), Ordering::Relaxed);
+    MAX_VCPUS.store(possible_vcpus().min(areas::room()), Ordering::Relaxed);
+}
+
+/// How many vCPUs Xen made for the domain, as far as the kernel can run them: asked in a few calls,
+/// for their numbers have no gaps.
+pub fn possible_vcpus() -> usize {
+    let (mut has, mut lacks) = (1, cpu::MAX_CPUS + 1);
+    while lacks - has > 1 {
+        let count = has + (lacks - has) / 2;
+        if has_vcpu(count - 1) {
+            has = count;
+        } else {
+            lacks = count;
+        }
+    }
+    has
 }
 
 /// Does the domain have vCPU `cpu`?
@@ -116,7 +130,7 @@ pub fn has_vcpu(cpu: usize) -> bool {
     asked.unwrap_or(false)
 }
 
-/// How many vCPUs the domain can have, of which the kernel can run [`cpu::MAX_CPUS`].
+/// How many vCPUs the domain can have, as far as the kernel has room for them.
 pub fn max_vcpus() -> usize {
     MAX_VCPUS.load(Ordering::Relaxed)
 }

@@ -7,15 +7,12 @@ use xen_bindings::pv;
 use xen_bindings::{ffi, vcpu, Result};
 
 use super::m2p;
+use crate::arch::areas::{self, Part};
 use crate::arch::changes::{Changes, TableError};
-use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::page::Page;
 use crate::arch::vectors::{self, EXCEPTIONS};
 use crate::arch::{direct, tables, traps};
-use crate::memory::layout::PAGE_SIZE;
 
-/// Each vCPU's descriptor table: a page, read-only to the guest while Xen uses it.
-static GDT: [Page; MAX_CPUS] = [const { Page::new() }; MAX_CPUS];
 /// Descriptors in it: none, code, data, and the mark.
 const GDT_ENTRIES: usize = 4;
 /// The descriptor whose limit is the number of its vCPU. Nobody loads it: it tells whose table is
@@ -28,6 +25,11 @@ const RING: u64 = 3;
 #[cfg(target_arch = "x86")]
 const RING: u64 = 1;
 
+/// vCPU `cpu`'s descriptor table: a page, read-only to the guest while Xen uses it.
+fn gdt(cpu: usize) -> &'static Page {
+    areas::page(cpu, Part::Descriptors)
+}
+
 /// Fills the descriptor table of vCPU `cpu` and takes away the right to write to it.
 fn prepare_gdt(cpu: usize) -> core::result::Result<(), TableError> {
     let privilege = RING << 45;
@@ -35,11 +37,11 @@ fn prepare_gdt(cpu: usize) -> core::result::Result<(), TableError> {
     let code = 0x00af_9b00_0000_ffff;
     #[cfg(target_arch = "x86")]
     let code = 0x00cf_9b00_0000_ffff;
-    GDT[cpu].write_u64(1, code | privilege);
-    GDT[cpu].write_u64(2, 0x00cf_9300_0000_ffff | privilege);
-    GDT[cpu].write_u64(MARK, 0x0040_9300_0000_0000 | privilege | cpu as u64);
+    gdt(cpu).write_u64(1, code | privilege);
+    gdt(cpu).write_u64(2, 0x00cf_9300_0000_ffff | privilege);
+    gdt(cpu).write_u64(MARK, 0x0040_9300_0000_0000 | privilege | cpu as u64);
     let mut changes = Changes::<1>::new();
-    changes.protect(GDT[cpu].pfn());
+    changes.protect(gdt(cpu).pfn());
     changes.commit().map(drop)
 }
 
@@ -97,10 +99,10 @@ pub fn set_up_first() -> Result<()> {
 pub fn load_first_gdt() -> core::result::Result<(), TableError> {
     prepare_gdt(0)?;
     // SAFETY: no selector of this table is loaded; those in use are Xen's own flat ones.
-    unsafe { pv::set_gdt(&[m2p::machine(GDT[0].pfn())], GDT_ENTRIES) }.map_err(|error| TableError {
+    unsafe { pv::set_gdt(&[m2p::machine(gdt(0).pfn())], GDT_ENTRIES) }.map_err(|error| TableError {
         error,
         done: 0,
-        page: GDT[0].pfn(),
+        page: gdt(0).pfn(),
         slot: None,
     })
 }
@@ -133,7 +135,7 @@ pub enum InitialiseError {
 pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     tables::prepare_cpu(cpu).map_err(InitialiseError::Tables)?;
     // In a domain that was restored the table is filled, and writable no more.
-    if !direct::is_read_only(GDT[cpu].pfn()) {
+    if !direct::is_read_only(gdt(cpu).pfn()) {
         prepare_gdt(cpu).map_err(InitialiseError::Tables)?;
     }
     let mut place = CONTEXT.lock();
@@ -143,9 +145,9 @@ pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     for vector in 0..EXCEPTIONS {
         context.trap_ctxt[vector] = trap(vector);
     }
-    context.gdt_frames[0] = m2p::machine(GDT[cpu].pfn()).0 as _;
+    context.gdt_frames[0] = m2p::machine(gdt(cpu).pfn()).0 as _;
     context.gdt_ents = GDT_ENTRIES as _;
-    let stack = cpu::stack_end(cpu);
+    let stack = areas::stack_start(cpu);
     context.kernel_ss = ffi::FLAT_KERNEL_SS as _;
     context.kernel_sp = stack as _;
     context.ctrlreg[3] = pv::frame_to_cr3(m2p::machine(tables::root(cpu))) as _;
@@ -173,7 +175,6 @@ pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
         regs.esp = stack as u32;
         regs.edi = cpu as u32;
     }
-    debug_assert!(stack.is_multiple_of(PAGE_SIZE));
     // SAFETY: the entry code is made for these registers; stack, tables and descriptors are this
     // vCPU's own.
     unsafe { vcpu::initialise_pv(cpu as u32, context) }.map_err(InitialiseError::Call)
