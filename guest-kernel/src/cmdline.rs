@@ -6,6 +6,17 @@ use spin::Once;
 use crate::memory::order::Order;
 use crate::switches::Switches;
 
+/// A kind of event channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// FIFO ones where Xen has them.
+    Best,
+    /// FIFO ones, and it is an error if there are none.
+    Fifo,
+    /// Those that there always are.
+    TwoLevel,
+}
+
 /// What the command line asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -27,6 +38,8 @@ pub struct Options {
     pub prefill: usize,
     /// Empty the caches as soon as a suspend is asked for.
     pub trim_early: bool,
+    /// The kind of event channels.
+    pub events: Events,
     /// Steps to leave out; none in a plain build.
     pub switches: Switches,
 }
@@ -48,6 +61,7 @@ const DEFAULTS: Options = Options {
     frames_from_top: false,
     prefill: 0,
     trim_early: false,
+    events: Events::Best,
     switches: Switches::NONE,
 };
 
@@ -111,6 +125,8 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
         }
         Some(("trim", "early")) => options.trim_early = true,
         Some(("trim", "off")) => options.trim_early = false,
+        Some(("events", "fifo")) => options.events = Events::Fifo,
+        Some(("events", "2l")) => options.events = Events::TwoLevel,
         Some(("live", count)) => {
             options.live = match count.parse() {
                 Ok(count) if count <= MAX_LIVE => count,

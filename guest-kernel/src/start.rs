@@ -10,7 +10,7 @@ use crate::sets::set::SetError;
 use crate::sets::{frames, pool};
 use crate::vcpus::life;
 use crate::xen::report::{self, Party};
-use crate::xen::{calls, console, events, time};
+use crate::xen::{calls, console, events, ports, time};
 
 arch::boot::entry_points!(first: first, secondary: secondary);
 
@@ -57,7 +57,8 @@ fn set_up(off: CpuGuard) {
     }
     report::start_log(options.log);
     events::forget();
-    if let Err(error) = calls::set_upcall_vector(0)
+    if let Err(error) = ports::choose()
+        .and_then(|()| calls::set_upcall_vector(0))
         .and_then(|()| events::bind_cpu(0))
         .and_then(|()| console::connect())
     {
@@ -122,6 +123,7 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
         .text("mode", if arch::is_pv() { "pv" } else { "pvh" })
         .text("xen", calls::version())
         .num("domid", u64::from(calls::domid()))
+        .text("events", ports::kind())
         .num("max_vcpus", calls::max_vcpus() as u64)
         .num("mem_kib", boot.memory.kib())
         .text("cmdline", boot.command_line())

@@ -1,9 +1,9 @@
 //! Event channels: making, binding and signalling them. `public/event_channel.h`.
 //!
 //! A restore closes every channel of the domain; after a cancelled suspend they are all as before.
-//! Scanning for what is pending is in [`crate::two_level`].
+//! Finding what is pending is in [`crate::two_level`], or in [`crate::fifo`] where that was chosen.
 
-use crate::frame::DomainId;
+use crate::frame::{DomainId, Gfn};
 use crate::hypercall::hypercall2;
 use crate::{ffi, Call, Errno, HypercallError, Result, Subject};
 use core::fmt;
@@ -289,6 +289,59 @@ pub fn status(port: Port) -> Result<(Status, u32)> {
         }
     };
     Ok((status, arg.vcpu))
+}
+
+/// Gives `vcpu` a control block for [FIFO event channels](crate::fifo), at `offset` in `frame`. The
+/// first call has the whole domain use them, until a restore. `frame` is a machine frame under PV.
+///
+/// # Errors
+/// Xen's: `ENOSYS` if it has none (before 4.4, and Xen's own PV shim), `EINVAL` for a vCPU that has a
+/// control block, `ENOENT` for one that the domain does not have.
+///
+/// # Safety
+/// A [`ControlBlock`](crate::fifo::ControlBlock) is there, cleared, and stays there as long as the
+/// domain lives.
+#[doc(alias = "EVTCHNOP_init_control")]
+pub unsafe fn init_control(vcpu: u32, frame: Gfn, offset: usize) -> Result<()> {
+    let mut arg = ffi::evtchn_init_control {
+        control_gfn: frame.0 as u64,
+        offset: offset as u32,
+        vcpu,
+        ..Default::default()
+    };
+    let call = Call::on("EVTCHNOP_init_control", Subject::Vcpu(vcpu));
+    op(ffi::EVTCHNOP_init_control, call, &mut arg)
+}
+
+/// Adds a page to the event array of [FIFO event channels](crate::fifo): the words of the next 1024
+/// ports. Xen then links those that are pending and not masked. `frame` is a machine frame under PV.
+///
+/// # Errors
+/// Xen's: `EOPNOTSUPP` before [`init_control`], `ENOSPC` if there are pages for all ports.
+///
+/// # Safety
+/// An [`ArrayPage`](crate::fifo::ArrayPage) is there, with all ports masked, and stays there as long
+/// as the domain lives.
+#[doc(alias = "EVTCHNOP_expand_array")]
+pub unsafe fn expand_array(frame: Gfn) -> Result<()> {
+    let mut arg = ffi::evtchn_expand_array {
+        array_gfn: frame.0 as u64,
+    };
+    let call = Call::new("EVTCHNOP_expand_array");
+    op(ffi::EVTCHNOP_expand_array, call, &mut arg)
+}
+
+/// Puts a port's events into queue `priority` from now on, 0 (first) to 15, with
+/// [FIFO event channels](crate::fifo).
+///
+/// # Errors
+/// Xen's: `EINVAL` for a port that is not open, or another priority. `EBADF` for a port of before a
+/// restore.
+#[doc(alias = "EVTCHNOP_set_priority")]
+pub fn set_priority(port: Port, priority: u32) -> Result<()> {
+    let (port, call) = port.for_call("EVTCHNOP_set_priority")?;
+    let mut arg = ffi::evtchn_set_priority { port, priority };
+    op(ffi::EVTCHNOP_set_priority, call, &mut arg)
 }
 
 /// Closes every port of this domain, the console's and xenstore's among them.

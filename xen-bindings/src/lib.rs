@@ -27,6 +27,7 @@ pub mod event_channel;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 pub mod ffi;
+pub mod fifo;
 #[cfg(target_arch = "x86_64")]
 pub mod flat;
 pub mod frame;

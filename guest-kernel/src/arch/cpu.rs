@@ -11,7 +11,7 @@ use xen_bindings::{sched, version};
 use super::areas;
 use super::areas::STACK_SIZE;
 use super::mode::is_pv;
-use super::shared_info::shared_info;
+use super::vcpu_info;
 
 pub use super::cpu_set::MAX_CPUS;
 
@@ -48,14 +48,10 @@ pub fn my_stack() -> core::ops::Range<usize> {
     end - STACK_SIZE..end
 }
 
-/// This vCPU's structure in the shared-info page: event flags and time. Under PV its mask is what
-/// the CPU's interrupt flag is under PVH.
+/// What Xen keeps for this vCPU: event flags and time. Under PV its mask is what the CPU's interrupt
+/// flag is under PVH.
 pub fn my_info() -> &'static VcpuInfo {
-    // A vCPU of ours has a stack, so it is one of the first 32, which have a slot.
-    match shared_info().vcpu(id() as u32) {
-        Some(info) => info,
-        None => unreachable!(),
-    }
+    vcpu_info::of(id())
 }
 
 /// The address of this vCPU's last page fault (PV, where CR2 is Xen's).

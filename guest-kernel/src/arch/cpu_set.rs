@@ -2,10 +2,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// vCPUs the guest can run. Xen keeps `vcpu_info` for this many inside the
-/// shared-info page (`XEN_LEGACY_MAX_VCPUS`); staying within it means that a
-/// resume has no `VCPUOP_register_vcpu_info` to repeat.
-pub const MAX_CPUS: usize = 32;
+/// vCPUs the guest can run: as many as Xen makes for a PVH guest (`HVM_MAX_VCPUS`,
+/// `public/hvm/hvm_info_table.h`).
+pub const MAX_CPUS: usize = 128;
 
 const BITS: usize = u32::BITS as usize;
 
@@ -26,6 +25,12 @@ impl CpuSet {
     /// vCPU `cpu` is in it no more.
     pub fn remove(&self, cpu: usize) {
         self.0[cpu / BITS].fetch_and(!(1 << (cpu % BITS)), Ordering::AcqRel);
+    }
+
+    /// Nobody is in it any more.
+    pub fn clear(&self) {
+        let words = self.0.iter();
+        words.for_each(|word| word.store(0, Ordering::Release));
     }
 
     /// Is vCPU `cpu` in it? None is that the kernel cannot run.

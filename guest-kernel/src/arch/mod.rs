@@ -16,6 +16,7 @@ pub mod changes;
 pub mod cpu;
 mod cpu_set;
 pub mod direct;
+pub mod event_queues;
 #[cfg(target_arch = "x86_64")]
 mod far;
 #[cfg(target_arch = "x86_64")]
@@ -38,6 +39,7 @@ pub mod tables;
 pub mod traps;
 pub mod user;
 pub mod vcpu;
+pub mod vcpu_info;
 pub mod vectors;
 
 pub use mode::is_pv;

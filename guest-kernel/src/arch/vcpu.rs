@@ -4,7 +4,7 @@ use xen_bindings::vcpu;
 
 use super::mode::is_pv;
 use super::pv;
-use super::{areas, cpu};
+use super::{areas, cpu, vcpu_info};
 use crate::memory::layout::KERNEL_BASE;
 
 pub use super::pv::vcpu::InitialiseError;
@@ -21,6 +21,7 @@ fn secondary_entry() -> u32 {
 /// which its stack begins in esi (PVH); or on its own tables and stack (PV).
 pub fn initialise(cpu: usize) -> core::result::Result<(), InitialiseError> {
     areas::make_ready(cpu);
+    vcpu_info::register(cpu).map_err(InitialiseError::Call)?;
     if is_pv() {
         return pv::vcpu::initialise(cpu);
     }

@@ -6,12 +6,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use kernel_glue::insist::insist;
 use xen_bindings::event_channel::{self as channel, Port, Virq};
-use xen_bindings::two_level;
 use xen_bindings::{vcpu, Result};
 
 use crate::arch::cpu::{self, MAX_CPUS};
 use crate::arch::is_pv;
-use crate::arch::shared_info::shared_info;
 use crate::cmdline;
 use crate::xen::report::{self, Party};
 use crate::xen::{ports, time};
@@ -70,6 +68,7 @@ pub fn forget() {
 /// this can be done again after a refusal: a port that was bound then and could not be unmasked is
 /// unmasked now.
 pub fn bind_cpu(cpu: usize) -> Result<()> {
+    ports::prepare(cpu)?;
     let vcpu = cpu as u32;
     let events = &CPUS[cpu];
     if events.timer.load(Ordering::Relaxed) == NONE {
@@ -114,11 +113,8 @@ pub fn kick(cpu: usize) {
 /// The upcall: handles what is pending for this vCPU. Interrupts are off.
 pub fn upcall(me: usize) {
     let events = &CPUS[me];
-    let Some(info) = shared_info().vcpu(me as u32) else {
-        return;
-    };
     events.wakeups.fetch_add(1, Ordering::Relaxed);
-    two_level::upcall(info, shared_info(), ports::of(me), |port| {
+    ports::upcall(me, |port| {
         if port.number() == events.timer.load(Ordering::Acquire) {
             events.ticks.fetch_add(1, Ordering::Relaxed);
             // The loop arms it again, if there is any work.
@@ -175,7 +171,7 @@ pub fn wake_at(me: usize, due: u64) {
 /// Drops the timer event of vCPU `me` that is pending, if one is. Interrupts are off.
 fn drop_pending(me: usize) {
     let port = CPUS[me].timer.load(Ordering::Acquire);
-    two_level::clear_pending(shared_info(), Port::new(port));
+    ports::clear_pending(Port::new(port));
 }
 
 /// By how much a test build arms the timer too early, so that a test sees that it is noticed.

@@ -9,38 +9,43 @@ use spin::{Mutex, MutexGuard};
 use crate::arch::cpu::{self, CpuGuard, MAX_CPUS};
 use crate::xen::{console, time};
 
-/// Longest event line, bytes. The longest event is `churn` with 32 vCPUs, seven arrays of counts.
-const LINE: usize = 4096;
+/// Longest line of vCPU 0, bytes. Its longest event is `churn` with 128 vCPUs, seven arrays of counts.
+const LONGEST: usize = 12 << 10;
+/// Longest line of any other vCPU: those say nothing of all vCPUs.
+const LINE: usize = 1024;
 
 /// A line of text with a fixed room; what does not fit is cut and remembered.
-pub struct Line {
-    bytes: [u8; LINE],
+struct Line<Bytes: ?Sized = [u8]> {
     len: usize,
     cut: bool,
+    bytes: Bytes,
+}
+
+impl<const ROOM: usize> Line<[u8; ROOM]> {
+    /// An empty line.
+    const fn new() -> Self {
+        Line {
+            len: 0,
+            cut: false,
+            bytes: [0; ROOM],
+        }
+    }
 }
 
 impl Line {
-    /// An empty line.
-    pub const fn new() -> Self {
-        Line {
-            bytes: [0; LINE],
-            len: 0,
-            cut: false,
-        }
-    }
     fn clear(&mut self) {
         self.len = 0;
         self.cut = false;
     }
     /// What was written.
-    pub fn as_bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
 impl Write for Line {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let room = LINE - self.len;
+        let room = self.bytes.len() - self.len;
         if s.len() > room {
             self.cut = true;
             return Err(fmt::Error);
@@ -69,7 +74,9 @@ impl Write for Escaped<'_> {
 }
 
 /// One line for each vCPU: events are too long for the stack.
-static LINES: [Mutex<Line>; MAX_CPUS] = [const { Mutex::new(Line::new()) }; MAX_CPUS];
+static FIRST_LINE: Mutex<Line<[u8; LONGEST]>> = Mutex::new(Line::new());
+static LINES: [Mutex<Line<[u8; LINE]>>; MAX_CPUS - 1] =
+    [const { Mutex::new(Line::new()) }; MAX_CPUS - 1];
 
 /// An event being written. Nothing reaches the console before [`Event::send`].
 ///
@@ -84,7 +91,11 @@ pub struct Event {
 /// The running CPU's line, empty.
 fn line() -> (MutexGuard<'static, Line>, CpuGuard) {
     let guard = CpuGuard::new();
-    let mut line = LINES[guard.cpu()].lock();
+    let own: &Mutex<Line> = match guard.cpu().checked_sub(1) {
+        None => &FIRST_LINE,
+        Some(other) => &LINES[other],
+    };
+    let mut line = own.lock();
     line.clear();
     (line, guard)
 }
@@ -164,13 +175,15 @@ impl Event {
     /// Writes the event to the console.
     pub fn send(mut self) {
         if self.line.write_str("}\n").is_err() || self.line.cut {
+            let room = self.line.bytes.len();
             self.line.clear();
             let _ = writeln!(
                 self.line,
-                "@{{\"v\":1,\"ev\":\"error\",\"t\":{},\"cpu\":{},\"party\":\"guest\",\"where\":\"events\",\"msg\":\"event {} longer than {LINE} bytes\"}}",
+                "@{{\"v\":1,\"ev\":\"error\",\"t\":{},\"cpu\":{},\"party\":\"guest\",\"where\":\"events\",\"msg\":\"event {} longer than {} bytes\"}}",
                 time::now(),
                 cpu::id(),
-                self.name
+                self.name,
+                room
             );
         }
         console::write(self.line.as_bytes());
@@ -205,8 +218,9 @@ impl log::Log for ConsoleLog {
             record.level(),
             record.args()
         );
-        if fits.is_err() || line.len == LINE {
-            line.len = LINE - 1; // cut: the line break must fit
+        let room = line.bytes.len();
+        if fits.is_err() || line.len == room {
+            line.len = room - 1; // cut: the line break must fit
         }
         let end = line.len;
         line.bytes[end] = b'\n';
@@ -227,12 +241,13 @@ pub fn start_log(level: log::LevelFilter) {
 /// The last line of a kernel that is lost: the `panic` event, on a console taken from whoever had
 /// it.
 pub fn panic(info: &core::panic::PanicInfo) {
-    static LAST: Mutex<Line> = Mutex::new(Line::new());
+    static LAST: Mutex<Line<[u8; LINE]>> = Mutex::new(Line::new());
     if !console::seize() {
         return;
     }
     // Only the first panic comes here, so the lock is free.
-    let mut line = LAST.lock();
+    let last: &Mutex<Line> = &LAST;
+    let mut line = last.lock();
     let _ = write!(
         line,
         "@{{\"v\":1,\"ev\":\"panic\",\"t\":{},\"cpu\":{},\"msg\":\"",

@@ -261,6 +261,17 @@ pub const EVTCHNSTAT_pirq: u32 = 3;
 pub const EVTCHNSTAT_virq: u32 = 4;
 pub const EVTCHNSTAT_ipi: u32 = 5;
 pub const EVTCHN_2L_NR_CHANNELS: u32 = 4096;
+pub const EVTCHN_FIFO_PRIORITY_MAX: u32 = 0;
+pub const EVTCHN_FIFO_PRIORITY_DEFAULT: u32 = 7;
+pub const EVTCHN_FIFO_PRIORITY_MIN: u32 = 15;
+pub const EVTCHN_FIFO_MAX_QUEUES: u32 = 16;
+pub const EVTCHN_FIFO_PENDING: u32 = 31;
+pub const EVTCHN_FIFO_MASKED: u32 = 30;
+pub const EVTCHN_FIFO_LINKED: u32 = 29;
+pub const EVTCHN_FIFO_BUSY: u32 = 28;
+pub const EVTCHN_FIFO_LINK_BITS: u32 = 17;
+pub const EVTCHN_FIFO_LINK_MASK: u32 = 131071;
+pub const EVTCHN_FIFO_NR_CHANNELS: u32 = 131072;
 pub const SCHEDOP_yield: u32 = 0;
 pub const SCHEDOP_block: u32 = 1;
 pub const SCHEDOP_shutdown: u32 = 2;
@@ -1701,6 +1712,102 @@ const _: () = {
     [
         "Offset of field: evtchn_reset::dom",
     ][::core::mem::offset_of!(evtchn_reset, dom) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct evtchn_init_control {
+    pub control_gfn: u64,
+    pub offset: u32,
+    pub vcpu: u32,
+    pub link_bits: u8,
+    pub _pad: [u8; 7usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of evtchn_init_control",
+    ][::core::mem::size_of::<evtchn_init_control>() - 24usize];
+    [
+        "Alignment of evtchn_init_control",
+    ][::core::mem::align_of::<evtchn_init_control>() - 8usize];
+    [
+        "Offset of field: evtchn_init_control::control_gfn",
+    ][::core::mem::offset_of!(evtchn_init_control, control_gfn) - 0usize];
+    [
+        "Offset of field: evtchn_init_control::offset",
+    ][::core::mem::offset_of!(evtchn_init_control, offset) - 8usize];
+    [
+        "Offset of field: evtchn_init_control::vcpu",
+    ][::core::mem::offset_of!(evtchn_init_control, vcpu) - 12usize];
+    [
+        "Offset of field: evtchn_init_control::link_bits",
+    ][::core::mem::offset_of!(evtchn_init_control, link_bits) - 16usize];
+    [
+        "Offset of field: evtchn_init_control::_pad",
+    ][::core::mem::offset_of!(evtchn_init_control, _pad) - 17usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct evtchn_expand_array {
+    pub array_gfn: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of evtchn_expand_array",
+    ][::core::mem::size_of::<evtchn_expand_array>() - 8usize];
+    [
+        "Alignment of evtchn_expand_array",
+    ][::core::mem::align_of::<evtchn_expand_array>() - 8usize];
+    [
+        "Offset of field: evtchn_expand_array::array_gfn",
+    ][::core::mem::offset_of!(evtchn_expand_array, array_gfn) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct evtchn_set_priority {
+    pub port: evtchn_port_t,
+    pub priority: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of evtchn_set_priority",
+    ][::core::mem::size_of::<evtchn_set_priority>() - 8usize];
+    [
+        "Alignment of evtchn_set_priority",
+    ][::core::mem::align_of::<evtchn_set_priority>() - 4usize];
+    [
+        "Offset of field: evtchn_set_priority::port",
+    ][::core::mem::offset_of!(evtchn_set_priority, port) - 0usize];
+    [
+        "Offset of field: evtchn_set_priority::priority",
+    ][::core::mem::offset_of!(evtchn_set_priority, priority) - 4usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct evtchn_fifo_control_block {
+    pub ready: u32,
+    pub _rsvd: u32,
+    pub head: [u32; 16usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of evtchn_fifo_control_block",
+    ][::core::mem::size_of::<evtchn_fifo_control_block>() - 72usize];
+    [
+        "Alignment of evtchn_fifo_control_block",
+    ][::core::mem::align_of::<evtchn_fifo_control_block>() - 4usize];
+    [
+        "Offset of field: evtchn_fifo_control_block::ready",
+    ][::core::mem::offset_of!(evtchn_fifo_control_block, ready) - 0usize];
+    [
+        "Offset of field: evtchn_fifo_control_block::_rsvd",
+    ][::core::mem::offset_of!(evtchn_fifo_control_block, _rsvd) - 4usize];
+    [
+        "Offset of field: evtchn_fifo_control_block::head",
+    ][::core::mem::offset_of!(evtchn_fifo_control_block, head) - 8usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]

@@ -6,7 +6,7 @@ use migration::{Participant, Role, Stage};
 use super::error::Error;
 use super::steps::Guest;
 use crate::cmdline;
-use crate::xen::{calls, cpus, events};
+use crate::xen::{calls, cpus, events, ports};
 
 /// Vital: a guest without events neither runs nor ends.
 pub struct Events;
@@ -26,6 +26,9 @@ impl Participant<Guest<'_>> for Events {
         if !switches.no_evtchn() {
             // The new domain's event channels are all closed; only our names for them are left.
             events::forget();
+            guest
+                .refusals
+                .need("the kind of event channels", ports::choose)?;
             for cpu in cpus::online() {
                 guest
                     .refusals

@@ -1,7 +1,7 @@
 //! What this guest does in each step of a suspend: the `migration` crate's [`Platform`].
 //!
 //! The order of the steps, the way back and the limits are that crate's. Here is what the steps mean
-//! for the vCPUs, the pool and the page tables of a PVH or PV guest with 1 to 32 vCPUs; devices and
+//! for the vCPUs, the pool and the page tables of a PVH or PV guest with 1 to 128 vCPUs; devices and
 //! the clock are [participants](super), each in its own file.
 
 use core::time::Duration;
@@ -15,6 +15,7 @@ use super::refusals::Refusals;
 #[cfg(feature = "switches")]
 use super::resume_fault;
 use crate::arch::cpu::CpuGuard;
+use crate::arch::vcpu_info;
 use crate::control::audit;
 use crate::sets::{drain, windows};
 use crate::vcpus::hotplug::{Hotplug, HOTPLUG};
@@ -135,6 +136,16 @@ impl<'s> Guest<'s> {
         }
         if !switches.no_shared_info() {
             self.map_shared_info()?;
+        }
+        self.register_vcpu_infos()
+    }
+
+    /// For those that have no place in the shared-info page. They wait where they were parked.
+    fn register_vcpu_infos(&mut self) -> Result<(), Error> {
+        vcpu_info::forget();
+        for cpu in cpus::others().filter(|&cpu| vcpu_info::is_registered_by_call(cpu)) {
+            self.refusals
+                .need("vcpu_info", || vcpu_info::register_again(cpu))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What must follow a suspend, a hotplug, a boot and an end, whoever asked for it.
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 
 use crate::base::stop;
 use crate::guest::event::Event;
@@ -16,7 +16,14 @@ impl Life<'_> {
     /// Waits until the domain boots, and leaves out what came before: xenconsoled may write the
     /// last lines of a former domain of this name only now.
     pub(super) fn begins_here(&mut self) -> Result<()> {
-        self.wait("boot", |e| e.ev == "boot")?;
+        let boot = self.wait("boot", |e| e.ev == "boot")?;
+        let mut words = self.config.cmdline.split(' ');
+        if let Some(wanted) = words.find_map(|word| word.strip_prefix("events=")) {
+            let has = boot.text("events").unwrap_or("none");
+            if has != wanted {
+                bail!("the guest was to have {wanted} event channels and has {has}");
+            }
+        }
         let at = self.window().iter().rposition(|e| e.ev == "boot");
         self.mark += at.unwrap_or(0);
         Ok(())

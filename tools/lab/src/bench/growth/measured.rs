@@ -16,6 +16,8 @@ pub type All = BTreeMap<Point, Measured>;
 pub struct Point {
     /// `pv` sorts after `pvh`.
     pub pv: bool,
+    /// Of the guest, MiB.
+    pub mem: u32,
     pub vcpus: u32,
     pub sets: u32,
     pub early: bool,

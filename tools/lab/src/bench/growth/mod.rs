@@ -1,5 +1,5 @@
-//! `cargo lab bench growth`: how a suspend of our guest grows with its vCPUs and with the sets that
-//! it has cached, drained as usual and trimmed early.
+//! `cargo lab bench growth`: how a suspend of our guest grows with its memory, its vCPUs and the
+//! sets that it has cached, drained as usual and trimmed early.
 //!
 //! A guest without work of its own is told on its console how many sets to cache (`fill N`) and
 //! whether to trim early, then suspended by `xl save -c`, again and again in one life, the two ways
@@ -24,7 +24,8 @@ use crate::build::kernel::{self, Arch};
 use crate::guest::config::{Config, Kind};
 use crate::guest::event::Event;
 use crate::guest::standard;
-use crate::host::machine::Machine;
+use crate::host::machine::{Machine, Spec};
+use crate::host::qemu::Hardware;
 use crate::host::xen_build::Xen;
 use crate::life::{Action, Life, Timeline};
 use measured::{All, Point};
@@ -34,7 +35,7 @@ use tables::report;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// vCPUs
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16", value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16", value_parser = clap::value_parser!(u32).range(1..=128))]
     vcpus: Vec<u32>,
     /// Sets cached when the suspend is asked for, of all vCPUs and the depot together
     #[arg(long, value_delimiter = ',', default_value = "0,64,250,1000", value_parser = clap::value_parser!(u32).range(0..=1000))]
@@ -45,9 +46,9 @@ pub struct Args {
     /// Suspends at each point
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Memory of the guest, MiB: 1000 sets take 16, and the audit looks at every page
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(40..=512))]
-    mem: u32,
+    /// Memory of the guest, MiB: 1000 sets take 16
+    #[arg(long, value_delimiter = ',', default_value = "40", value_parser = clap::value_parser!(u32).range(40..=8192))]
+    mem: Vec<u32>,
     /// For a script
     #[arg(long)]
     json: bool,
@@ -65,17 +66,30 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     kernel::ensure()?;
     let run = runs::new("bench-growth")?;
     let start = Instant::now();
-    let machine = Machine::boot(&run, false, Xen::Debian12)?;
+    let mut hardware = Hardware::default();
+    // Room for the largest, and for dom0.
+    let most = args.mem.iter().copied().max().unwrap_or_default();
+    hardware.mib = hardware.mib.max(most + DOM0);
+    let spec = Spec {
+        xen: Xen::Debian12,
+        hardware,
+    };
+    let machine = Machine::boot(&run, false, spec)?;
     let timeline = Timeline::open(&run)?;
     let (mut all, mut failures) = (All::new(), Vec::new());
     let mut document = Document::default();
     for &kind in &args.kinds {
-        for &vcpus in &args.vcpus {
+        for (&mem, &vcpus) in args
+            .mem
+            .iter()
+            .flat_map(|mem| args.vcpus.iter().map(move |vcpus| (mem, vcpus)))
+        {
             let began = Instant::now();
-            let result = live(args, &machine, &timeline, kind, vcpus, &mut all);
+            let size = Size { kind, mem, vcpus };
+            let result = live(args, &machine, &timeline, size, &mut all);
             stop::check()?;
             machine.check()?;
-            let name = format!("{} with {vcpus} vCPUs", kind.words());
+            let name = format!("{} with {mem} MiB and {vcpus} vCPUs", kind.words());
             let said = match &result {
                 Ok(()) => "ok".to_owned(),
                 Err(why) => format!("FAILED: {why:#}"),
@@ -85,7 +99,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 failures.push(format!("{name} failed: {why:#}"));
             }
             // Each time, so that an interrupted run leaves what it has.
-            document = report(args.mem, args.rounds, &all, &failures, start.elapsed());
+            document = report(args.rounds, &all, &failures, start.elapsed());
             document.write(&run)?;
         }
     }
@@ -102,21 +116,33 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// One guest of this many vCPUs, suspended at every point.
+/// What a guest is.
+#[derive(Clone, Copy)]
+struct Size {
+    kind: Kind,
+    /// MiB.
+    mem: u32,
+    vcpus: u32,
+}
+
+/// Memory that dom0 and Xen have beside a guest, MiB.
+const DOM0: u32 = 2048;
+
+/// One guest of this size, suspended at every point.
 fn live(
     args: &Args,
     machine: &Machine,
     timeline: &Timeline,
-    kind: Kind,
-    vcpus: u32,
+    size: Size,
     all: &mut All,
 ) -> Result<()> {
+    let Size { kind, mem, vcpus } = size;
     let config = Config {
-        name: format!("grow-{}-{vcpus}", kind.name()),
+        name: format!("grow-{}-{mem}-{vcpus}", kind.name()),
         kind,
         vcpus,
         max_vcpus: vcpus,
-        mem: args.mem,
+        mem,
         cmdline: "churn=off live=0".to_owned(),
         ..standard::pvh(Arch::X86_64)
     };
@@ -135,6 +161,7 @@ fn live(
             for early in ways {
                 let point = Point {
                     pv: kind == Kind::Pv,
+                    mem,
                     vcpus,
                     sets,
                     early,

@@ -17,16 +17,15 @@ fn median(samples: &Samples) -> f64 {
 }
 
 /// Tables and charts of all points.
-pub fn report(mem: u32, rounds: u32, all: &All, failures: &[String], took: Duration) -> Document {
+pub fn report(rounds: u32, all: &All, failures: &[String], took: Duration) -> Document {
     let machine = match qemu::accel().0 {
         qemu::Accel::Tcg => "QEMU emulating everything: good for ratios, not for times",
         qemu::Accel::Kvm => "KVM with nesting",
     };
     let mut notes = vec![
         format!(
-            "x86_64, {} MiB, no churn; Debian's Xen 4.17 on 2 processors that dom0 and the guest share; {machine}. {} suspends at each \
+            "x86_64, no churn; Debian's Xen 4.17 on 2 processors that dom0 and the guest share; {machine}. {} suspends at each \
              point by xl save -c, drained as usual and trimmed early in turns; {} in all.",
-            mem,
             rounds,
             progress::seconds(took)
         ),
@@ -79,6 +78,7 @@ pub(super) fn table(all: &All, pv: bool) -> Option<Table> {
                 .filter(|_| point.early && median(&m.work) > 0.0)
                 .map(|plain| format!("×{}", number(median(&plain.work) / median(&m.work))));
             vec![
+                point.mem.to_string(),
                 point.vcpus.to_string(),
                 point.sets.to_string(),
                 if point.early { "early" } else { "-" }.to_owned(),
@@ -99,6 +99,7 @@ pub(super) fn table(all: &All, pv: bool) -> Option<Table> {
     (!rows.is_empty()).then(|| Table {
         title: format!("As {}", words(pv)),
         columns: Table::headings(&[
+            "MiB",
             "vCPUs",
             "sets cached",
             "trimmed",
@@ -121,8 +122,13 @@ pub(super) fn table(all: &All, pv: bool) -> Option<Table> {
 
 /// Park, drain and audit together against the sets, for the fewest and the most vCPUs, both ways.
 pub(super) fn charts(all: &All) -> Vec<Chart> {
+    // What grows with memory is in the table: here the least of it.
+    let mem = all.keys().map(|point| point.mem).min().unwrap_or_default();
     let of_kind = |pv: bool| {
-        let points = || all.keys().filter(move |point| point.pv == pv);
+        let points = || {
+            all.keys()
+                .filter(move |point| point.pv == pv && point.mem == mem)
+        };
         let mut sets: Vec<u32> = points().map(|point| point.sets).collect();
         sets.sort_unstable();
         sets.dedup();
@@ -140,6 +146,7 @@ pub(super) fn charts(all: &All) -> Vec<Chart> {
                 let values = sets.iter().map(|&sets| {
                     let point = Point {
                         pv,
+                        mem,
                         vcpus,
                         sets,
                         early,

@@ -74,6 +74,7 @@ fn early_is_set_against_plain_at_the_same_point() {
         for pv in [false, true] {
             let point = Point {
                 pv,
+                mem: 40,
                 vcpus: 16,
                 sets: 64,
                 early,
@@ -93,7 +94,7 @@ fn early_is_set_against_plain_at_the_same_point() {
     let table = table(&all, true).unwrap();
     assert_eq!(table.rows.len(), 2);
     assert_eq!(
-        (table.rows[0][10].as_str(), table.rows[1][10].as_str()),
+        (table.rows[0][11].as_str(), table.rows[1][11].as_str()),
         ("", "×2.50")
     );
     let charts = charts(&all);

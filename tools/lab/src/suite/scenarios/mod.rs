@@ -24,6 +24,7 @@ pub fn all() -> Vec<LabTest> {
         tests.extend(main_jobs(arch));
         if arch == Arch::X86_64 {
             tests.extend(requests_and_hotplug());
+            tests.push(vcpus::two_level());
         }
         tests.extend(numbers_of_vcpus(arch));
         tests.extend(pvh_controls(arch));
@@ -34,6 +35,7 @@ pub fn all() -> Vec<LabTest> {
     }
     tests.extend(pv::all());
     tests.extend(sizes::all());
+    tests.extend(vcpus::many());
     long::leave_out(&mut tests);
     // Those for one hypervisor side by side: one machine serves them all.
     tests.sort_by_key(|test| {

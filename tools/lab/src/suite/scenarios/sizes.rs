@@ -117,7 +117,7 @@ fn more_than_used() -> [LabTest; 1] {
         vec![Create, Unused(256 << 10, 1), Poweroff],
     );
     test.config.mem = 1024;
-    test.config.max_vcpus = 33;
+    test.config.max_vcpus = 129;
     [test]
 }
 

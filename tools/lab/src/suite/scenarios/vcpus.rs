@@ -1,5 +1,7 @@
 //! vCPUs in all patterns and numbers, and random hotplug.
 
+use std::time::Duration;
+
 use crate::build::kernel::Arch;
 use crate::guest::config::Kind;
 use crate::host::xen_build::Xen;
@@ -108,6 +110,46 @@ pub fn other_vcpus() -> Vec<LabTest> {
         held("late-vcpus/pvh", pvh("", late())),
         held("late-vcpus/pv", pv("", late())),
     ]
+}
+
+/// More vCPUs than the shared-info page has places for, with as little work as there can be: two
+/// processors, emulated, run all of them. Both kinds of event channels.
+pub fn many() -> Vec<LabTest> {
+    use Action::{Create, Poweroff, Restore, Save, VcpuSet};
+    const LIGHT: &str = "burst=1 live=1";
+    let life = || vec![Create, Save, Restore, VcpuSet(2), VcpuSet(64), Poweroff];
+    let many = |name: &str, mut test: LabTest, vcpus, events: &str| {
+        test = test.vcpus(vcpus, 2 * vcpus);
+        test.name = format!("long/{vcpus}-vcpus/{name}");
+        test.config.cmdline = format!("{LIGHT} events={events}");
+        test.limit = Duration::from_secs(420);
+        test
+    };
+    let pvh = |life| LabTest::new(Arch::X86_64, "", life);
+    let pv = |life| LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, "", life);
+    vec![
+        many("fifo", pvh(life()), 64, "fifo"),
+        many("2l", pvh(life()), 64, "2l"),
+        many("pv", pv(life()), 64, "fifo"),
+        many("pvh", pvh(vec![Create, Save, Poweroff]), 128, "fifo"),
+    ]
+}
+
+/// The event channels that are not chosen where Xen has the newer ones.
+pub fn two_level() -> LabTest {
+    use Action::{Checkpoint, Create, Poweroff, Restore, Save, VcpuSet};
+    let life = vec![
+        Create,
+        VcpuSet(2),
+        Save,
+        Restore,
+        VcpuSet(4),
+        Checkpoint,
+        Poweroff,
+    ];
+    let mut test = LabTest::new(Arch::X86_64, "events=2l", life);
+    test.config.cmdline += " events=2l";
+    test
 }
 
 /// vCPUs that come and go for a while: nothing of them may be left behind, such as a piece of their
