@@ -142,6 +142,13 @@ fn report_boot(boot: &arch::start_info::BootInfo) {
             format_args!("`{word}`: {why}"),
         );
     }
+    if cmdline::options().events == cmdline::Events::Fifo && ports::kind() != "fifo" {
+        report::error(
+            Party::Xen,
+            "events",
+            "it has no FIFO event channels: two-level ones are used",
+        );
+    }
     unused::say(&boot.memory);
     if boot.memory.dropped > 0 {
         report::error(

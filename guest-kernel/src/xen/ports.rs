@@ -10,7 +10,6 @@ use crate::arch::cpu::MAX_CPUS;
 use crate::arch::shared_info::shared_info;
 use crate::arch::{event_queues, vcpu_info};
 use crate::cmdline::{self, Events};
-use crate::xen::report::{self, Party};
 
 /// The ports that each vCPU handles, of two-level event channels. The pending bits of all vCPUs share
 /// words: without it one vCPU would swallow another's events.
@@ -29,17 +28,11 @@ pub fn forget() {
 /// Goes over to FIFO event channels, if Xen has them and the command line does not say otherwise.
 /// Once in each domain, on vCPU 0, after [`forget`] and before any port is listened to.
 pub fn choose() -> Result<()> {
-    let wanted = cmdline::options().events;
-    if wanted == Events::TwoLevel {
+    if cmdline::options().events == Events::TwoLevel {
         return Ok(());
     }
     match event_queues::give(0) {
-        Err(error) if matches!(error.errno, Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-            if wanted == Events::Fifo {
-                report::error(Party::Xen, "events", error);
-            }
-            Ok(())
-        }
+        Err(error) if matches!(error.errno, Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(()),
         other => other,
     }
 }
