@@ -9,9 +9,7 @@ use crate::switches::Switches;
 /// A kind of event channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Events {
-    /// FIFO ones where Xen has them.
-    Best,
-    /// FIFO ones, and it is an error if there are none.
+    /// FIFO ones; where Xen has none that is said, and the others are used.
     Fifo,
     /// Those that there always are.
     TwoLevel,
@@ -61,7 +59,7 @@ const DEFAULTS: Options = Options {
     frames_from_top: false,
     prefill: 0,
     trim_early: false,
-    events: Events::Best,
+    events: Events::TwoLevel,
     switches: Switches::NONE,
 };
 

@@ -25,7 +25,7 @@ pub fn forget() {
     event_queues::forget();
 }
 
-/// Goes over to FIFO event channels, if Xen has them and the command line does not say otherwise.
+/// Goes over to FIFO event channels, if the command line asks for them and Xen has them.
 /// Once in each domain, on vCPU 0, after [`forget`] and before any port is listened to.
 pub fn choose() -> Result<()> {
     if cmdline::options().events == Events::TwoLevel {

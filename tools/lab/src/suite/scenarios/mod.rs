@@ -24,7 +24,7 @@ pub fn all() -> Vec<LabTest> {
         tests.extend(main_jobs(arch));
         if arch == Arch::X86_64 {
             tests.extend(requests_and_hotplug());
-            tests.push(vcpus::two_level());
+            tests.push(vcpus::fifo());
         }
         tests.extend(numbers_of_vcpus(arch));
         tests.extend(pvh_controls(arch));

@@ -130,13 +130,13 @@ pub fn many() -> Vec<LabTest> {
     vec![
         many("fifo", pvh(life()), 64, "fifo"),
         many("2l", pvh(life()), 64, "2l"),
-        many("pv", pv(life()), 64, "fifo"),
-        many("pvh", pvh(vec![Create, Save, Poweroff]), 128, "fifo"),
+        many("pv", pv(life()), 64, "2l"),
+        many("pvh", pvh(vec![Create, Save, Poweroff]), 128, "2l"),
     ]
 }
 
-/// The event channels that are not chosen where Xen has the newer ones.
-pub fn two_level() -> LabTest {
+/// The event channels that are not used unless asked for.
+pub fn fifo() -> LabTest {
     use Action::{Checkpoint, Create, Poweroff, Restore, Save, VcpuSet};
     let life = vec![
         Create,
@@ -147,8 +147,9 @@ pub fn two_level() -> LabTest {
         Checkpoint,
         Poweroff,
     ];
-    let mut test = LabTest::new(Arch::X86_64, "events=2l", life);
-    test.config.cmdline += " events=2l";
+    let mut test = LabTest::new(Arch::X86_64, "", life);
+    test.name = "long/x86_64/events=fifo".into();
+    test.config.cmdline += " events=fifo";
     test
 }
 
