@@ -27,8 +27,30 @@ pub struct Options {
     pub prefill: usize,
     /// Empty the caches as soon as a suspend is asked for.
     pub trim_early: bool,
+    /// Serve on the network, under this address.
+    pub service: Option<Address>,
     /// Steps to leave out; none in a plain build.
     pub switches: Switches,
+}
+
+/// An IPv4 address and its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: [u8; 4],
+    /// How many bits of it are the network's.
+    pub bits: u8,
+}
+
+impl Address {
+    /// Reads `10.0.0.2/24`.
+    fn parse(word: &str) -> Option<Address> {
+        let (ip, bits) = word.split_once('/')?;
+        let ip: core::net::Ipv4Addr = ip.parse().ok()?;
+        let bits = bits.parse().ok().filter(|bits| (1..=30).contains(bits))?;
+        let ip = ip.octets();
+        Some(Address { ip, bits })
+    }
 }
 
 static OPTIONS: Once<Options> = Once::new();
@@ -48,6 +70,7 @@ const DEFAULTS: Options = Options {
     frames_from_top: false,
     prefill: 0,
     trim_early: false,
+    service: None,
     switches: Switches::NONE,
 };
 
@@ -111,6 +134,11 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
         }
         Some(("trim", "early")) => options.trim_early = true,
         Some(("trim", "off")) => options.trim_early = false,
+        Some(("service", "off")) => options.service = None,
+        Some(("service", address)) => {
+            let address = Address::parse(address);
+            options.service = Some(address.ok_or("an address like 10.0.0.2/24 is needed")?);
+        }
         Some(("live", count)) => {
             options.live = match count.parse() {
                 Ok(count) if count <= MAX_LIVE => count,
