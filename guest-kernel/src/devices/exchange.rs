@@ -162,7 +162,9 @@ impl Exchange {
         let is_full = socket.recv_queue() == socket.recv_capacity();
         let mut bytes = [0; 1024];
         let Ok(len) = socket.peek_slice(&mut bytes) else {
-            return false;
+            // The client has closed without a whole request.
+            self.doing = Doing::Ending;
+            return true;
         };
         match http::read(&bytes[..len], record::LONGEST) {
             Request::Incomplete if is_full || len == bytes.len() => {

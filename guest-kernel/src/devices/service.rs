@@ -1,7 +1,7 @@
 //! The service: ping, TCP echo, and HTTP with a page about the guest and the records on its disk.
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::tcp::{Socket, SocketBuffer};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Address};
 use spin::{Mutex, MutexGuard};
@@ -239,6 +239,10 @@ fn cidr(address: Address) -> IpCidr {
 
 /// Waits for the next connection, if there is none.
 fn listen(socket: &mut Socket<'_>, port: u16) -> bool {
+    // Both sides have closed, and there are few places: the next client takes this one at once.
+    if socket.state() == State::TimeWait {
+        socket.abort();
+    }
     // It is closed, so it can listen.
     !socket.is_open() && socket.listen(port).is_ok()
 }

@@ -190,7 +190,8 @@ impl Store {
                 None
             }
             (READ, Ok(_)) => {
-                let is_it = record::read(&self.sector[..self.size]).is_some_and(|(is, _)| is == number);
+                let is_it =
+                    record::read(&self.sector[..self.size]).is_some_and(|(is, _)| is == number);
                 Some(if is_it {
                     Done::Read(number)
                 } else {
