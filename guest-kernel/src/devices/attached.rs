@@ -2,6 +2,8 @@
 //!
 //! One of each is used, the first that is there. They may come and go while the guest runs.
 
+use core::time::Duration;
+
 use frontends::{blk, net, Change, Driver, Limits, Roster};
 use migration::standing::Repeats;
 use migration::Clock;
@@ -18,6 +20,15 @@ use crate::xen::{events, time};
 /// So long after a connection announcements are due, for which no event comes.
 const ANNOUNCED: u64 = 2_000_000_000;
 
+/// For a dom0 that is emulated and has more to do than it can: what it does in half a second at other
+/// times has taken it half a minute.
+const LIMITS: Limits = Limits {
+    offer: Duration::from_secs(60),
+    connect: Duration::from_secs(60),
+    back: Duration::from_secs(120),
+    ..Limits::DEFAULT
+};
+
 struct Attached {
     /// Something in xenstore has changed, or may have.
     look: bool,
@@ -33,8 +44,8 @@ static ATTACHED: Mutex<Attached> = Mutex::new(Attached {
     look: true,
     nics: Roster::new("vif"),
     disks: Roster::new("vbd"),
-    nic: Slot::new(Nic::new(0, net::Wishes::ALL, Limits::DEFAULT)),
-    disk: Slot::new(Disk::new(0, blk::Wishes::ALL, Limits::DEFAULT)),
+    nic: Slot::new(Nic::new(0, net::Wishes::ALL, LIMITS)),
+    disk: Slot::new(Disk::new(0, blk::Wishes::ALL, LIMITS)),
     errors: Repeats::NOTHING,
     service: Service::new(),
 });
