@@ -33,8 +33,13 @@ fn life() -> Vec<Action> {
     ]
 }
 
-fn serving(mut test: LabTest) -> LabTest {
+/// Two vCPUs and less churn leave dom0 what its backends need.
+fn serving(test: LabTest) -> LabTest {
+    let mut test = test.vcpus(2, 32);
     let cmdline = &mut test.config.cmdline;
+    if !cmdline.contains("burst=") {
+        cmdline.push_str(" burst=4");
+    }
     *cmdline = format!("{cmdline} {SERVICE}").trim().to_owned();
     test.config.extra.push_str(DEVICES);
     test
