@@ -27,9 +27,9 @@ pub fn all() -> Vec<LabTest> {
 }
 
 fn life() -> Vec<Action> {
-    use Action::{Create, Devices, Migrate, Poweroff, Restore, Save, Serves};
+    use Action::{Boot, Devices, Migrate, Poweroff, Restore, Save, Serves};
     vec![
-        Devices, Create, Serves, Save, Restore, Serves, Migrate, Serves, Poweroff,
+        Devices, Boot, Serves, Save, Restore, Serves, Migrate, Serves, Poweroff,
     ]
 }
 
