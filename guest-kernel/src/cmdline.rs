@@ -38,8 +38,30 @@ pub struct Options {
     pub trim_early: bool,
     /// The kind of event channels.
     pub events: Events,
+    /// Serve on the network, under this address.
+    pub service: Option<Address>,
     /// Steps to leave out; none in a plain build.
     pub switches: Switches,
+}
+
+/// An IPv4 address and its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: [u8; 4],
+    /// How many bits of it are the network's.
+    pub bits: u8,
+}
+
+impl Address {
+    /// Reads `10.0.0.2/24`.
+    fn parse(word: &str) -> Option<Address> {
+        let (ip, bits) = word.split_once('/')?;
+        let ip: core::net::Ipv4Addr = ip.parse().ok()?;
+        let bits = bits.parse().ok().filter(|bits| (1..=30).contains(bits))?;
+        let ip = ip.octets();
+        Some(Address { ip, bits })
+    }
 }
 
 static OPTIONS: Once<Options> = Once::new();
@@ -60,6 +82,7 @@ const DEFAULTS: Options = Options {
     prefill: 0,
     trim_early: false,
     events: Events::TwoLevel,
+    service: None,
     switches: Switches::NONE,
 };
 
@@ -125,6 +148,11 @@ fn apply(options: &mut Options, word: &str) -> Result<(), &'static str> {
         Some(("trim", "off")) => options.trim_early = false,
         Some(("events", "fifo")) => options.events = Events::Fifo,
         Some(("events", "2l")) => options.events = Events::TwoLevel,
+        Some(("service", "off")) => options.service = None,
+        Some(("service", address)) => {
+            let address = Address::parse(address);
+            options.service = Some(address.ok_or("an address like 10.0.0.2/24 is needed")?);
+        }
         Some(("live", count)) => {
             options.live = match count.parse() {
                 Ok(count) if count <= MAX_LIVE => count,

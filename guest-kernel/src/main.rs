@@ -18,6 +18,7 @@
 mod arch;
 mod cmdline;
 mod control;
+mod devices;
 mod memory;
 mod sets;
 mod start;

@@ -30,6 +30,7 @@ bitflags::bitflags! {
         const CONSOLE_QUEUED = 1 << 19;
         const BALLOON_NOTED = 1 << 21;
         const TICK_STOPPED = 1 << 22;
+        const FRONTENDS = 1 << 23;
     }
 }
 
@@ -58,6 +59,7 @@ const WORDS: &[(&str, Off)] = &[
     ("store=once", Off::STORE_RETRIED),
     ("console=wait", Off::CONSOLE_QUEUED),
     ("tick=always", Off::TICK_STOPPED),
+    ("resume=no-frontends", Off::FRONTENDS),
 ];
 
 /// What a test wants the audit to find.
@@ -140,6 +142,8 @@ impl Switches {
         no_vector VECTOR;
         /// Leave the event channels unbound on resume?
         no_evtchn EVTCHN;
+        /// Leave the devices as they were on resume?
+        no_frontends FRONTENDS;
         /// Leave the xenstore watches unset on resume?
         no_watches WATCHES;
         /// Not read xenstore's nodes again on resume?

@@ -131,6 +131,31 @@ pub trait Xenstore {
     fn watch(&mut self, path: &str, token: &str) -> Result<(), StoreError>;
 }
 
+/// What is asked of a xenstore client beyond [`Xenstore`], by whoever has devices: what lies below a
+/// node, and an end of what was made.
+pub trait Tree: Xenstore {
+    /// Names each child of a node, one call for each.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such node.
+    #[doc(alias = "XS_DIRECTORY")]
+    fn list(&mut self, path: &str, each: &mut dyn FnMut(&str)) -> Result<(), StoreError>;
+
+    /// Removes a node and what lies below it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such node.
+    #[doc(alias = "XS_RM")]
+    fn remove(&mut self, path: &str) -> Result<(), StoreError>;
+
+    /// Ends a watch.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if it was not set.
+    #[doc(alias = "XS_UNWATCH")]
+    fn unwatch(&mut self, path: &str, token: &str) -> Result<(), StoreError>;
+}
+
 /// Runs `body` inside a transaction until it commits, at most `tries` times.
 ///
 /// The body is run anew for each try and must have no effect outside the store. When it fails, the

@@ -22,6 +22,7 @@ mod far;
 #[cfg(target_arch = "x86_64")]
 mod far_tables;
 pub mod frames;
+pub mod grants;
 pub mod host;
 pub mod ledger;
 mod mode;

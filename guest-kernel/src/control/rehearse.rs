@@ -11,11 +11,11 @@ use xen_bindings::faults;
 
 use crate::arch::cpu;
 use crate::control::suspend;
+use crate::devices::Links;
 use crate::sets::frames;
 use crate::vcpus::hotplug::Hotplug;
 use crate::vcpus::requests;
 use crate::xen::report::{self, Party};
-use crate::xen::store::Store;
 use crate::xen::wants::Wants;
 
 /// More than any way has.
@@ -23,10 +23,10 @@ const MOST: usize = 2000;
 
 /// Rehearses until no call is left to fail, once more for the suspend call itself, and says what
 /// came of each.
-pub fn run(store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug) {
+pub fn run(links: &mut Links, wants: &mut Wants, hotplug: &mut Hotplug) {
     let (mut gave_up, mut went_on) = (0, 0);
     let mut rehearse = |nth: usize| {
-        let result = suspend::rehearse(store, wants, hotplug);
+        let result = suspend::rehearse(links, wants, hotplug);
         let met = faults::disarm();
         match (met, result) {
             (None, Err(failed)) => report::error(

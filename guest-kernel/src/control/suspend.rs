@@ -7,6 +7,7 @@
 mod balloon;
 mod clock;
 mod console;
+mod devices;
 mod error;
 mod events;
 mod naps;
@@ -25,6 +26,7 @@ use migration::{Blame, Cause, Limits, Machine, Member, Phase, Resumed, SuspendFa
 
 use self::error::Error;
 use self::steps::{nanos, Guest};
+use crate::devices::Links;
 use crate::vcpus::hotplug::Hotplug;
 use crate::vcpus::requests;
 use crate::xen::store::Store;
@@ -44,7 +46,9 @@ fn go(guest: &mut Guest<'_>) -> Result<Resumed<Error>, SuspendFailed<Error>> {
     let (mut xenstore, mut console) = (xenstore::Xenstore, console::Console::new());
     let (mut workload, mut naps) = (workload::Workload, naps::Naps);
     let (mut events, mut clock) = (events::Events, clock::Clock);
+    let mut devices = devices::Devices;
     let mut members = [
+        Member::new(&mut devices),
         Member::new(&mut balloon),
         Member::new(&mut trim),
         Member::new(&mut xenstore),
@@ -60,17 +64,17 @@ fn go(guest: &mut Guest<'_>) -> Result<Resumed<Error>, SuspendFailed<Error>> {
 /// Suspends. Returns when the guest runs again, in this domain or another.
 ///
 /// Gives false if the request could not be answered: it still stands.
-pub fn suspend(store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug, round: u64) -> bool {
+pub fn suspend(links: &mut Links, wants: &mut Wants, hotplug: &mut Hotplug, round: u64) -> bool {
     // To the end: what there is to say of the suspend belongs to it.
     let window = crate::xen::console::window();
-    let mut guest = Guest::new(store, wants, hotplug, round);
+    let mut guest = Guest::new(links, wants, hotplug, round);
     let result = go(&mut guest);
     #[cfg(feature = "switches")]
     resume_fault::disarm();
     guest.refusals.report();
     match result {
         Ok(resumed) => {
-            if let Err(error) = shutdown::clear_failure(guest.store) {
+            if let Err(error) = shutdown::clear_failure(&mut guest.links.store) {
                 log::warn!("{}: {error}", shutdown::FAILURE_NODE);
             }
             report_resumed(&guest, &resumed, window.waited());
@@ -81,7 +85,7 @@ pub fn suspend(store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug, roun
             true
         }
         Err(failed) => {
-            report_failed(guest.store, round, &failed);
+            report_failed(&mut guest.links.store, round, &failed);
             is_settled(&failed)
         }
     }
@@ -135,12 +139,12 @@ fn report_resumed(guest: &Guest<'_>, resumed: &Resumed<Error>, waits: u32) {
 #[cfg(feature = "switches")]
 #[allow(clippy::result_large_err)] // There is no heap to put it on.
 pub fn rehearse(
-    store: &mut Store,
+    links: &mut Links,
     wants: &mut Wants,
     hotplug: &mut Hotplug,
 ) -> Result<bool, SuspendFailed<Error>> {
     let _window = crate::xen::console::window();
-    let mut guest = Guest::new(store, wants, hotplug, 0);
+    let mut guest = Guest::new(links, wants, hotplug, 0);
     guest.rehearse();
     let result = go(&mut guest);
     result.map(|resumed| {

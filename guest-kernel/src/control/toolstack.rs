@@ -12,6 +12,7 @@ use spin::Mutex;
 use crate::arch;
 use crate::cmdline;
 use crate::control::{balloon, bench, ending, fill, strays, suspend, unused};
+use crate::devices::{self, Links};
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::map::MemoryMap;
 use crate::sets::frames::{self, Extent};
@@ -21,7 +22,7 @@ use crate::vcpus::trim;
 use crate::workload::churn;
 use crate::xen::duty::Duty;
 use crate::xen::here::Here;
-use crate::xen::store::{self, Change, Store, PING};
+use crate::xen::store::{self, Change, PING};
 use crate::xen::wants::{self, Wants};
 use crate::xen::{calls, console, cpus, events, report, time};
 
@@ -36,7 +37,7 @@ const PONG: &str = "data/pong";
 const INPUT: usize = 128;
 
 struct Control {
-    store: Store,
+    links: Links,
     wants: Wants,
     /// To take up this domain's console.
     console: Duty,
@@ -73,7 +74,7 @@ pub fn start(extent: Extent, map: &MemoryMap) {
     // Before more frames are touched than the guest may have.
     balloon::start(extent, &mut store);
     let mut control = Control {
-        store,
+        links: Links::new(store),
         wants: Wants::everything(Accepts::USUAL),
         console: Duty::new("console"),
         requests: Requests::new(Accepts::USUAL),
@@ -88,15 +89,15 @@ pub fn start(extent: Extent, map: &MemoryMap) {
         input_len: 0,
         strays: strays::Teller::new(),
     };
-    if !control.store.is_there() {
+    if !control.links.store.is_there() {
         report::error(
             Party::Toolstack,
             "xenstore",
             "the domain has none: nobody can ask anything of it",
         );
     }
-    wants::pursue(&mut control.wants, &mut control.store);
-    control.hotplug.follow(&mut control.store, "boot");
+    wants::pursue(&mut control.wants, &mut control.links.store);
+    control.hotplug.follow(&mut control.links.store, "boot");
     wants::look_again();
     *CONTROL.lock() = Some(control);
 }
@@ -119,11 +120,12 @@ pub fn poll() -> u64 {
     control.read_console();
     control.follow_xenstore();
     control.hotplug.poll();
+    let devices = devices::poll(&mut control.links);
     if time::now() >= control.next_report {
         control.next_report = time::now() + cmdline::options().report_every;
         report_churn();
     }
-    control.next_pass()
+    control.next_pass().min(devices)
 }
 
 impl Control {
@@ -160,14 +162,14 @@ impl Control {
     fn follow_xenstore(&mut self) {
         self.note_changes();
         // Before a suspend is asked for, which needs the target reached.
-        let obstacle = balloon::poll(&mut self.store);
+        let obstacle = balloon::poll(&mut self.links.store);
         self.note_obstacle(obstacle);
-        if !wants::pursue(&mut self.wants, &mut self.store) {
+        if !wants::pursue(&mut self.wants, &mut self.links.store) {
             return;
         }
         self.answer_shutdown();
         if self.hotplug.is_due() {
-            self.hotplug.follow(&mut self.store, "hotplug");
+            self.hotplug.follow(&mut self.links.store, "hotplug");
         }
         if self.ping.is_due() {
             self.answer_ping();
@@ -175,7 +177,7 @@ impl Control {
         if self.cant_suspend.is_due() {
             self.tell_obstacle();
         }
-        self.unused.pursue(&mut self.store);
+        self.unused.pursue(&mut self.links.store);
     }
 
     /// A reason is news if there was none, or another.
@@ -189,8 +191,8 @@ impl Control {
 
     fn tell_obstacle(&mut self) {
         let told = match self.obstacle {
-            None => self.store.remove(shutdown::CANT_SUSPEND_NODE),
-            Some(obstacle) => shutdown::say_cannot_suspend(&mut self.store, obstacle),
+            None => self.links.store.remove(shutdown::CANT_SUSPEND_NODE),
+            Some(obstacle) => shutdown::say_cannot_suspend(&mut self.links.store, obstacle),
         };
         self.cant_suspend.settle(told);
     }
@@ -202,7 +204,10 @@ impl Control {
             self.hotplug.ask_again();
             balloon::ask_again();
         }
-        let changed = self.store.changes();
+        let changed = self.links.store.changes();
+        if changed.has_others() {
+            devices::look_again();
+        }
         if Change::Shutdown.is_in(changed) {
             self.requests.ask();
         }
@@ -224,7 +229,7 @@ impl Control {
                 .text("request", request)
                 .text("answer", answer)
         };
-        match self.requests.look(&mut self.store) {
+        match self.requests.look(&mut self.links.store) {
             Asked::Nothing => {}
             Asked::Suspend => self.suspend(),
             Asked::Refused(request, why) => say(request, "refused").text("msg", why).send(),
@@ -242,7 +247,7 @@ impl Control {
     fn suspend(&mut self) {
         self.rounds += 1;
         let Control {
-            store,
+            links,
             wants,
             hotplug,
             rounds,
@@ -252,9 +257,9 @@ impl Control {
         if let Err(too_much) = balloon::prepare_suspend() {
             // The balloon asks for another look when the target is reached.
             requests.refused();
-            return suspend::refuse(store, *rounds, too_much);
+            return suspend::refuse(&mut links.store, *rounds, too_much);
         }
-        let settled = suspend::suspend(store, wants, hotplug, *rounds);
+        let settled = suspend::suspend(links, wants, hotplug, *rounds);
         requests.suspended(Here, settled);
         self.unused.anew();
         self.next_report = time::now();
@@ -272,12 +277,13 @@ impl Control {
 
     fn try_answer_ping(&mut self) -> Result<(), (&'static str, StoreError)> {
         let mut token = [0; INPUT];
-        let len = match self.store.read(None, PING, &mut token) {
+        let len = match self.links.store.read(None, PING, &mut token) {
             Ok(0) | Err(StoreError::NotFound) => return Ok(()),
             Ok(len) => len.min(INPUT),
             Err(error) => return Err((PING, error)),
         };
-        self.store
+        self.links
+            .store
             .write(None, PONG, &token[..len])
             .map_err(|error| (PONG, error))?;
         report::event("pong")
@@ -296,7 +302,7 @@ impl Control {
                     let text = core::str::from_utf8(&self.input[..line]).unwrap_or("(not UTF-8)");
                     obey(
                         text.trim(),
-                        &mut self.store,
+                        &mut self.links,
                         &mut self.wants,
                         &mut self.hotplug,
                     );
@@ -320,13 +326,13 @@ impl Control {
 /// `interrupt N`, which sends it vector N through its APIC, and `machine-check`, which uses that
 /// exception's gate.
 #[cfg_attr(not(feature = "switches"), allow(unused_variables))]
-fn obey(line: &str, store: &mut Store, wants: &mut Wants, hotplug: &mut Hotplug) {
+fn obey(line: &str, links: &mut Links, wants: &mut Wants, hotplug: &mut Hotplug) {
     match line.split_once(' ').unwrap_or((line, "")) {
         ("", _) => {}
         ("ping", token) => report::event("pong").text("via", "console").text("token", token).send(),
         ("status", _) => report_churn(),
         #[cfg(feature = "switches")]
-        ("faults", _) => crate::control::rehearse::run(store, wants, hotplug),
+        ("faults", _) => crate::control::rehearse::run(links, wants, hotplug),
         #[cfg(feature = "switches")]
         ("fault-resume", nth) => suspend::resume_fault::fail_next(nth),
         #[cfg(feature = "switches")]

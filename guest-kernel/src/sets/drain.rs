@@ -1,5 +1,7 @@
 //! Emptying caches: the drain and its proof, and the trimming that comes before it.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use pagetable_pool::{Broken, CpuId, DrainError, Drained, TrimError, Wait};
 
 use super::pool::{self, POOL};
@@ -12,6 +14,14 @@ use crate::xen::{calls, events, time};
 pub type Proof = Drained<'static>;
 /// Why there is no proof.
 pub type DrainFailed = DrainError<Set, SetError>;
+
+/// Sets that all drains have taken.
+static SETS: AtomicU64 = AtomicU64::new(0);
+
+/// Sets that were drained since boot.
+pub fn sets_drained() -> u64 {
+    SETS.load(Ordering::Relaxed)
+}
 
 /// How vCPU 0 waits for the others.
 pub(super) struct Patience {
@@ -43,7 +53,9 @@ pub fn drain(deadline: u64) -> Result<Proof, DrainFailed> {
         Ok(left) => log::warn!("{left} sets are still in quarantine"),
         Err(error) => log::warn!("quarantine: {error}"),
     }
-    POOL.drain(&guard, &mut Patience { deadline })
+    let proof = POOL.drain(&guard, &mut Patience { deadline })?;
+    SETS.fetch_add(proof.sets() as u64, Ordering::Relaxed);
+    Ok(proof)
 }
 
 /// Why the step that relies on a proof does not accept it.

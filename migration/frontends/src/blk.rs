@@ -114,7 +114,6 @@ pub struct Disk<K: Kernel, const QUEUES: usize, const JOBS: usize, const PAGES: 
     turn: usize,
     jobs: Jobs<JOBS>,
     pool: Pool<K, PAGES>,
-    handle: u16,
     /// Times that Xen or the kernel gave no grant.
     starved: u64,
 }
@@ -141,7 +140,6 @@ impl<K: Kernel, const QUEUES: usize, const JOBS: usize, const PAGES: usize>
             turn: 0,
             jobs: Jobs::new(),
             pool: Pool::new(),
-            handle: number as u16,
             starved: 0,
         };
         Device::with(number, disk, limits)

@@ -139,6 +139,22 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         self.name
     }
 
+    /// Makes it the device of another number, for a kernel that keeps a place for a device before it
+    /// knows which. False, and nothing is changed, unless it was never polled, or was
+    /// [retired](Device::retire).
+    pub fn renumber(&mut self, number: u32) -> bool {
+        let is_free = self.peer.is_none() && matches!(self.phase, Phase::Unknown | Phase::Gone);
+        if is_free {
+            self.name.number = number;
+            self.phase = Phase::Unknown;
+            self.ours = None;
+            self.has_offered = false;
+            self.backoff = Duration::ZERO;
+            self.not_before = Duration::ZERO;
+        }
+        is_free
+    }
+
     /// Where its connection is.
     pub fn phase(&self) -> Phase {
         self.phase
@@ -160,6 +176,12 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
         let ours = peer::token(self.name).is_ok_and(|own| own.as_str() == token);
         self.look |= ours;
         ours
+    }
+
+    /// Has the next [`poll`](Device::poll) look at the backend's state: some watch has fired, and
+    /// nobody knows whose.
+    pub fn look_again(&mut self) {
+        self.look = true;
     }
 
     /// Does all that there is to do at the moment: to be called after the device's event, after its
@@ -506,19 +528,13 @@ impl<K: Kernel, D: Driver<K>> Device<K, D> {
     }
 }
 
-/// In [`Stage::Awake`], with order 0. See the [crate's page](crate#across-a-suspend).
-impl<P, D> Participant<P> for Device<P, D>
-where
-    P: Platform + Kernel,
-    <P as Platform>::Error: From<Error>,
-    D: Driver<P>,
-{
-    fn role(&self) -> Role {
-        let limit = self.limits.offer + self.limits.connect;
-        Role::new(D::KIND).never_waits().back_within(limit)
-    }
-
-    fn suspend(&mut self, _: Stage, kernel: &mut P, _: Deadline) -> Result<(), P::Error> {
+/// Its part of a suspend, for a kernel whose [`Platform`] is not its [`Kernel`]: what
+/// [`Participant`] does, step by step. The grant table and the connection to xenstore are back
+/// before [`resume`](Device::resume) and [`renew`](Device::renew).
+impl<K: Kernel, D: Driver<K>> Device<K, D> {
+    /// Before the domain is suspended: takes the answers that are there. From here on nothing is
+    /// written to a ring. Never waits, and does not fail.
+    pub fn pause(&mut self, kernel: &mut K) {
         // Answers that come later are left in the ring: a restored guest cannot know whether what
         // they speak of was sent with the rest of its memory, and asks again.
         if let Some(peer) = self.peer.filter(|_| self.is_connected()) {
@@ -532,19 +548,53 @@ where
         self.driver.rest(kernel);
         // `&mut self` is the proof that no request is half written.
         self.quiet = true;
+    }
+
+    /// The domain is the same: the suspend was cancelled or given up.
+    ///
+    /// # Errors
+    /// As [`poll`](Device::poll).
+    pub fn resume(&mut self, kernel: &mut K) -> Result<(), Error> {
+        self.quiet = false;
+        // An event may have come while nobody looked, and so may a watch.
+        self.look = true;
+        self.poll(kernel)
+    }
+
+    /// The domain is a new one: looks for the new backend, and does not wait for it.
+    ///
+    /// # Errors
+    /// As [`poll`](Device::poll), which is to be called until it is
+    /// [connected](Phase::Connected).
+    pub fn renew(&mut self, kernel: &mut K) -> Result<(), Error> {
+        self.begin_anew(kernel);
+        self.poll(kernel)
+    }
+}
+
+/// In [`Stage::Awake`], with order 0. See the [crate's page](crate#across-a-suspend).
+impl<P, D> Participant<P> for Device<P, D>
+where
+    P: Platform + Kernel,
+    <P as Platform>::Error: From<Error>,
+    D: Driver<P>,
+{
+    fn role(&self) -> Role {
+        let limit = self.limits.offer + self.limits.connect;
+        Role::new(D::KIND).never_waits().back_within(limit)
+    }
+
+    fn suspend(&mut self, _: Stage, kernel: &mut P, _: Deadline) -> Result<(), P::Error> {
+        self.pause(kernel);
         Ok(())
     }
 
     fn undo(&mut self, _: Stage, kernel: &mut P) -> Result<(), P::Error> {
-        self.quiet = false;
-        // An event may have come while nobody looked, and so may a watch.
-        self.look = true;
-        Ok(self.poll(kernel)?)
+        Ok(self.resume(kernel)?)
     }
 
     fn restored(&mut self, _: Stage, kernel: &mut P) -> Result<(), P::Error> {
-        self.begin_anew(kernel);
-        Ok(self.poll(kernel)?)
+        Ok(self.renew(kernel)?)
     }
 
     fn is_back(&mut self, kernel: &mut P) -> Result<bool, P::Error> {

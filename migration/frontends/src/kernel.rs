@@ -2,36 +2,11 @@
 
 use core::fmt;
 
-use migration::xenstore::{StoreError, Xenstore};
+use migration::xenstore::Tree;
 use migration::{Clock, Text};
 
 /// Bytes in a page, as grants and rings count.
 pub const PAGE: usize = 4096;
-
-/// What is asked of a xenstore client beyond [`Xenstore`]: what lies below a node, and an end of
-/// what was made.
-pub trait Tree: Xenstore {
-    /// Names each child of a node, one call for each.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] if there is no such node.
-    #[doc(alias = "XS_DIRECTORY")]
-    fn list(&mut self, path: &str, each: &mut dyn FnMut(&str)) -> Result<(), StoreError>;
-
-    /// Removes a node and what lies below it.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] if there is no such node.
-    #[doc(alias = "XS_RM")]
-    fn remove(&mut self, path: &str) -> Result<(), StoreError>;
-
-    /// Ends a watch.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] if it was not set.
-    #[doc(alias = "XS_UNWATCH")]
-    fn unwatch(&mut self, path: &str, token: &str) -> Result<(), StoreError>;
-}
 
 /// What the other domain may do with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

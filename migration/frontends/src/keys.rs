@@ -3,8 +3,8 @@
 use migration::xenstore::StoreError;
 
 use crate::error::Problem;
-use crate::kernel::Tree;
 use crate::path::{self, Path};
+use crate::Tree;
 
 /// The node by which a backend says how many queues it takes.
 const MOST: &str = "multi-queue-max-queues";

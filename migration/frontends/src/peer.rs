@@ -6,9 +6,10 @@ use migration::xenstore::{StoreError, Xenstore as _};
 use migration::Text;
 
 use crate::error::{Name, Problem};
-use crate::kernel::{Kernel, Tree};
+use crate::kernel::Kernel;
 use crate::path::{self, Path};
 use crate::state::State;
+use crate::Tree;
 
 /// The highest domain number is below this (`DOMID_FIRST_RESERVED`, `xen.h`).
 const DOMAINS: u64 = 0x7ff0;

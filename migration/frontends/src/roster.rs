@@ -3,8 +3,9 @@
 use migration::xenstore::{StoreError, Xenstore as _};
 
 use crate::error::{Name, Problem};
-use crate::kernel::{Kernel, Tree as _};
+use crate::kernel::Kernel;
 use crate::path::Path;
+use crate::Tree as _;
 
 /// What a [scan](Roster::scan) found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -182,6 +182,30 @@ fn a_detach_waits_for_what_is_in_flight_and_then_the_device_is_gone() {
 }
 
 #[test]
+fn a_place_for_a_device_takes_another_number_only_when_it_is_free() {
+    let mut guest = Guest::default();
+    let mut disk = disk(0);
+    assert!(disk.renumber(51712));
+    let mut back = Blkback::new(&mut guest, 51712, 5, Offers::ALL);
+    back.offer(&mut guest);
+    follow(&mut guest, &mut disk, &mut back);
+    assert_eq!(disk.phase(), Phase::Connected);
+    assert!(!disk.renumber(51728));
+    let (front, path) = (back.front(), back.path());
+    guest.store.delete(&front);
+    guest.store.delete(&path);
+    disk.look_again();
+    assert_eq!(disk.poll(&mut guest).unwrap_err().problem, Problem::Gone);
+    back.unmap(&mut guest);
+    assert!(disk.retire(&mut guest) && disk.renumber(51728));
+    let again = Blkback::new(&mut guest, 51728, 6, Offers::ALL);
+    again.offer(&mut guest);
+    disk.poll(&mut guest).unwrap();
+    assert_eq!(disk.phase(), Phase::Offered);
+    assert_eq!(disk.backend_domain(), Some(6));
+}
+
+#[test]
 fn a_backend_that_does_not_answer_before_it_closes_is_left() {
     let mut guest = Guest::default();
     let (mut disk, back) = connected(&mut guest);

@@ -5,9 +5,9 @@ use core::fmt;
 use core::time::Duration;
 
 use migration::standing::Repeats;
-use migration::xenstore::{StoreError, Xenstore};
+use migration::xenstore::{StoreError, Tree, Xenstore};
 use migration::{Blame, Party};
-use xen_bindings::xenstore::{Buffers, Client, Error, Notice, Request, Tx};
+use xen_bindings::xenstore::{names, Buffers, Client, Error, Notice, Request, Tx};
 use xen_bindings::HypercallError;
 
 use crate::doorbell::Doorbell;
@@ -34,7 +34,14 @@ impl Changes {
     /// Nothing is known: all of it may have.
     pub const EVERYTHING: Changes = Changes(u32::MAX);
     /// The most watches that are told apart.
-    pub const MOST: usize = 32;
+    pub const MOST: usize = 31;
+
+    /// Did a watch fire that is not in the list? Whoever set it, by [`Xenstore::watch`], looks at
+    /// what it is about.
+    #[must_use]
+    pub fn has_others(self) -> bool {
+        self.contains(Self::MOST)
+    }
 
     /// Did what the watch of this number is about change?
     #[must_use]
@@ -178,9 +185,8 @@ impl<K: Kernel, W: Waiting> Store<K, W> {
                 Notice::Rescan => changes = Changes::EVERYTHING,
                 Notice::Event { token, .. } => {
                     let is_it = |watch: &Watch| token == watch.token.as_bytes();
-                    if let Some(number) = self.watches.iter().position(is_it) {
-                        changes.0 |= 1 << number;
-                    }
+                    let number = self.watches.iter().position(is_it);
+                    changes.0 |= 1 << number.unwrap_or(Changes::MOST);
                 }
             }
         }
@@ -342,5 +348,27 @@ impl<K: Kernel, W: Waiting> Xenstore for Store<K, W> {
             Err(StoreError::Exists) => Ok(()),
             other => other,
         }
+    }
+}
+
+impl<K: Kernel, W: Waiting> Tree for Store<K, W> {
+    fn list(&mut self, path: &str, each: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
+        let directory = Request::Directory { tx: None, path };
+        self.ask(|client, wait| {
+            let reply = client.call(&directory, wait)?;
+            // A name that is no text is none of a device's.
+            names(reply)
+                .filter_map(|name| core::str::from_utf8(name).ok())
+                .for_each(each);
+            Ok(())
+        })
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), StoreError> {
+        self.call(Request::Rm { tx: None, path })
+    }
+
+    fn unwatch(&mut self, path: &str, token: &str) -> Result<(), StoreError> {
+        self.call(Request::Unwatch { path, token })
     }
 }

@@ -8,6 +8,7 @@
 mod backup;
 mod console;
 mod domains;
+mod echo;
 mod follow;
 mod load;
 mod nmis;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 const USAGE: &str =
     "usage: labprobe watch NAME... | follow FILE | passes FILE | sparse FILE | backup CHECKPOINTS FILE | replace PATH VALUE | \
      load VCPUS | nmis VCPUS MILLISECONDS FILE | \
-                     catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU | unpause DOMAIN";
+                     echo ADDRESS:PORT FILE | catch DOMAIN VCPU SECONDS | hold DOMAIN VCPU | release DOMAIN VCPU | unpause DOMAIN";
 
 fn number<T: std::str::FromStr<Err: std::fmt::Display>>(word: &str) -> Result<T, String> {
     word.parse().map_err(|e| format!("{word}: {e}"))
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             number(checkpoints).and_then(|checkpoints| backup::run(checkpoints, file))
         }
         ["replace", path, value] => store::replace(path, value),
+        ["echo", address, file] => echo::run(address, file),
         ["load", vcpus] => number(vcpus).and_then(load::run),
         ["nmis", vcpus, pause, file] => {
             number(vcpus).and_then(|vcpus| nmis::run(vcpus, number(pause)?, file))

@@ -17,6 +17,7 @@ use super::resume_fault;
 use crate::arch::cpu::CpuGuard;
 use crate::arch::vcpu_info;
 use crate::control::audit;
+use crate::devices::Links;
 use crate::sets::{drain, windows};
 use crate::vcpus::hotplug::{Hotplug, HOTPLUG};
 use crate::vcpus::park::{self, Parked};
@@ -33,7 +34,7 @@ pub fn nanos(at: Duration) -> u64 {
 
 /// The guest in a suspend. What the participants share is theirs to use.
 pub struct Guest<'s> {
-    pub(super) store: &'s mut Store,
+    pub(super) links: &'s mut Links,
     pub(super) wants: &'s mut Wants,
     /// What Xen refused on the way back.
     pub(super) refusals: Refusals,
@@ -60,13 +61,13 @@ pub struct Guest<'s> {
 
 impl<'s> Guest<'s> {
     pub fn new(
-        store: &'s mut Store,
+        links: &'s mut Links,
         wants: &'s mut Wants,
         hotplug: &'s mut Hotplug,
         round: u64,
     ) -> Self {
         Guest {
-            store,
+            links,
             wants,
             refusals: Refusals::none(),
             round,
@@ -185,7 +186,7 @@ impl Platform for Guest<'_> {
     }
 
     fn xenstore(&mut self) -> Option<&mut Store> {
-        (!self.is_rehearsal()).then_some(&mut *self.store)
+        (!self.is_rehearsal()).then_some(&mut self.links.store)
     }
 
     fn hold_hotplug(&mut self, deadline: Deadline) -> Result<(), Error> {

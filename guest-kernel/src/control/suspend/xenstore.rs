@@ -35,9 +35,9 @@ fn attach(guest: &mut Guest<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let Guest {
-        store, refusals, ..
+        links, refusals, ..
     } = guest;
-    refusals.insist(|| store::attach(store))
+    refusals.insist(|| store::attach(&mut links.store))
 }
 
 /// What was written and learnt in the old domain is written and learnt in the new one, and the
@@ -47,5 +47,5 @@ fn ask_for_everything(guest: &mut Guest<'_>) {
     if !cmdline::options().switches.no_watches() {
         guest.wants.watches_anew();
     }
-    wants::pursue(guest.wants, guest.store);
+    wants::pursue(guest.wants, &mut guest.links.store);
 }

@@ -74,7 +74,8 @@ impl<K: Kernel, const QUEUES: usize, const JOBS: usize, const PAGES: usize>
         let pages = (run.first, run.count.max(1));
         let mut part = Part::new(operation, at, pages);
         part.table = run.table.map(|(page, _)| page);
-        let handle = self.handle;
+        // Below 64 Ki, as libxl numbers disks.
+        let handle = peer.name().number as u16;
         self.queues[queue].put(kernel, part, |id| {
             let head = Head {
                 id,

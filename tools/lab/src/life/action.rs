@@ -146,6 +146,11 @@ pub enum Action {
     /// The guest says that it does not use so many KiB and vCPUs of the domain, on the console and
     /// in xenstore.
     Unused(u64, u64),
+    /// dom0 has backends, a bridge and an empty disk for the guest that is to be made.
+    Devices,
+    /// The guest's service answers: ping, the one TCP connection that was opened first, the page
+    /// about the guest; a record is kept, and all that ever were are there.
+    Serves,
 }
 
 impl Action {
@@ -208,6 +213,8 @@ impl Action {
             Self::Idle(n) => format!("nothing to do, {n} reports long"),
             Self::IdleCheckpoint => "xl save -c of a guest with nothing to do".into(),
             Self::UsesMemory(mib, at) => format!("{mib} MiB are free, tables from {at} MiB on"),
+            Self::Devices => "backends, a bridge and a disk in dom0".into(),
+            Self::Serves => "ping, TCP, a page, and records".into(),
             Self::Unused(..) => "what is not used is said".into(),
             Self::CannotSuspend(true) => "xenstore says why it cannot be suspended".into(),
             Self::CannotSuspend(false) => "xenstore says nothing against a suspend".into(),

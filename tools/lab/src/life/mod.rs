@@ -22,6 +22,7 @@ mod perform;
 mod refusals;
 pub mod remus;
 mod requests;
+pub mod served;
 mod state;
 mod storms;
 mod timeline;

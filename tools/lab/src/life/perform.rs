@@ -152,6 +152,8 @@ impl Life<'_> {
             Action::IdleCheckpoint => self.idle_checkpoint(step),
             Action::UsesMemory(mib, at) => self.uses_memory(mib, at, step),
             Action::Unused(kib, vcpus) => self.unused(kib, vcpus, step),
+            Action::Devices => self.devices(),
+            Action::Serves => self.serves(step),
             Action::CannotSuspend(cannot) => self.cannot_suspend(cannot, step),
             Action::Ping => self.ping(step),
             Action::Faults => self.faults(step),

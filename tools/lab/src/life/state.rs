@@ -43,6 +43,17 @@ pub struct Life<'m> {
     pub(super) born: u64,
     /// The present action's: whose log, and how long it was when the action began.
     pub(super) xen_log: (PathBuf, u64),
+    /// What the guest's service was asked for.
+    pub(super) served: Served,
+}
+
+/// What a client in dom0 has asked of the guest's service so far.
+#[derive(Debug, Default)]
+pub struct Served {
+    /// Texts of the records that were acknowledged.
+    pub(super) records: Vec<String>,
+    /// Lines that came back on the one TCP connection; none if it was not opened yet.
+    pub(super) lines: Option<u64>,
 }
 
 /// The longest a command of Xen's tools may take.
@@ -89,6 +100,7 @@ impl<'m> Life<'m> {
             unwatched: false,
             born: hypervisor::length(&machine.run),
             xen_log: (machine.run.clone(), hypervisor::length(&machine.run)),
+            served: Served::default(),
         };
         life.meet_peer()?;
         Ok(life)

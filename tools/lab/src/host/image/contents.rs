@@ -80,6 +80,18 @@ pub const MODULES: &[&str] = &[
     "virtio_net",
 ];
 
+/// Backends, and what joins them to dom0: not loaded before a guest wants them.
+pub const MODULES_FOR_DEVICES: &[&str] = &["bridge", "xen-netback", "loop", "xen-blkback"];
+
+/// Loads them, and makes a bridge and a disk.
+pub const DEVICES: &str = include_str!("dom0-devices.sh");
+
+/// What `xl` runs for each device of a guest, by its place in dom0.
+pub const HOTPLUG_SCRIPTS: &[(&str, &str)] = &[
+    ("etc/xen/scripts/vif-bridge", include_str!("vif-script.sh")),
+    ("etc/xen/scripts/block", include_str!("block-script.sh")),
+];
+
 pub const LIBRARY_FOLDERS: &[&str] = &[
     "lib/x86_64-linux-gnu",
     "usr/lib/x86_64-linux-gnu",

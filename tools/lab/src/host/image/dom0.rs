@@ -10,8 +10,8 @@ use anyhow::{bail, Context, Result};
 use crate::base::repo;
 use crate::host::debian::Release;
 use crate::host::image::contents::{
-    self, CPU_INDEX, CPU_MAP, FIRST_CPU, FOLDERS, INIT, LAB_CPU, SMALL_FILES, XENSTORE_NAMES,
-    XEN_ON_PATH, XEN_PROGRAMS,
+    self, CPU_INDEX, CPU_MAP, DEVICES, FIRST_CPU, FOLDERS, HOTPLUG_SCRIPTS, INIT, LAB_CPU,
+    SMALL_FILES, XENSTORE_NAMES, XEN_ON_PATH, XEN_PROGRAMS,
 };
 use crate::host::image::root::Root;
 use crate::host::image::tree::Tree;
@@ -35,9 +35,12 @@ pub fn assemble(release: Release, root: &Root, dir: &Path) -> Result<()> {
     skeleton(&mut tree);
     let needed = programs(release, root, &mut tree)?;
     libraries::add(root, &mut tree, needed)?;
-    let modules = modules::modules(root, linux)?;
-    for (index, (name, bytes)) in modules.iter().enumerate() {
-        tree.file(&format!("lib/modules/{index:02}-{name}.ko"), 0o644, bytes);
+    let (modules, for_devices) = modules::modules(root, linux)?;
+    for (folder, modules) in [("", &modules), ("devices/", &for_devices)] {
+        for (index, (name, bytes)) in modules.iter().enumerate() {
+            let path = format!("lib/modules/{folder}{index:02}-{name}.ko");
+            tree.file(&path, 0o644, bytes);
+        }
     }
     let keys = Keys::generate(dir)?;
     configuration(&mut tree, &keys);
@@ -111,6 +114,10 @@ fn configuration(tree: &mut Tree, keys: &Keys) {
     for (path, text) in SMALL_FILES {
         tree.file(path, 0o644, text.as_bytes());
     }
+    for (path, text) in HOTPLUG_SCRIPTS {
+        tree.file(path, 0o755, text.as_bytes());
+    }
+    tree.file("usr/sbin/lab-devices", 0o755, DEVICES.as_bytes());
     tree.file("init", 0o755, INIT.as_bytes());
 }
 

@@ -59,7 +59,9 @@ impl Image {
 
 /// Everything that decides what is in an image, beside the release.
 const SOURCES: &[&str] = &[
+    include_str!("block-script.sh"),
     include_str!("contents.rs"),
+    include_str!("dom0-devices.sh"),
     include_str!("dom0-init.sh"),
     include_str!("dom0.rs"),
     include_str!("libraries.rs"),
@@ -68,6 +70,7 @@ const SOURCES: &[&str] = &[
     include_str!("root.rs"),
     include_str!("tree.rs"),
     include_str!("unpack.rs"),
+    include_str!("vif-script.sh"),
     include_str!("../cpio.rs"),
     include_str!("../sshkey.rs"),
 ];

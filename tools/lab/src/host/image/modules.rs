@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{anyhow, bail, Context, Result};
 use object::{Object, ObjectSection};
 
-use crate::host::image::contents::MODULES;
+use crate::host::image::contents::{MODULES, MODULES_FOR_DEVICES};
 use crate::host::image::root::Root;
 use crate::host::image::unpack::unxz;
 
-/// The modules and those they depend on, in an order in which they can be loaded.
-pub fn modules(root: &Root, release: &str) -> Result<Vec<(String, Vec<u8>)>> {
+/// A module's name and bytes.
+type Module = (String, Vec<u8>);
+
+/// dom0's modules and those they depend on, in an order in which they can be loaded; and those that
+/// guests with devices need besides.
+pub fn modules(root: &Root, release: &str) -> Result<(Vec<Module>, Vec<Module>)> {
     let folder = format!("lib/modules/{release}/");
     let by_name: BTreeMap<String, &str> = root
         .files
@@ -31,19 +35,25 @@ pub fn modules(root: &Root, release: &str) -> Result<Vec<(String, Vec<u8>)>> {
         .map(|name| name.replace('-', "_"))
         .collect();
     let mut order = Vec::new();
-    for name in MODULES.iter().map(|name| name.replace('-', "_")) {
-        if !built_in.contains(&name) {
-            add_module(root, &by_name, &name, &mut order, 0)?;
+    let mut add = |names: &[&str]| {
+        for name in names.iter().map(|name| name.replace('-', "_")) {
+            if !built_in.contains(&name) {
+                add_module(root, &by_name, &name, &mut order, 0)?;
+            }
         }
-    }
-    Ok(order)
+        anyhow::Ok(order.len())
+    };
+    let always = add(MODULES)?;
+    add(MODULES_FOR_DEVICES)?;
+    let for_devices = order.split_off(always);
+    Ok((order, for_devices))
 }
 
 fn add_module(
     root: &Root,
     by_name: &BTreeMap<String, &str>,
     name: &str,
-    order: &mut Vec<(String, Vec<u8>)>,
+    order: &mut Vec<Module>,
     depth: u32,
 ) -> Result<()> {
     if order.iter().any(|(have, _)| have == name) {

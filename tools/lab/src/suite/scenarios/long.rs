@@ -97,6 +97,14 @@ const SHOWN_BY_ANOTHER: &[(&str, &str)] = &[
         "lab/x86_64/pv/memory-below-maxmem",
         "lab/i686/pv/memory-below-maxmem",
     ),
+    // The frontends are one code for all kinds of guests.
+    ("lab/x86_64/pv/service", "lab/x86_64/service"),
+    ("lab/i686/service", "lab/x86_64/service"),
+    ("lab/i686/pv/service", "lab/x86_64/service"),
+    (
+        "lab/x86_64/control/resume=no-frontends",
+        "lab/x86_64/service",
+    ),
     // One kind each.
     ("lab/x86_64/pv/hotplug-storm", "lab/x86_64/hotplug-storm"),
     ("lab/x86_64/pv/gaps", "lab/x86_64/gaps"),

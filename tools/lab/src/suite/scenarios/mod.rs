@@ -6,6 +6,7 @@ mod hardship;
 pub mod long;
 mod memory;
 mod pv;
+mod service;
 mod sizes;
 pub mod test;
 pub mod two_hosts;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<LabTest> {
     tests.extend(pv::all());
     tests.extend(sizes::all());
     tests.extend(vcpus::many());
+    tests.extend(service::all());
     long::leave_out(&mut tests);
     // Those for one hypervisor side by side: one machine serves them all.
     tests.sort_by_key(|test| {
