@@ -10,6 +10,7 @@
  * a set's tables through it, and it maps the last GiB. It lies lowest, because Xen pins in the order of frames: it
  * would come to the holder before the others are L2 pages, take them for L1 pages, and refuse them afterwards. */
 enum { SETS = 32, SPACES = 8, HOLDER = 0, WINDOW = 508, SLOT = 1, NO_SETS = 12 };
+enum { ACCEPTS = XGL_ACCEPT_SUSPEND | XGL_ACCEPT_POWEROFF | XGL_ACCEPT_HALT | XGL_ACCEPT_REBOOT };
 
 static page_t sets[SETS + 1][4];
 static size_t next[SETS + 1];
@@ -86,22 +87,10 @@ static int32_t destruct(void *ctx, const size_t *which, size_t count, struct xgl
     return 0;
 }
 
-static void set_next(void *ctx, size_t set, size_t to) {
-    (void)ctx;
-    next[set] = to;
-}
-
-static size_t get_next(void *ctx, size_t set) {
-    (void)ctx;
-    return next[set];
-}
-
+static void set_next(void *ctx, size_t set, size_t to) { (void)ctx, next[set] = to; }
+static size_t get_next(void *ctx, size_t set) { return (void)ctx, next[set]; }
 /* Nobody is waited for: there is one vCPU. */
-static int32_t relax(void *ctx, uint32_t cpu) {
-    (void)ctx;
-    (void)cpu;
-    return 1;
-}
+static int32_t relax(void *ctx, uint32_t cpu) { return (void)ctx, (void)cpu, 1; }
 
 /* While shared-info is not mapped, between detach and reattach, nobody can have changed the mask. */
 static void here(void *ctx, struct xgl_here *where) {
@@ -238,7 +227,8 @@ static int32_t reread(void *ctx, uint32_t how) {
     asked = 1;
     if (how != XGL_BACK_RESTORED)
         return 0;
-    xgl_shutdown_advertise(&store, XGL_ACCEPT_SUSPEND | XGL_ACCEPT_POWEROFF | XGL_ACCEPT_REBOOT, NULL);
+    if (xgl_shutdown_advertise(&store, ACCEPTS, NULL) != XGL_OK)
+        put("control/feature-* cannot be written: a toolstack that asks takes this for a kernel without suspend\n");
     return store.watch(store.ctx, "control/shutdown", "shutdown");
 }
 
@@ -252,20 +242,16 @@ static void suspend(void) {
     suspending = 1;
     enum xgl_error error = xgl_suspend(pool, &steps, &store, NULL, &came);
     suspending = 0;
-    if (error || came.faults) {
-        put(error ? "no suspend: " : "back with a fault: ");
-        put(came.message);
-        put("\n");
-    } else {
-        put(came.how == XGL_BACK_RESTORED ? "restored\n" : "back in the same domain\n");
-    }
+    put(error ? "no suspend" : came.how == XGL_BACK_RESTORED ? "restored" : "back in the same domain");
+    put(error || came.faults ? ": " : "");
+    put(error || came.faults ? came.message : "");
+    put("\n");
 }
 
 static void answer(void) {
     uint32_t request, what;
-    uint32_t accepts = XGL_ACCEPT_SUSPEND | XGL_ACCEPT_POWEROFF | XGL_ACCEPT_HALT | XGL_ACCEPT_REBOOT;
     asked = 0;
-    if (xgl_shutdown_receive(&store, XGL_ACTIVITY_RUNNING, accepts, &request, &what) != XGL_OK)
+    if (xgl_shutdown_receive(&store, XGL_ACTIVITY_RUNNING, ACCEPTS, &request, &what) != XGL_OK)
         asked = 1; /* the watch fires once: looked at again in a second */
     else if (what == XGL_ANSWER_OBEY && request == XGL_REQUEST_SUSPEND)
         suspend();
