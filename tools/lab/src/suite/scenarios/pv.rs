@@ -109,8 +109,8 @@ pub fn all() -> Vec<LabTest> {
 /// The guest in C, and the control of its drain.
 fn in_c() -> [LabTest; 2] {
     [
-        ("c", Other::InC),
-        ("control/c-undrained", Other::InCUndrained),
+        ("guest-in-c", Other::InC),
+        ("control/guest-in-c-undrained", Other::InCUndrained),
     ]
     .map(|(name, other)| {
         let mut test = LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, name, Vec::new());
