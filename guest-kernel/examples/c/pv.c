@@ -57,6 +57,10 @@ static void notify(evtchn_port_t port) {
 
 /* What does not fit while dom0 reads nothing is lost: a suspend must not wait for a reader. */
 void put(const char *text) {
+    if (!console) { /* Xen's own log, if it lets a guest */
+        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, (void *)__builtin_strlen(text), (uint64_t)text, 0);
+        return;
+    }
     uint32_t at = console->out_prod;
     for (int tries = 0; *text && tries < 1000;) {
         if (at - LOAD(console->out_cons) < sizeof console->out) {
@@ -239,11 +243,10 @@ void store_idle(void) {
 }
 
 /* The kernel's page on a machine frame. */
-static void *page_of(uint64_t frame, const char *what) {
+static void *page_of(uint64_t frame) {
     for (uint64_t at = 0; at < info->nr_pages; at++)
         if (((uint64_t *)info->mfn_list)[at] == frame)
             return (void *)(BASE + at * PAGE);
-    put(what); /* to be read in the domain's memory: there may be no console */
     return NULL;
 }
 
@@ -272,8 +275,10 @@ void pv_take_back(void) {
 void pv_begin(start_info_t *from_xen) {
     static struct trap_info traps[21]; /* the last is empty: the end */
     info = from_xen;
-    console = page_of(info->console.domU.mfn, "");
-    ring = page_of(info->store_mfn, "the toolstack gave no xenstore\n");
+    console = page_of(info->console.domU.mfn);
+    ring = page_of(info->store_mfn);
+    if (!console || !ring)
+        die("the toolstack gave no console or no xenstore, whose frame would be ", (long)info->store_mfn);
     for (uint8_t vector = 0; vector < 20; vector++) {
         int code = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
         traps[vector] = (struct trap_info){vector, 4, FLAT_KERNEL_CS,
