@@ -9,7 +9,7 @@
 /* A set is four L2 pages. The first is the holder: its last four entries link all four, so that the kernel reaches
  * a set's tables through it, and it maps the last GiB. It lies lowest, because Xen pins in the order of frames: it
  * would come to the holder before the others are L2 pages, take them for L1 pages, and refuse them afterwards. */
-enum { SETS = 32, SPACES = 8, HOLDER = 0, WINDOW = 508, SLOT = 1, NO_SETS = 12 };
+enum { SETS = 32, SPACES = 8, HOLDER = 0, WINDOW = 508, SLOT = 1, BRIEF = 8, NO_SETS = 12 };
 enum { ACCEPTS = XGL_ACCEPT_SUSPEND | XGL_ACCEPT_POWEROFF | XGL_ACCEPT_HALT | XGL_ACCEPT_REBOOT };
 
 static page_t sets[SETS + 1][4];
@@ -50,7 +50,6 @@ static int32_t change(size_t set, int make) {
 static int32_t construct(void *ctx, size_t *out, size_t count, struct xgl_spent *spent, size_t *stuck) {
     int32_t bad = 0;
     size_t done = 0;
-    (void)ctx;
     while (done < count && bad == 0) {
         size_t set = 1;
         while (set <= SETS && made[set])
@@ -73,7 +72,6 @@ static int32_t construct(void *ctx, size_t *out, size_t count, struct xgl_spent 
 }
 
 static int32_t destruct(void *ctx, const size_t *which, size_t count, struct xgl_spent *spent, size_t *at) {
-    (void)ctx;
     if (undrained && suspending)
         return 0;
     for (size_t n = 0; n < count; n++) {
@@ -87,15 +85,14 @@ static int32_t destruct(void *ctx, const size_t *which, size_t count, struct xgl
     return 0;
 }
 
-static void set_next(void *ctx, size_t set, size_t to) { (void)ctx, next[set] = to; }
-static size_t get_next(void *ctx, size_t set) { return (void)ctx, next[set]; }
+static void set_next(void *ctx, size_t set, size_t to) { next[set] = to; }
+static size_t get_next(void *ctx, size_t set) { return next[set]; }
 /* Nobody is waited for: there is one vCPU. */
-static int32_t relax(void *ctx, uint32_t cpu) { return (void)ctx, (void)cpu, 1; }
+static int32_t relax(void *ctx, uint32_t cpu) { return 1; }
 
 /* While shared-info is not mapped, between detach and reattach, nobody can have changed the mask. */
 static void here(void *ctx, struct xgl_here *where) {
     int off = clock_stands() || shared.info.vcpu_info[0].evtchn_upcall_mask;
-    (void)ctx;
     *where = (struct xgl_here){0, (off ? XGL_INTERRUPTS_OFF : 0) | XGL_MAY_LOCK | XGL_MAY_WAIT};
 }
 
@@ -126,6 +123,15 @@ static void check(unsigned n) {
         die("an address space is not what it was, of age ", (long)spaces[n].age);
     if ((*window ^ entry(data[n], 0)) & frame)
         die("a window is not what it was, in a space of age ", (long)spaces[n].age);
+}
+
+/* Address spaces that live for a moment: there are always sets in the cache. */
+static void burst(void) {
+    struct xgl_set brief[BRIEF];
+    for (unsigned n = 0; n < BRIEF; n++)
+        must(xgl_pool_get(pool, &brief[n], NULL), "a get is refused: ");
+    for (unsigned n = 0; n < BRIEF; n++)
+        must(xgl_pool_put(pool, &brief[n], NULL), "a put is refused: ");
 }
 
 /* One address space ends and another begins; all are read back. */
@@ -160,7 +166,6 @@ static int32_t windows(int on) {
 static int32_t unlink_windows(void *ctx, const struct xgl_proof *proof) {
     struct xgl_drain_report report;
     int32_t bad = windows(0);
-    (void)ctx;
     if (xgl_proof_report(pool, proof, &report) == XGL_OK)
         say(undrained ? "left undrained, sets: " : "drained, sets: ", report.cached + report.depot, "");
     if (bad)
@@ -169,14 +174,12 @@ static int32_t unlink_windows(void *ctx, const struct xgl_proof *proof) {
 }
 
 static int32_t relink_windows(void *ctx, const struct xgl_proof *proof, uint32_t how) {
-    (void)ctx, (void)proof, (void)how;
     return windows(1);
 }
 
 /* What Xen holds as page tables must be in use, and no more. */
 static int32_t audit(void *ctx, const struct xgl_proof *proof, uint64_t deadline) {
     int32_t idle = 0;
-    (void)ctx, (void)proof, (void)deadline;
     for (size_t set = 1; set <= SETS; set++)
         idle += made[set];
     for (unsigned n = 0; n < SPACES; n++)
@@ -186,7 +189,6 @@ static int32_t audit(void *ctx, const struct xgl_proof *proof, uint64_t deadline
 
 /* A save can carry neither the mapping of shared-info nor machine frames in start_info. */
 static int32_t detach(void *ctx, const struct xgl_proof *proof, uint64_t deadline) {
-    (void)ctx, (void)proof, (void)deadline;
     stop_clock();
     pv_hand_over();
     int32_t bad = (int32_t)map(&shared, 0);
@@ -199,7 +201,6 @@ static int32_t detach(void *ctx, const struct xgl_proof *proof, uint64_t deadlin
 
 static int32_t reattach(void *ctx, uint32_t how) {
     int32_t bad = (int32_t)map(&shared, info->shared_info | WRITE);
-    (void)ctx;
     if (bad)
         return bad;
     pv_take_back();
@@ -210,20 +211,17 @@ static int32_t reattach(void *ctx, uint32_t how) {
 }
 
 static int64_t call(void *ctx, const struct xgl_proof *proof) {
-    (void)ctx;
     must(xgl_proof_recheck(pool, proof, NULL), "the pool is not empty: ");
     return end(SHUTDOWN_suspend);
 }
 
 static void lost(void *ctx, const char *step, int32_t number) {
-    (void)ctx;
     put(step);
     die(": the domain cannot live on: ", number);
 }
 
 /* At boot too. In a new domain xenstored knows of no watch; each fires once when it is set. */
 static int32_t reread(void *ctx, uint32_t how) {
-    (void)ctx;
     asked = 1;
     if (how != XGL_BACK_RESTORED)
         return 0;
@@ -260,7 +258,6 @@ static void answer(void) {
 }
 
 static void line(uint32_t level, const char *text, size_t len) {
-    (void)level, (void)len;
     put(text);
     put("\n");
 }
@@ -289,6 +286,7 @@ _Noreturn void kernel(start_info_t *from_xen) {
     must(reread(NULL, XGL_BACK_RESTORED), "xenstore: ");
     for (uint64_t age = 1;; age++) {
         churn(age);
+        burst();
         say("alive, ", age, " address spaces so far");
         xgl_pool_quiescent(pool);
         store_idle();

@@ -95,7 +95,7 @@ _Noreturn void die(const char *why, long number) {
 }
 
 _Noreturn void trapped(uint64_t rip, uint64_t code) {
-    say("an exception at ", rip, "");
+    say("an exception, so far behind the kernel's base: ", rip - BASE, "");
     die("the kernel crashes; the exception's code is ", code);
 }
 
@@ -116,7 +116,6 @@ static uint64_t xen_time(void) {
 }
 
 uint64_t now(void *ctx) {
-    (void)ctx;
     return stopped ? stopped : xen_time() + offset;
 }
 
@@ -198,21 +197,18 @@ static int32_t ask(uint32_t type, uint32_t tx, const void *a, size_t a_len, cons
 
 static int32_t store_read(void *ctx, uint32_t tx, const char *path, uint8_t *value, size_t size, size_t *len) {
     int32_t error = ask(XS_READ, tx, WITH_NUL(path), NULL, 0, len);
-    (void)ctx;
     if (!error)
         memcpy(value, reply, *len < size ? *len : size);
     return error;
 }
 
 static int32_t store_write(void *ctx, uint32_t tx, const char *path, const uint8_t *value, size_t len) {
-    (void)ctx;
     return ask(XS_WRITE, tx, WITH_NUL(path), value, len, &len);
 }
 
 static int32_t store_start(void *ctx, uint32_t *tx) {
     size_t len;
     int32_t error = ask(XS_TRANSACTION_START, 0, "", 1, NULL, 0, &len);
-    (void)ctx;
     *tx = 0;
     for (const char *digit = reply; !error && *digit >= '0' && *digit <= '9'; digit++)
         *tx = *tx * 10 + (uint32_t)(*digit - '0');
@@ -221,13 +217,11 @@ static int32_t store_start(void *ctx, uint32_t *tx) {
 
 static int32_t store_end(void *ctx, uint32_t tx, int32_t commit) {
     size_t len;
-    (void)ctx;
     return ask(XS_TRANSACTION_END, tx, commit ? "T" : "F", 2, NULL, 0, &len);
 }
 
 static int32_t store_watch(void *ctx, const char *path, const char *token) {
     size_t len;
-    (void)ctx;
     return ask(XS_WATCH, 0, WITH_NUL(path), WITH_NUL(token), &len);
 }
 

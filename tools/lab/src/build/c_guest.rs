@@ -22,7 +22,7 @@ const SOURCES: [&str; 3] = ["start.S", "main.c", "pv.c"];
 /// As a PV kernel at -2 GiB is compiled: no red zone, no vector registers, nothing from a host's libraries.
 const FLAGS: &str = "-std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
                      -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
-                     -Wall -Wextra -Werror";
+                     -Wall -Wextra -Wno-unused-parameter -Werror";
 
 /// The linker script is the Rust guest's, whose layout a PV domain builder knows.
 const LINK: &str = "-nostdlib -static -no-pie -Wl,-T,guest-kernel/linker/x86_64.ld -Wl,-e,start -Wl,--gc-sections \
