@@ -1103,6 +1103,12 @@ enum xgl_error xgl_proof_recheck(struct xgl_pool *pool,
 enum xgl_error xgl_proof_invalidate(struct xgl_pool *pool, const struct xgl_proof *proof);
 
 /*
+ The XGL_STORE_... number of an error as xenstored sends it in an XS_ERROR message, `"EAGAIN"` for example: for
+ the functions of `xgl_store`. A name that is not known, and null, give XGL_STORE_OTHER. From any context.
+ */
+int32_t xgl_store_error(const char *name);
+
+/*
  Reads `control/shutdown` and answers it: when its watch fires, at boot, and from `reread`. `accepts` is made
  of XGL_ACCEPT_..., `activity` is one of XGL_ACTIVITY_.... What is to be obeyed (`*what` is XGL_ANSWER_OBEY) was
  acknowledged in the transaction that read it, but for XGL_REQUEST_SUSPEND, which `xgl_suspend` acknowledges.

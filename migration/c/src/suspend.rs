@@ -93,6 +93,11 @@ pub fn store_number(error: &StoreError) -> i32 {
     }
 }
 
+/// The number by which C knows an error that xenstored named.
+pub fn number_on_the_wire(name: &[u8]) -> i32 {
+    store_number(&StoreError::from_wire(name))
+}
+
 impl Xenstore for Store {
     type Tx = u32;
 

@@ -138,6 +138,10 @@ static void test_hooks(void) {
     EXPECT(xgl_set_panic_hook(panicked), XGL_ALREADY);
     CHECK(strstr(xgl_error_text(XGL_INTERRUPTS_ON), "kernel") != NULL);
     CHECK(strstr(xgl_error_text(12345), "no error number") != NULL);
+    EXPECT(xgl_store_error("EAGAIN"), XGL_STORE_AGAIN);
+    EXPECT(xgl_store_error("ENOENT"), XGL_STORE_NOT_FOUND);
+    EXPECT(xgl_store_error("EWHAT"), XGL_STORE_OTHER);
+    EXPECT(xgl_store_error(NULL), XGL_STORE_OTHER);
 }
 
 int main(void) {

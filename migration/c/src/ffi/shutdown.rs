@@ -1,11 +1,23 @@
 //! `control/shutdown`.
 
+use core::ffi::{c_char, CStr};
 use core::ptr;
 
 use super::{answer, given_at, place_at};
 use crate::error::xgl_error;
-use crate::suspend::{advertise, receive, Store};
-use crate::tables::xgl_store;
+use crate::suspend::{advertise, number_on_the_wire, receive, Store};
+use crate::tables::{xgl_store, XGL_STORE_OTHER};
+
+/// The XGL_STORE_... number of an error as xenstored sends it in an XS_ERROR message, `"EAGAIN"` for example: for
+/// the functions of `xgl_store`. A name that is not known, and null, give XGL_STORE_OTHER. From any context.
+#[no_mangle]
+pub unsafe extern "C" fn xgl_store_error(name: *const c_char) -> i32 {
+    if name.is_null() {
+        return XGL_STORE_OTHER;
+    }
+    // SAFETY: not null; the header's rules: a text with a NUL at its end.
+    number_on_the_wire(unsafe { CStr::from_ptr(name) }.to_bytes())
+}
 
 /// Reads `control/shutdown` and answers it: when its watch fires, at boot, and from `reread`. `accepts` is made
 /// of XGL_ACCEPT_..., `activity` is one of XGL_ACTIVITY_.... What is to be obeyed (`*what` is XGL_ANSWER_OBEY) was

@@ -64,6 +64,16 @@ pub const C: &[Package] = &[
     package("libc6-dev", "/usr/include/stdio.h", "the test's C library"),
 ];
 
+/// Needed to build the guest kernel in C, beside [`KERNEL`].
+pub const C_GUEST: &[Package] = &[
+    package("gcc", "/usr/bin/gcc", "compiles the guest kernel in C"),
+    package(
+        "libxen-dev",
+        "/usr/include/xen/xen.h",
+        "Xen's public headers",
+    ),
+];
+
 /// Needed to make the C library's header.
 pub const C_HEADER: &[Package] = &[package(
     "cbindgen",

@@ -12,7 +12,7 @@ mod toolstack;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use serde::Serialize;
 
 use crate::base::stop;
@@ -124,6 +124,32 @@ impl<'m> Life<'m> {
         }
         self.end()?;
         Ok(steps)
+    }
+
+    /// Creates it and saves it, which must succeed, and tries to restore it; gives what savelint and Xen's tools
+    /// said of the image, if neither takes it. Removes what is left.
+    ///
+    /// # Errors
+    /// If it does not get as far as to be saved, it is restored, or the machine is lost.
+    pub fn not_restored(mut self) -> Result<[String; 2]> {
+        let said = self.save_and_not_restore();
+        self.end()?;
+        said
+    }
+
+    fn save_and_not_restore(&mut self) -> Result<[String; 2]> {
+        let created = self.act(&Action::Create)?;
+        ensure!(created.ok, "create: {}", created.findings.join("; "));
+        let saved = self.act(&Action::Save)?;
+        let verdict = saved.image.context(saved.findings.join("; "))?;
+        ensure!(!saved.ok, "savelint takes the image: {verdict}");
+        let command = self
+            .by
+            .command(&Action::Restore, &self.name, &self.place, "");
+        let restore = command.map_err(|why| anyhow!("{why}"))?;
+        let output = self.dom0().run(&restore.script, XL)?;
+        ensure!(!output.ok(), "Xen takes the image");
+        Ok([verdict, format!("{}{}", output.stdout, output.stderr)])
     }
 
     fn dom0(&self) -> &'m Channel {

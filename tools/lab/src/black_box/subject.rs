@@ -54,6 +54,15 @@ impl Made {
         }
     }
 
+    /// A PV guest of this kernel, with one vCPU and so many MiB.
+    pub fn pv(kernel: PathBuf, mem: u32, cmdline: &str) -> Self {
+        Self {
+            cmdline: cmdline.to_owned(),
+            pv: true,
+            ..Self::pvh(kernel, 1, mem)
+        }
+    }
+
     fn kind(&self) -> Kind {
         if self.pv {
             Kind::Pv

@@ -14,6 +14,7 @@ use crate::base::child;
 use crate::base::packages;
 use crate::base::repo;
 use crate::build::bindings::compare;
+use crate::build::kernel;
 
 /// Debian's, whose version stays the same for the life of a release: another may print the header in
 /// another way.
@@ -87,6 +88,27 @@ pub fn archive(features: &str) -> Result<PathBuf> {
     command.arg("--target-dir").arg(&target);
     child::run(command, b"", LIMIT)?.success("the C library")?;
     Ok(target.join("kernel/libxen_guest.a"))
+}
+
+/// Builds the archive for a kernel without an operating system below it, x86_64, and gives its path. The compiler
+/// is the one of the guest kernels.
+///
+/// # Errors
+/// If a package is missing, the compiler is not the pinned one, or what it said.
+pub fn archive_for_kernels() -> Result<PathBuf> {
+    kernel::prepare()?;
+    let target = repo::root().join("target/c/kernel");
+    let mut command = Command::new("/usr/bin/cargo");
+    kernel::with_pinned_compiler(&mut command).current_dir(repo::root());
+    command.args(["rustc", "--quiet", "--locked", "-p", "xen-guest-c"]);
+    command.args(["--profile", "kernel", "--crate-type", "staticlib"]);
+    command.args(["--features", "freestanding"]);
+    command.args(["--target", "x86_64-unknown-none"]);
+    command.args(["-Z", "build-std=core,compiler_builtins"]);
+    command.args(["-Z", "build-std-features=compiler-builtins-mem"]);
+    command.arg("--target-dir").arg(&target);
+    child::run(command, b"", LIMIT)?.success("the C library for kernels")?;
+    Ok(target.join("x86_64-unknown-none/kernel/libxen_guest.a"))
 }
 
 #[cfg(test)]

@@ -137,7 +137,11 @@ pub fn ensure_minimal() -> Result<PathBuf> {
     Ok(elf)
 }
 
-fn prepare() -> Result<()> {
+/// Makes sure of the packages, the compiler, and the folder for finished kernels.
+///
+/// # Errors
+/// If a package is missing or the compiler is not the pinned one.
+pub fn prepare() -> Result<()> {
     packages::ensure(packages::KERNEL)?;
     compiler()?;
     repo::make_dir(&repo::guests())
@@ -226,19 +230,12 @@ fn work(test: bool) -> PathBuf {
 
 /// Gives a command of cargo's its subcommand, the kernel it is about, and the pinned compiler.
 fn about_kernel(command: &mut Command, subcommand: &str, arch: Arch, test: bool) {
-    command
+    with_pinned_compiler(command)
         .current_dir(repo::root().join("guest-kernel"))
         .args([subcommand, "--release", "--locked"])
         .args(["--target", arch.target().0])
         .arg("--target-dir")
-        .arg(work(test))
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTC", "/usr/bin/rustc")
-        .env("RUSTDOC", "/usr/bin/rustdoc")
-        // Set by the cargo that runs us, for a toolchain that is not this one.
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .env_remove("CARGO_TARGET_DIR");
+        .arg(work(test));
     if test {
         // Added to the flags in `.cargo/config.toml`, which the variable RUSTFLAGS would replace.
         command
@@ -248,6 +245,18 @@ fn about_kernel(command: &mut Command, subcommand: &str, arch: Arch, test: bool)
                 arch.target().1
             ));
     }
+}
+
+/// Has a command of cargo's use the pinned compiler.
+pub fn with_pinned_compiler(command: &mut Command) -> &mut Command {
+    command
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC", "/usr/bin/rustc")
+        .env("RUSTDOC", "/usr/bin/rustdoc")
+        // Set by the cargo that runs us, for a toolchain that is not this one.
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .env_remove("CARGO_TARGET_DIR")
 }
 
 /// ELF note types of Xen's `public/elfnote.h`.
@@ -273,6 +282,19 @@ pub fn check(bytes: &[u8], arch: Arch) -> Result<String> {
     if !entry {
         bail!("it has no XEN_ELFNOTE_PHYS32_ENTRY, so that xl cannot boot it as PVH");
     }
+    let instructions = check_code(bytes)?;
+    Ok(format!(
+        "{} KiB, {notes} Xen notes, {instructions} instructions without FPU or vector registers",
+        bytes.len() >> 10
+    ))
+}
+
+/// Looks at each instruction of an ELF; gives how many there are.
+///
+/// # Errors
+/// If there is none, or one uses the FPU or a vector register: no kernel here saves those.
+pub fn check_code(bytes: &[u8]) -> Result<u64> {
+    let file = object::File::parse(bytes).context("it is not an ELF file")?;
     let mut instructions = 0;
     let bits = if file.is_64() { 64 } else { 32 };
     for section in file.sections().filter(|s| s.kind() == SectionKind::Text) {
@@ -287,10 +309,7 @@ pub fn check(bytes: &[u8], arch: Arch) -> Result<String> {
     if instructions == 0 {
         bail!("it holds no code");
     }
-    Ok(format!(
-        "{} KiB, {notes} Xen notes, {instructions} instructions without FPU or vector registers",
-        bytes.len() >> 10
-    ))
+    Ok(instructions)
 }
 
 /// The types of the notes whose owner is "Xen".

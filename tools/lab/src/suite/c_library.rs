@@ -1,5 +1,6 @@
-//! `host/c-header-current`, `host/c-library` and `host/c-library-sanitized`: the header is what the sources give, and
-//! a C program that is compiled and linked with it makes every call.
+//! `host/c-header-current`, `host/c-library`, `host/c-library-sanitized` and `host/c-archive`: the header is what the
+//! sources give, a C program that is compiled and linked with it makes every call, and the archive for kernels needs
+//! nothing of a kernel's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,6 +64,39 @@ pub fn sanitized(log: &Path) -> Result<Outcome> {
     Ok(Outcome::Passed(
         "AddressSanitizer and UBSan found nothing in what C does".into(),
     ))
+}
+
+/// The archive for kernels, linked whole and with nothing else: what it needed of the kernel's would be undefined. With
+/// an object that needs something the same must fail.
+pub fn complete(log: &Path) -> Result<Outcome> {
+    packages::ensure(packages::C)?;
+    let archive = c_library::archive_for_kernels()?;
+    let folder = tempfile::tempdir()?;
+    let (source, object) = (folder.path().join("needs.c"), folder.path().join("needs.o"));
+    repo::write(
+        &source,
+        b"void missing(void); void needs(void) { missing(); }\n",
+    )?;
+    let mut compile = compiler("-c", &object);
+    compile.arg(&source);
+    child::run(compile, b"", LIMIT)?.success("the C compiler")?;
+    let link = |more: &[&Path]| {
+        let mut ld = Command::new("ld");
+        ld.args(["-e", "xgl_pool_size", "--whole-archive"]);
+        ld.arg(&archive).args(more).arg("-o");
+        ld.arg(folder.path().join("whole"));
+        child::run(ld, b"", LIMIT)
+    };
+    let (whole, control) = (link(&[])?, link(&[&object])?);
+    let said = format!("{}\nand the control:\n{}", whole.stderr, control.stderr);
+    repo::write(log, said.as_bytes())?;
+    Ok(if control.ok() || !control.stderr.contains("missing") {
+        Outcome::Failed("ld takes an object whose symbol is missing: this shows nothing".into())
+    } else if whole.ok() {
+        Outcome::Passed("no symbol is undefined".into())
+    } else {
+        Outcome::Failed(format!("undefined symbols, see {}", repo::shown(log)))
+    })
 }
 
 fn compiler(flags: &str, out: &Path) -> Command {

@@ -14,7 +14,7 @@ use crate::base::stop;
 use crate::build::bindings;
 use crate::build::kernel;
 use crate::report;
-use crate::suite::{c_library, layers, minimal};
+use crate::suite::{c_guest, c_library, guide, layers, minimal};
 
 /// What a test on the host may take, its build on a busy machine included. The longest takes a
 /// minute or two.
@@ -62,6 +62,8 @@ pub const TESTS: &[(&str, HostTest)] = &[
     }),
     ("host/layers", |_| layers::check()),
     ("host/minimal-lines", |_| minimal::count_lines()),
+    ("host/c-guest-lines", |_| c_guest::count_lines()),
+    ("host/guide", guide::check),
     ("host/doc", |log| {
         cargo(
             log,
@@ -90,6 +92,7 @@ pub const TESTS: &[(&str, HostTest)] = &[
     }),
     ("host/c-library", c_library::plain),
     ("host/c-library-sanitized", c_library::sanitized),
+    ("host/c-archive", c_library::complete),
     ("host/unit-tools", |log| {
         let packages = "test --locked -p tools -p savelint -p page-types";
         cargo(log, packages, &[])

@@ -2,8 +2,10 @@
 
 mod agreement;
 mod args;
+mod c_guest;
 mod c_library;
 mod differential;
+mod guide;
 mod host;
 mod layers;
 mod list;

@@ -8,7 +8,7 @@ use anyhow::{bail, Context, Result};
 use crate::base::outcome::Outcome;
 use crate::base::repo;
 use crate::base::stop;
-use crate::build::kernel;
+use crate::build::{self, kernel};
 use crate::guest::config::Config;
 use crate::host::detached::UpState;
 use crate::host::image;
@@ -18,7 +18,7 @@ use crate::host::pair;
 use crate::life::{Life, Step, Timeline};
 use crate::suite::args::Args;
 use crate::suite::scenarios::test::{judge, LabTest, Other};
-use crate::suite::{agreement, differential, minimal};
+use crate::suite::{agreement, c_guest, differential, minimal};
 
 /// Runs one lab test on the worker's machine. What the guest says and what is done to it goes to
 /// `log`, a folder.
@@ -47,6 +47,7 @@ pub fn run(
     match test.other {
         Some(Other::Differential | Other::Agreement) => kernel::ensure()?,
         Some(Other::Minimal) => drop(kernel::ensure_minimal()?),
+        Some(Other::InC | Other::InCUndrained) => drop(build::c_guest::ensure()?),
         None => kernel::ensure_one(test.arch, test.switches)?,
     }
     let fits = |m: &Machine| {
@@ -65,6 +66,8 @@ pub fn run(
         Some(Other::Differential) => differential::run(machine, test.arch),
         Some(Other::Agreement) => agreement::run(machine),
         Some(Other::Minimal) => minimal::run(machine, test.limit),
+        Some(Other::InC) => c_guest::run(machine, test.limit),
+        Some(Other::InCUndrained) => c_guest::run_undrained(machine, test.limit),
         None => live(args, test, machine, log),
     }
 }

@@ -101,8 +101,22 @@ pub fn all() -> Vec<LabTest> {
         test.config.cmdline = format!("{} {}", test.config.cmdline, story.word);
         tests.push(test);
     }
+    tests.extend(in_c());
     tests.push(shim());
     tests
+}
+
+/// The guest in C, and the control of its drain.
+fn in_c() -> [LabTest; 2] {
+    [
+        ("guest-in-c", Other::InC),
+        ("control/guest-in-c-undrained", Other::InCUndrained),
+    ]
+    .map(|(name, other)| {
+        let mut test = LabTest::pv(Arch::X86_64, Kind::Pv, Xen::Pv32, name, Vec::new());
+        test.other = Some(other);
+        test
+    })
 }
 
 /// More than the 16 GiB whose machine frames the header's table has for a 32-bit guest. Xen gives

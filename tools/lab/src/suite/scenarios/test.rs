@@ -53,6 +53,10 @@ pub enum Other {
     Agreement,
     /// [`crate::suite::minimal`].
     Minimal,
+    /// [`crate::suite::c_guest`].
+    InC,
+    /// The same with its caches left as they are.
+    InCUndrained,
 }
 
 impl LabTest {
