@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn every_switch_in_the_documentation_has_a_control() {
         let text = include_str!("../../../../../docs/guest-command-line.md");
-        let table = text.split("In the `-test.elf`").nth(1).unwrap();
+        let after = text.split("In the `-test.elf`").nth(1).unwrap();
+        let table = after.split("\n## ").next().unwrap();
         let words: Vec<&str> = table
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
