@@ -4,13 +4,14 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
 
 use crate::base::outcome::Outcome;
 use crate::base::repo;
-use crate::black_box::{Action, Alive, Life, Made, Toolstack};
+use crate::black_box::{Life, Made};
 use crate::build::c_guest::{self, FOLDER};
 use crate::host::machine::Machine;
+use crate::suite::example;
 use crate::suite::scenarios::controls::PIN;
 
 /// The guest itself, and the most lines that it may have.
@@ -20,52 +21,12 @@ const BELOW: [&str; 3] = ["pv.h", "pv.c", "start.S"];
 /// Who is told how many they are.
 const DOCUMENT: &str = "docs/from-c.md";
 
-/// What it says again and again.
-const ALIVE: &str = "address spaces so far";
-
-/// MiB that it gets.
-const MEM: u32 = 16;
-
-/// Its life. It reads all its address spaces back before each line that it says, and ends as crashed
-/// if one is not as it was.
-const LIFE: [Action; 9] = [
-    Action::Create,
-    Action::Checkpoint,
-    Action::Save,
-    Action::Restore,
-    Action::Migrate,
-    Action::Checkpoint,
-    Action::Save,
-    Action::Restore,
-    Action::Shutdown,
-];
-
 /// Puts it through its life.
 ///
 /// # Errors
 /// If the machine is lost.
 pub fn run(machine: &Machine, limit: Duration) -> Result<Outcome> {
-    let steps = begin(machine, "", limit)?.go(
-        &LIFE,
-        |_| {},
-        |step| {
-            let how = if step.ok { "ok" } else { "finding" };
-            println!("        {:>6.1} s  {:<34} {how}", step.secs, step.step);
-        },
-    )?;
-    let bad = steps.iter().find(|step| !step.ok);
-    Ok(match bad {
-        Some(step) => Outcome::Failed(format!(
-            "{}: {}\n{}",
-            step.step,
-            step.findings.join("; "),
-            step.autopsy.join("\n")
-        )),
-        None if steps.len() < LIFE.len() => {
-            Outcome::Failed(format!("ended after {} of {}", steps.len(), LIFE.len()))
-        }
-        None => Outcome::Passed(format!("{} steps", steps.len())),
-    })
+    example::live(begin(machine, "", limit)?)
 }
 
 /// The same guest with its cached sets left pinned: the save succeeds, and no Xen restores it.
@@ -84,9 +45,8 @@ pub fn run_undrained(machine: &Machine, limit: Duration) -> Result<Outcome> {
 }
 
 fn begin<'m>(machine: &'m Machine, cmdline: &str, limit: Duration) -> Result<Life<'m>> {
-    let subject = Made::pv(c_guest::ensure()?, MEM, cmdline).subject(machine)?;
-    let sign = Alive::Console(ALIVE.into());
-    Life::new(machine, Toolstack::Xl, &subject, sign, None, limit)
+    let made = Made::pv(c_guest::ensure()?, example::MEM, cmdline);
+    example::begin(machine, &made, limit)
 }
 
 /// Counts the lines of all its files.
@@ -94,17 +54,13 @@ fn begin<'m>(machine: &'m Machine, cmdline: &str, limit: Duration) -> Result<Lif
 /// # Errors
 /// A file that cannot be read.
 pub fn count_lines() -> Result<Outcome> {
-    let read = |file: &str| {
-        let path = repo::root().join(file);
-        fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))
-    };
-    let lines = |file: &str| Ok(read(&format!("{FOLDER}/{file}"))?.lines().count());
+    let lines = |file: &str| Ok(example::read(&format!("{FOLDER}/{file}"))?.lines().count());
     let below = BELOW.map(lines).into_iter().sum::<Result<usize>>()?;
     ensure!(
         fs::read_dir(repo::root().join(FOLDER))?.count() == 1 + BELOW.len(),
         "{FOLDER} has files that are not counted"
     );
-    Ok(judge(lines(GUEST.0)?, below, &read(DOCUMENT)?))
+    Ok(judge(lines(GUEST.0)?, below, &example::read(DOCUMENT)?))
 }
 
 fn judge(guest: usize, below: usize, document: &str) -> Outcome {

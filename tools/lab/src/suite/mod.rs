@@ -5,6 +5,7 @@ mod args;
 mod c_guest;
 mod c_library;
 mod differential;
+mod example;
 mod guide;
 mod host;
 mod layers;
